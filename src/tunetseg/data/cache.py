@@ -1,0 +1,145 @@
+"""Prepared cases on disk as memory-mapped arrays, so that training never decompresses a file twice."""
+
+import hashlib
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunetseg.data.case import MODALITIES, Case
+from tunetseg.data.preprocess import Preprocessing, prepare
+from tunetseg.data.volume import check_same_grid, read_label_map, read_volume
+from tunetseg.errors import InputError
+from tunetseg.regions import LabelScheme, recognise_labels, scheme_named
+
+__all__ = ["Cache", "CachedCase"]
+
+_FORMAT = 1
+"""Raised whenever what is stored, or how it is computed, changes: old entries are then never found."""
+
+
+@dataclass(frozen=True)
+class CachedCase:
+    """One prepared case.
+
+    Args:
+        id: Name of the case.
+        image: Normalised float16, shape (channel, x, y, z), memory-mapped.
+        depth: Count of nested regions that hold a voxel, uint8, shape (x, y, z), memory-mapped.
+    """
+
+    id: str
+    image: NDArray[np.float16]
+    depth: NDArray[np.uint8]
+
+
+class Cache:
+    """Folder of prepared cases, keyed by what the files hold and how they were prepared.
+
+    An entry appears only when complete; one that is damaged is rebuilt from the case's files.
+
+    Args:
+        folder: Where the entries lie; made if need be.
+        settings: How volumes are prepared.
+        labels: Label scheme of all cases; None: the dataset's year tells, else the values present.
+    """
+
+    def __init__(self, folder: str | Path, settings: Preprocessing, labels: str | None = None) -> None:
+        self.folder = Path(folder)
+        self.settings = settings
+        self.labels = labels
+
+    def get(self, case: Case) -> CachedCase:
+        """Open a case's entry, built first where it is missing or damaged.
+
+        Raises:
+            InputError: The case has no segmentation, or a file of it is at fault.
+        """
+        case.check()
+        if case.segmentation is None:
+            raise InputError(f"{case.id}: has no segmentation, so nothing can be learned from it")
+        entry = self.folder / self._key(case)
+        found = self._open(case, entry)
+        if found is None:
+            self._build(case, entry)
+            found = self._open(case, entry)
+        if found is None:
+            raise OSError(f"{entry}: cannot be read back after writing; is the disk full?")
+        return found
+
+    def get_all(self, cases: list[Case], *, on_fault: Callable[[InputError], None] | None = None,
+                progress: Callable[[], None] = lambda: None) -> list[CachedCase]:
+        """Entries of many cases.
+
+        Args:
+            cases: In the order wanted.
+            on_fault: Told of each broken case, which is then left out; None: the first fault is raised.
+            progress: Called after each case.
+        """
+        entries = []
+        for case in cases:
+            try:
+                entries.append(self.get(case))
+            except InputError as fault:
+                if on_fault is None:
+                    raise
+                on_fault(fault)
+            progress()
+        return entries
+
+    def _key(self, case: Case) -> str:
+        digest = hashlib.sha256(json.dumps([_FORMAT, asdict(self.settings), self._scheme_hint(case)]).encode())
+        for path in (*(case.images[modality] for modality in MODALITIES), case.segmentation):
+            assert path is not None
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return f"{case.id}-{digest.hexdigest()[:16]}"
+
+    def _scheme_hint(self, case: Case) -> str | None:
+        return self.labels or case.labels
+
+    def _scheme(self, case: Case, present: list[int]) -> LabelScheme:
+        hint = self._scheme_hint(case)
+        scheme = scheme_named(hint) if hint else recognise_labels(present, str(case.segmentation))
+        scheme.check(present, str(case.segmentation))
+        return scheme
+
+    def _build(self, case: Case, entry: Path) -> None:
+        volume = read_volume(case)
+        assert case.segmentation is not None
+        truth = read_label_map(case.segmentation)
+        check_same_grid(case.segmentation, truth.grid, case.images[MODALITIES[0]], volume.grid)
+        scheme = self._scheme(case, np.unique(truth.array).tolist())
+        prepared = prepare(volume, self.settings)
+        masks = prepared.masks_at_working_spacing(scheme.masks(volume.grid.into_lps(truth.array)))
+        arrays = {"image": prepared.array.astype(np.float16), "depth": masks.sum(axis=0, dtype=np.uint8)}
+        partial = entry.with_name(f".{entry.name}.{os.getpid()}")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for name, array in arrays.items():
+            np.save(partial / f"{name}.npy", array, allow_pickle=False)
+        sums = {name: zlib.crc32(np.ascontiguousarray(array).view(np.uint8)) for name, array in arrays.items()}
+        (partial / "entry.json").write_text(json.dumps({"case": case.id, "crc32": sums}))
+        shutil.rmtree(entry, ignore_errors=True)
+        try:
+            partial.rename(entry)
+        except OSError:
+            # Another process finished the same entry first; theirs is as good.
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _open(self, case: Case, entry: Path) -> CachedCase | None:
+        """The entry if it is there and every byte is as written."""
+        try:
+            sums = json.loads((entry / "entry.json").read_text())["crc32"]
+            arrays = {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in sums}
+            if all(zlib.crc32(arrays[name].view(np.uint8)) == sums[name] for name in sums):
+                return CachedCase(case.id, arrays["image"], arrays["depth"])
+        except (OSError, ValueError, KeyError, EOFError):
+            pass
+        return None

@@ -1,0 +1,150 @@
+"""Finding cases in the folders of BraTS 2017 to 2023 as they were released."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunetseg.data.case import MODALITIES, Case
+from tunetseg.errors import InputError
+
+__all__ = ["LAYOUTS", "Layout", "case_from_files", "find_cases"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one dataset names its cases and files.
+
+    Args:
+        dataset: Name for people.
+        case: Pattern of a case's name; its group ``patient`` is the same for all of a patient's cases.
+        labels: Label scheme of its segmentations; None where the values must tell.
+        separator: Between the case's name and the suffix.
+        suffixes: File suffix -> modality, or ``seg``.
+        numbering: Datasets of one numbering share patients; a patient is known by numbering and number.
+        strays: Segmentations with a name of their own: case -> file name.
+    """
+
+    dataset: str
+    case: re.Pattern[str]
+    labels: str | None
+    separator: str
+    suffixes: dict[str, str]
+    numbering: str
+    strays: dict[str, str]
+
+
+_OLD = {"t1": "t1", "t1ce": "t1ce", "t2": "t2", "flair": "flair", "seg": "seg"}
+_NEW = {"t1n": "t1", "t1c": "t1ce", "t2w": "t2", "t2f": "flair", "seg": "seg"}
+
+
+def _layout(dataset: str, case: str, labels: str | None, *, separator: str = "_", suffixes: dict[str, str] = _OLD,
+            numbering: str = "", strays: dict[str, str] | None = None) -> Layout:
+    return Layout(dataset, re.compile(case), labels, separator, suffixes, numbering or dataset, strays or {})
+
+
+LAYOUTS = (
+    # 2017 to 2019 kept their patients' names, 2021 and 2023 their numbers, so a patient is known across them.
+    _layout("BraTS 2017", r"Brats17_(?P<patient>.+)_\d+", "brats2017", numbering="named"),
+    _layout("BraTS 2018", r"Brats18_(?P<patient>.+)_\d+", "brats2017", numbering="named"),
+    _layout("BraTS 2019", r"BraTS19_(?P<patient>.+)_\d+", "brats2017", numbering="named"),
+    # The segmentation of case 355 was released under another name, and many lose the case.
+    _layout("BraTS 2020", r"BraTS20_(?P<patient>(Training|Validation)_\d+)", "brats2017",
+            strays={"BraTS20_Training_355": "W39_1998.09.19_Segm.nii"}),
+    _layout("BraTS 2021", r"BraTS2021_(?P<patient>\d+)", "brats2017", numbering="numbered"),
+    _layout("BraTS 2023", r"BraTS-GLI-(?P<patient>\d+)-\d+", "brats2023", separator="-", suffixes=_NEW,
+            numbering="numbered"),
+    # Anyone's files in either style; their labels are told by the values.
+    _layout("other", r"(?P<patient>.+)", None),
+    _layout("other", r"(?P<patient>.+)", None, separator="-", suffixes=_NEW),
+)
+
+
+def _split(path: Path) -> tuple[str, str, Layout] | None:
+    """Case name, modality (or ``seg``) and layout of a file, or None if its name fits no layout."""
+    for layout in LAYOUTS:
+        for suffix, modality in layout.suffixes.items():
+            for ending in (".nii.gz", ".nii"):
+                name = path.name.removesuffix(f"{layout.separator}{suffix}{ending}")
+                if name != path.name and layout.case.fullmatch(name):
+                    return name, modality, layout
+    for layout in LAYOUTS:
+        if path.name.removesuffix(".gz") == layout.strays.get(path.parent.name):
+            return path.parent.name, "seg", layout
+    return None
+
+
+def _cases_in(folder: Path) -> list[Case]:
+    """Cases whose files lie directly in one folder."""
+    found: dict[str, dict[str, list[Path]]] = {}
+    layouts: dict[str, Layout] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or not path.name.endswith((".nii", ".nii.gz")) or path.is_dir():
+            continue
+        parts = _split(path)
+        if parts is not None:
+            name, modality, layout = parts
+            found.setdefault(name, {}).setdefault(modality, []).append(path)
+            layouts[name] = layout
+    grade = next((part.name for part in (folder.parent, folder) if part.name in {"HGG", "LGG"}), None)
+    cases = []
+    for name, files in found.items():
+        layout = layouts[name]
+        match = layout.case.fullmatch(name)
+        assert match is not None
+        faults = tuple(
+            f"{folder}: {modality} is given twice, as {' and '.join(path.name for path in paths)}; keep one"
+            for modality, paths in files.items()
+            if len(paths) > 1
+        )
+        first = {modality: paths[0] for modality, paths in files.items()}
+        segmentation = first.pop("seg", None)
+        patient = f"{layout.numbering}/{match['patient']}"
+        cases.append(Case(name, first, segmentation, patient, grade, layout.labels, faults))
+    return cases
+
+
+def find_cases(folder: str | Path) -> list[Case]:
+    """Every case below a folder, one or several years' releases, sorted by name.
+
+    The folder may be one case's own. Nothing is read; a case with missing or doubled files is listed too and
+    says so when it is checked.
+
+    Raises:
+        InputError: No such folder, no case in it, or two cases of one name.
+
+    Tip:
+        The names decide, not the folders: any tree of ``<case>_t1.nii.gz`` (or ``<case>-t1n.nii.gz``) works.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f"{root}: there is no such folder")
+    cases: dict[str, Case] = {}
+    for inner in sorted([root, *(path for path in root.rglob("*") if path.is_dir())]):
+        for case in _cases_in(inner):
+            if case.id in cases:
+                raise InputError(f"{inner}: case {case.id} is there twice; remove one of its folders")
+            cases[case.id] = case
+    if not cases:
+        raise InputError(
+            f"{root}: no case found; expected files named <case>_t1.nii.gz, _t1ce, _t2, _flair "
+            "(or <case>-t1n.nii.gz, -t1c, -t2w, -t2f as in 2023), or name four files with --t1 --t1ce --t2 --flair"
+        )
+    return [cases[name] for name in sorted(cases)]
+
+
+def case_from_files(images: dict[str, Path], case_id: str | None = None) -> Case:
+    """Case of four files given by name; called like its T1 file unless a name is given.
+
+    Raises:
+        InputError: A modality is missing, a file is not there, or one is given twice.
+    """
+    unknown = sorted(set(images) - set(MODALITIES))
+    if unknown:
+        raise InputError(f"modality {unknown[0]!r}: there are only {', '.join(MODALITIES)}")
+    name = case_id
+    if name is None and "t1" in images:
+        parts = _split(images["t1"])
+        name = parts[0] if parts else images["t1"].name.removesuffix(".gz").removesuffix(".nii")
+    case = Case(name or "patient", dict(images))
+    case.check()
+    return case
