@@ -4,7 +4,7 @@ from tunetseg.metrics.box import joint_box
 from tunetseg.metrics.overlap import Counts, count_voxels
 from tunetseg.metrics.rules import RULES, EmptyRegions, Rules, WhenEmpty, emptiness, rules_named
 from tunetseg.metrics.score import SCORES, RegionScores, score_case, score_region
-from tunetseg.metrics.statistics import Summary, summarise, summarise_regions
+from tunetseg.metrics.statistics import Summary, count_empty, summarise, summarise_regions
 from tunetseg.metrics.surface import (
     HD95_DEFINITIONS,
     HD95_DESCRIPTIONS,
@@ -24,6 +24,7 @@ __all__ = [
     "Rules",
     "Summary",
     "WhenEmpty",
+    "count_empty",
     "count_voxels",
     "emptiness",
     "hausdorff",

@@ -9,7 +9,7 @@ import numpy as np
 from tunetseg.metrics.rules import Rules
 from tunetseg.metrics.score import SCORES
 
-__all__ = ["Summary", "summarise", "summarise_regions"]
+__all__ = ["Summary", "count_empty", "summarise", "summarise_regions"]
 
 _RESAMPLES = 2000
 _SEED = 2019
@@ -86,3 +86,21 @@ def summarise_regions(rows: Sequence[Mapping[str, Any]], rules: Rules) -> dict[s
                 ruled = sum(row["empty"] != "none" and not math.isnan(row[score]) for row in mine)
             found[region][score] = summarise([row[score] for row in mine], set_by_rule=ruled)
     return found
+
+
+def count_empty(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """How often a region was empty.
+
+    Args:
+        rows: What `score_case` gives, for all cases.
+
+    Returns:
+        Region -> how many cases had ``both`` masks empty, only the ``reference``, or only the ``prediction``.
+    """
+    return {
+        region: {
+            which: sum(row["region"] == region and row["empty"] == which for row in rows)
+            for which in ("both", "reference", "prediction")
+        }
+        for region in dict.fromkeys(row["region"] for row in rows)
+    }

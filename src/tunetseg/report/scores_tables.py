@@ -1,0 +1,182 @@
+"""Scores as a CSV file, a JSON file and a table for people."""
+
+import csv
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from tunetseg.errors import InputError
+
+__all__ = ["COLUMNS", "check_out", "print_summary", "summary_lines", "summary_table", "write_scores"]
+
+COLUMNS = (
+    "case",
+    "region",
+    "dice",
+    "hd95",
+    "sensitivity",
+    "specificity",
+    "precision",
+    "reference_ml",
+    "predicted_ml",
+    "empty",
+    "status",
+)
+
+_LISTED = 10
+
+
+def check_out(path: Path) -> Path:
+    """The path again, if a table can go there.
+
+    Raises:
+        InputError: Not a ``.csv``, a folder, or in a folder that does not exist.
+    """
+    if path.suffix != ".csv":
+        raise InputError(f"{path}: the table of scores is a .csv file, with a .json beside it")
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else f"the folder {path.parent} does not exist"
+        raise InputError(f"{path}: {what}")
+    return path
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else repr(round(value, 6))
+    return str(value)
+
+
+def _without_nan(value: Any) -> Any:
+    """The same with None for NaN, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _write_whole(text: str, path: Path) -> None:
+    """Write a file so that it is either the old one or the complete new one."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_text(text, encoding="utf-8", newline="")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_scores(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any], path: Path) -> None:
+    """Write the rows as CSV and the summary as JSON beside it; a score that was left out is a blank cell.
+
+    Args:
+        rows: One a case and region, with `COLUMNS` as keys.
+        summary: Anything that JSON can hold; NaN becomes null.
+        path: Ends in ``.csv``.
+    """
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([_cell(row[column]) for column in COLUMNS] for row in rows)
+    _write_whole(text.getvalue(), path)
+    said = json.dumps(_without_nan(summary), indent=2, ensure_ascii=False, allow_nan=False)
+    _write_whole(said + "\n", path.with_suffix(".json"))
+
+
+def _mean_sd(found: Mapping[str, Any], digits: int) -> str:
+    if math.isnan(found["mean"]):
+        return "-"
+    spread = "" if math.isnan(found["sd"]) else f" ± {found['sd']:.{digits}f}"
+    return f"{found['mean']:.{digits}f}{spread}"
+
+
+def summary_table(summary: Mapping[str, Any]) -> Table:
+    """Means and standard deviations, one row a region; ``n`` counts the cases that have an HD95."""
+    cases, rules = summary["cases"]["scored"], summary["rules"]["name"]
+    title = f"{cases} case{'s' if cases != 1 else ''}, rules {rules}, mean ± SD"
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("region", no_wrap=True)
+    for heading in ("Dice", "HD95 in mm", "n", "sensitivity", "specificity"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for region, found in summary["regions"].items():
+        table.add_row(
+            region,
+            _mean_sd(found["dice"], 3),
+            _mean_sd(found["hd95"], 2),
+            str(found["hd95"]["n"]),
+            _mean_sd(found["sensitivity"], 3),
+            _mean_sd(found["specificity"], 4),
+        )
+    return table
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _empty_line(region: str, found: Mapping[str, Any], penalty: float | None) -> str:
+    """What was done where a mask of one region was empty."""
+    empty, hd95 = found["empty"], found["hd95"]
+    counts = (
+        f"both {empty['both']}, reference only {empty['reference']}, prediction only {empty['prediction']}"
+    )
+    if penalty is None:
+        done = f"HD95 left out of {hd95['left_out']}"
+    else:
+        one = empty["reference"] + empty["prediction"]
+        done = f"HD95 penalised with {penalty} mm in {one} and 0 in {empty['both']}"
+    return f"{region}: empty masks in {sum(empty.values())} cases ({counts}); {done}"
+
+
+def summary_lines(summary: Mapping[str, Any]) -> list[str]:
+    """What a reader of the table must know: rules, labels, and every case that is not plainly scored."""
+    rules, cases = summary["rules"], summary["cases"]
+    lines = [
+        f"Rules {rules['name']}: {rules['description']}.",
+        f"HD95: {rules['hd95_description']}.",
+        f"Labels of the predictions: {summary['labels']['predictions']['sentence'] or 'none read'}.",
+        f"Labels of the references: {summary['labels']['references']['sentence']}.",
+    ]
+    for region, found in summary["regions"].items():
+        if any(found["empty"].values()):
+            lines.append(f"{_empty_line(region, found, rules['penalty_mm'])}.")
+    missing = cases["references_without_prediction"]
+    if missing:
+        counted = "counted as empty predictions"
+        if cases["counted_as"] == "left out":
+            counted = "left out (--all-references counts them as empty predictions)"
+        lines.append(
+            f"WARNING: {len(missing)} of {cases['references']} references have no prediction "
+            f"and are {counted}: {_listed(missing)}."
+        )
+    unreadable = cases["unreadable_predictions"]
+    if unreadable:
+        lines.append(
+            f"WARNING: {len(unreadable)} predictions cannot be read and count as empty: "
+            + "; ".join(f"{case} ({why})" for case, why in list(unreadable.items())[:_LISTED])
+            + "."
+        )
+    stray = cases["predictions_without_reference"]
+    if stray:
+        lines.append(
+            f"WARNING: {len(stray)} predictions have no reference and are passed over: {_listed(stray)}."
+        )
+    return lines
+
+
+def print_summary(summary: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print the table and what must be known with it."""
+    shown = console or Console()
+    shown.print(summary_table(summary))
+    for line in summary_lines(summary):
+        shown.print(
+            line, style="yellow" if line.startswith("WARNING") else None, markup=False, highlight=False
+        )
