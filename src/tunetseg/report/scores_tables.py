@@ -4,7 +4,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ def _mean_sd(found: Mapping[str, Any], digits: int) -> str:
 def summary_table(summary: Mapping[str, Any]) -> Table:
     """Means and standard deviations, one row a region; ``n`` counts the cases that have an HD95."""
     cases, rules = summary["cases"]["scored"], summary["rules"]["name"]
-    title = f"{cases} case{'s' if cases != 1 else ''}, rules {rules}, mean ± SD"
+    title = f"{cases} case{'' if cases == 1 else 's'}, rules {rules}, mean ± SD"
     table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("region", no_wrap=True)
     for heading in ("Dice", "HD95 in mm", "n", "sensitivity", "specificity"):
@@ -115,6 +115,10 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
             _mean_sd(found["specificity"], 4),
         )
     return table
+
+
+def _count(things: Sized, noun: str) -> str:
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -154,20 +158,20 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
         if cases["counted_as"] == "left out":
             counted = "left out (--all-references counts them as empty predictions)"
         lines.append(
-            f"WARNING: {len(missing)} of {cases['references']} references have no prediction "
-            f"and are {counted}: {_listed(missing)}."
+            f"WARNING: {len(missing)} of {cases['references']} references without a prediction "
+            f"{counted}: {_listed(missing)}."
         )
     unreadable = cases["unreadable_predictions"]
     if unreadable:
         lines.append(
-            f"WARNING: {len(unreadable)} predictions cannot be read and count as empty: "
+            f"WARNING: {_count(unreadable, 'prediction')} cannot be read and counted as empty: "
             + "; ".join(f"{case} ({why})" for case, why in list(unreadable.items())[:_LISTED])
             + "."
         )
     stray = cases["predictions_without_reference"]
     if stray:
         lines.append(
-            f"WARNING: {len(stray)} predictions have no reference and are passed over: {_listed(stray)}."
+            f"WARNING: {_count(stray, 'prediction')} without a reference passed over: {_listed(stray)}."
         )
     return lines
 
