@@ -4,7 +4,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -117,8 +117,8 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
-def _count(things: Sized, noun: str) -> str:
-    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -137,7 +137,7 @@ def _empty_line(region: str, found: Mapping[str, Any], penalty: float | None) ->
     else:
         one = empty["reference"] + empty["prediction"]
         done = f"HD95 penalised with {penalty} mm in {one} and 0 in {empty['both']}"
-    return f"{region}: empty masks in {sum(empty.values())} cases ({counts}); {done}"
+    return f"{region}: empty in {_count(sum(empty.values()), 'case')} ({counts}); {done}"
 
 
 def summary_lines(summary: Mapping[str, Any]) -> list[str]:
@@ -164,14 +164,14 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     unreadable = cases["unreadable_predictions"]
     if unreadable:
         lines.append(
-            f"WARNING: {_count(unreadable, 'prediction')} cannot be read and counted as empty: "
+            f"WARNING: {_count(len(unreadable), 'prediction')} cannot be read and counted as empty: "
             + "; ".join(f"{case} ({why})" for case, why in list(unreadable.items())[:_LISTED])
             + "."
         )
     stray = cases["predictions_without_reference"]
     if stray:
         lines.append(
-            f"WARNING: {_count(stray, 'prediction')} without a reference passed over: {_listed(stray)}."
+            f"WARNING: {_count(len(stray), 'prediction')} without a reference passed over: {_listed(stray)}."
         )
     return lines
 
