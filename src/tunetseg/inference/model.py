@@ -1,0 +1,111 @@
+"""A trained model as one safetensors file that says all that is needed to use it."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from tunetseg.data.case import MODALITIES
+from tunetseg.data.preprocess import Preprocessing
+from tunetseg.errors import InputError
+from tunetseg.networks import Architecture, Cascade, build_network
+
+__all__ = ["ModelSpec", "file_hash", "load_model", "read_spec", "save_model"]
+
+_FORMAT = "tunetseg model 1"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model is and how it must be used.
+
+    Args:
+        architecture: The network.
+        preprocessing: How a volume becomes its input, the working spacing included.
+        window: Voxels at the working spacing that it was trained on, along x, y, z.
+        whole_volume: True where that window held whole brains, so inference is one pass.
+        modalities: Channels in order.
+        training: What it was trained with, for people: recipe, epochs, number of cases, seconds.
+    """
+
+    architecture: Architecture
+    preprocessing: Preprocessing
+    window: tuple[int, int, int]
+    whole_volume: bool
+    modalities: tuple[str, ...] = MODALITIES
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+def save_model(path: str | Path, network: Cascade, spec: ModelSpec, dtype: torch.dtype = torch.float32) -> None:
+    """Write weights and spec; the file appears only when complete.
+
+    Args:
+        path: Usually ``model.safetensors``.
+        network: Its parameters are stored as ``dtype``.
+        spec: Stored as JSON in the file's header.
+        dtype: ``torch.bfloat16`` halves the file.
+    """
+    target = Path(path)
+    tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in network.state_dict().items()}
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        save_file(tensors, partial, metadata={"format": _FORMAT, "spec": json.dumps(asdict(spec))})
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_spec(path: str | Path) -> ModelSpec:
+    """Spec of a model file; the weights are not read.
+
+    Raises:
+        InputError: The file is missing, damaged, or no model of this package.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such model file") from None
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error}); copy it again") from None
+    if metadata.get("format") != _FORMAT:
+        raise InputError(f"{path}: not a tunetseg model (format {metadata.get('format')!r}); train or export one with tunet train")
+    raw = json.loads(metadata["spec"])
+    architecture = raw.pop("architecture")
+    architecture["regions"] = tuple(architecture["regions"])
+    return ModelSpec(
+        architecture=Architecture(**architecture),
+        preprocessing=Preprocessing(**raw.pop("preprocessing")),
+        window=tuple(raw.pop("window")),
+        modalities=tuple(raw.pop("modalities")),
+        **raw,
+    )
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Cascade, ModelSpec]:
+    """Network in evaluation mode, float32, and its spec. Nothing is unpickled.
+
+    Raises:
+        InputError: The file is missing, damaged, or its weights do not fit its own architecture.
+    """
+    spec = read_spec(path)
+    network = build_network(spec.architecture)
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+        network.load_state_dict(tensors)
+    except (SafetensorError, RuntimeError) as error:
+        raise InputError(f"{path}: its weights do not fit its architecture ({error}); copy it again") from None
+    return network.to(device).eval(), spec
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

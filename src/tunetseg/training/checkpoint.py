@@ -1,0 +1,111 @@
+"""Checkpoints as safetensors: never unpickled, and a kill while writing loses nothing."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from tunetseg.errors import InputError
+from tunetseg.training.module import TrainingModule
+
+__all__ = ["SafeCheckpoints", "SaveEachEpoch"]
+
+
+def _flatten(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    """Plain data with each tensor replaced by its number in ``tensors``; keys keep their type."""
+    if isinstance(value, torch.Tensor):
+        name = str(len(tensors))
+        tensors[name] = value.detach().cpu().contiguous()
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"dict": [[key, _flatten(item, tensors)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return {"list": [_flatten(item, tensors) for item in value]}
+    return {"plain": value}
+
+
+def _rebuild(value: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Any:
+    ((kind, content),) = value.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "dict":
+        return {key: _rebuild(item, tensors) for key, item in content}
+    if kind == "list":
+        return [_rebuild(item, tensors) for item in content]
+    return content
+
+
+class SafeCheckpoints(CheckpointIO):
+    """Writes Lightning's checkpoint dictionary as one safetensors file with the rest as JSON in its header."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write beside the target, force it to disk, then rename: the old file stands until the new is whole."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        tensors: dict[str, torch.Tensor] = {}
+        plain = json.dumps(_flatten(checkpoint, tensors))
+        partial = target.with_name(f".{target.name}.partial")
+        save_file({name: tensor.clone() for name, tensor in tensors.items()}, partial, metadata={"checkpoint": plain})
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+
+    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """Read a checkpoint back.
+
+        Raises:
+            InputError: The file is damaged or no checkpoint.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                plain = json.loads((file.metadata() or {})["checkpoint"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise InputError(f"{path}: not a readable checkpoint ({error}); start the run anew without --resume") from None
+        return _rebuild(plain, tensors)
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Delete a checkpoint."""
+        Path(path).unlink(missing_ok=True)
+
+
+class SaveEachEpoch(lightning.Callback):
+    """Writes ``last.ckpt`` after each epoch, and the kept weights whenever the validation loss is the lowest yet.
+
+    Args:
+        folder: Of the stage.
+        export: Writes the kept weights to a path.
+    """
+
+    def __init__(self, folder: Path, export: Any) -> None:
+        self.folder = folder
+        self.export = export
+        self.lowest = float("inf")
+
+    def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Compare this validation's loss with the lowest."""
+        if trainer.sanity_checking:
+            return
+        loss = float(trainer.callback_metrics["val/loss"])
+        if loss < self.lowest:
+            self.lowest = loss
+            assert isinstance(module, TrainingModule)
+            self.export(module, self.folder / "best.safetensors")
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Save everything that resuming needs."""
+        trainer.save_checkpoint(self.folder / "last.ckpt")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Kept in the checkpoint."""
+        return {"lowest": self.lowest}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Taken from the checkpoint."""
+        self.lowest = state["lowest"]

@@ -1,0 +1,130 @@
+"""Patches of prepared cases: which, in what order, and cut how."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, Sampler
+
+from tunetseg.data.cache import CachedCase
+from tunetseg.training.recipes import Stage
+
+__all__ = ["EpochSampler", "PatchDataset", "cut", "grid_starts"]
+
+
+def grid_starts(size: int, patch: int) -> list[int]:
+    """First voxels of the fewest patches that cover an axis, evenly spread; below 0 where the patch is longer."""
+    count = max(1, math.ceil(size / patch))
+    if count == 1:
+        return [(size - patch) // 2]
+    return [round(n * (size - patch) / (count - 1)) for n in range(count)]
+
+
+def cut(array: NDArray, start: tuple[int, ...], patch: tuple[int, ...]) -> NDArray:
+    """Patch of an array's last three axes; zeros where it reaches outside."""
+    sides = array.shape[-3:]
+    inside = tuple(slice(max(0, s), min(n, s + p)) for s, n, p in zip(start, sides, patch, strict=True))
+    result = np.zeros((*array.shape[:-3], *patch), array.dtype)
+    place = tuple(slice(i.start - s, i.stop - s) for i, s in zip(inside, start, strict=True))
+    result[(..., *place)] = array[(..., *inside)]
+    return result
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Names each sample by epoch and position, so that what is drawn depends on nothing else.
+
+    A run that is killed and resumed at an epoch thus draws what it would have drawn.
+    """
+
+    def __init__(self, samples: int) -> None:
+        self.samples = samples
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Told by the trainer before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.samples
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((self.epoch, position) for position in range(self.samples))
+
+
+class PatchDataset(Dataset[dict[str, Any]]):
+    """Training or validation patches of one stage.
+
+    Args:
+        cases: Prepared at the stage's spacing.
+        stage: Patch, sampling and so on.
+        stride: Sides of a whole volume are padded to multiples of it.
+        seed: Everything random follows from it, the epoch and the position.
+        training: False: nothing random; the grid's patches, or whole volumes where sampling is random.
+    """
+
+    def __init__(self, cases: list[CachedCase], stage: Stage, stride: int, seed: int, *, training: bool) -> None:
+        self.cases = cases
+        self.stage = stage
+        self.stride = stride
+        self.seed = seed
+        self.training = training
+        self.grid = [
+            (index, (x, y, z))
+            for index, case in enumerate(cases)
+            for x in grid_starts(case.depth.shape[0], stage.patch[0])
+            for y in grid_starts(case.depth.shape[1], stage.patch[1])
+            for z in grid_starts(case.depth.shape[2], stage.patch[2])
+        ]
+
+    def __len__(self) -> int:
+        if self.stage.sampling == "grid":
+            return len(self.grid)
+        return len(self.cases) * (self.stage.samples_per_case if self.training else 1)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        """Image, depth, seed and case number of a sample; shapes (channel, x, y, z) and (x, y, z)."""
+        epoch, position = key
+        generator = np.random.default_rng((self.seed, epoch, position))
+        if self.training:
+            position = int(np.random.default_rng((self.seed, epoch)).permutation(len(self))[position])
+        patch = self.stage.patch
+        if self.stage.sampling == "grid":
+            index, start = self.grid[position]
+        else:
+            index = position % len(self.cases)
+            sides = self.cases[index].depth.shape
+            if self.training:
+                start = self._draw(self.cases[index], generator)
+            else:
+                patch = self._whole(sides)
+                start = tuple((n - p) // 2 for n, p in zip(sides, patch, strict=True))
+        case = self.cases[index]
+        return {
+            "image": torch.from_numpy(cut(case.image, start, patch).astype(np.float32)),
+            "depth": torch.from_numpy(cut(case.depth, start, patch)),
+            "seed": int(generator.integers(2**62)),
+            "case": index,
+        }
+
+    def _whole(self, sides: tuple[int, ...]) -> tuple[int, ...]:
+        """The patch, or what a larger volume needs in multiples of the stride."""
+        least = self.stage.patch if self.stage.whole_volume else (0, 0, 0)
+        return tuple(max(p, math.ceil(n / self.stride) * self.stride) for n, p in zip(sides, least, strict=True))
+
+    def _draw(self, case: CachedCase, generator: np.random.Generator) -> tuple[int, ...]:
+        """First voxel of a random patch, that may reach outside where the volume is the smaller."""
+        sides, patch = case.depth.shape, self.stage.patch
+        if generator.random() < self.stage.tumour_share and case.depth.any():
+            level = int(generator.integers(1, int(case.depth.max()) + 1))
+            voxels = np.flatnonzero(case.depth >= level)
+            centre = np.unravel_index(int(generator.choice(voxels)), sides)
+            wanted = [int(c) - p // 2 for c, p in zip(centre, patch, strict=True)]
+            return tuple(
+                min(max(w, min(0, n - p)), max(0, n - p)) for w, n, p in zip(wanted, sides, patch, strict=True)
+            )
+        return tuple(
+            int(generator.integers(min(0, n - p), max(0, n - p) + 1)) for n, p in zip(sides, patch, strict=True)
+        )

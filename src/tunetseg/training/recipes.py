@@ -1,0 +1,216 @@
+"""Named training configurations. Light: no torch is imported here."""
+
+import dataclasses
+import json
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tunetseg.errors import InputError
+
+__all__ = ["RECIPES", "Augmentation", "Recipe", "Stage", "recipe_from_dict", "recipe_named"]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes to each training patch.
+
+    Args:
+        flip: Probability of a mirror flip along x, y, z.
+        rotation: Largest angle in degrees about x, y, z.
+        scale: Largest relative change of size: 0.1 is 90 to 110 %.
+        shift: Largest change of brightness, in standard deviations of the brain.
+        contrast: Largest relative change of contrast, a channel.
+        gamma: Largest change of the logarithm of gamma, a channel.
+        bias_field: Largest logarithm of a smooth multiplicative field, a channel.
+        noise: Largest standard deviation of added noise, in standard deviations of the brain.
+        blur: Probability that a channel is shown at half its resolution.
+        intensity: Probability that the five changes of intensity above are applied to a patch.
+    """
+
+    flip: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    rotation: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    scale: float = 0.0
+    shift: float = 0.0
+    contrast: float = 0.0
+    gamma: float = 0.0
+    bias_field: float = 0.0
+    noise: float = 0.0
+    blur: float = 0.0
+    intensity: float = 1.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stretch of training; a later stage starts from the weights of the one before.
+
+    Args:
+        spacing: Working spacing in mm.
+        patch: Voxels shown at once, along x, y, z.
+        whole_volume: The patch holds whole brains: they are padded to it, and validated and used whole.
+        sampling: ``grid`` shows every patch of a grid that covers the brain, an epoch; ``random`` draws.
+        samples_per_case: Patches a case and epoch, where sampling is random.
+        tumour_share: Share of the random patches that are centred on a tumour voxel, of a region drawn evenly.
+        batch: Patches a step.
+        epochs: Epochs at most.
+        learning_rate: Adam's, at its peak.
+        schedule: ``plateau`` lowers it when the validation loss stalls; ``cosine`` lets it fall to 1 % of the peak.
+        warmup: Steps of linear rise before ``cosine``.
+        plateau_factor: What a plateau multiplies it by.
+        plateau_patience: Epochs without improvement before it does.
+        stop_patience: Epochs without improvement before training ends; 0: never.
+        validate_every: Epochs between two validations.
+        augmentation: Random changes.
+    """
+
+    spacing: float = 1.0
+    patch: tuple[int, int, int] = (80, 96, 64)
+    whole_volume: bool = False
+    sampling: Literal["grid", "random"] = "random"
+    samples_per_case: int = 1
+    tumour_share: float = 0.0
+    batch: int = 4
+    epochs: int = 200
+    learning_rate: float = 1e-4
+    schedule: Literal["plateau", "cosine"] = "plateau"
+    warmup: int = 0
+    plateau_factor: float = 0.2
+    plateau_patience: int = 6
+    stop_patience: int = 15
+    validate_every: int = 1
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        """Check what would otherwise fail late."""
+        if min(self.patch) < 1 or self.batch < 1 or self.epochs < 1 or self.samples_per_case < 1:
+            raise InputError(f"recipe: patch {self.patch}, batch {self.batch} and epochs {self.epochs} must be positive")
+        if self.validate_every > 1 and self.schedule == "plateau":
+            raise InputError("recipe: the plateau schedule watches the validation loss, so validate_every must be 1")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All choices of a training; the variant, the fold and the cohort are not among them.
+
+    Args:
+        name: What it is called.
+        base_filters: Filters of the first level.
+        levels: Resolutions of each sub-network.
+        folds: Cross-validation folds.
+        seed: Of the folds, the weights, the order and the augmentation.
+        denoise: Median filter first.
+        l2: Penalty on the sum of squares of the convolution kernels, heads left out.
+        cross_entropy: Weight of the added cross-entropy.
+        head_bias: Logit that the heads start at; below 0 says that tumour is rare, which starts Dice sooner.
+        average: Decay of the running average of the weights, which is what is kept; 0: none.
+        precision: ``bf16`` where the hardware has it under ``auto``.
+        keep: Weights of the lowest validation loss, or the last.
+        stages: One or several.
+    """
+
+    name: str = "custom"
+    base_filters: int = 16
+    levels: int = 4
+    folds: int = 5
+    seed: int = 0
+    denoise: bool = False
+    l2: float = 1e-5
+    cross_entropy: float = 0.0
+    head_bias: float = 0.0
+    average: float = 0.0
+    precision: Literal["auto", "bf16", "32"] = "auto"
+    keep: Literal["best", "last"] = "best"
+    stages: tuple[Stage, ...] = (Stage(),)
+
+    def __post_init__(self) -> None:
+        """Check that there is a stage and that the patches can be halved often enough."""
+        if not self.stages:
+            raise InputError(f"recipe {self.name}: has no stage")
+        stride = 2 ** (self.levels - 1)
+        for stage in self.stages:
+            if any(side % stride for side in stage.patch):
+                raise InputError(f"recipe {self.name}: patch {stage.patch} has a side that is no multiple of {stride}")
+
+
+_MILD = Augmentation(
+    flip=(0.5, 0.0, 0.0), rotation=(10, 10, 15), scale=0.12, shift=0.15, contrast=0.15, gamma=0.2, bias_field=0.15,
+    noise=0.1, blur=0.1, intensity=0.8,
+)
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        # The paper's, number for number (2.2, 2.5, 3.1). Its rotation is in the axial plane and its flip along x.
+        # The grid is its author's earlier code's; it covers the brain at 1 mm, where that code first stretched
+        # each brain to 160x192x128.
+        Recipe(
+            name="paper",
+            precision="32",
+            stages=(
+                Stage(
+                    sampling="grid",
+                    augmentation=Augmentation(flip=(0.5, 0.0, 0.0), rotation=(0.0, 0.0, 1.0)),
+                ),
+            ),
+        ),
+        # Whole brains at 2 mm: an eighth of the voxels, all of the context. Under an hour on two cores.
+        Recipe(
+            name="quick",
+            base_filters=8,
+            cross_entropy=1.0,
+            head_bias=-3.0,
+            average=0.99,
+            keep="last",
+            stages=(
+                Stage(
+                    spacing=2.0, patch=(72, 88, 72), whole_volume=True, batch=1, epochs=25, learning_rate=2e-3,
+                    schedule="cosine", warmup=50, stop_patience=0, validate_every=5, augmentation=_MILD,
+                ),
+            ),
+        ),
+    )
+}
+
+
+def _build(kind: type, raw: dict[str, Any], place: str) -> Any:
+    """Dataclass from plain data, every unknown key an error."""
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    unknown = sorted(set(raw) - set(fields))
+    if unknown:
+        raise InputError(f"{place}: no field {unknown[0]!r}; there are {', '.join(fields)}")
+    values = dict(raw)
+    if "stages" in values:
+        values["stages"] = tuple(_build(Stage, stage, f"{place}, stage {n}") for n, stage in enumerate(values["stages"]))
+    if "augmentation" in values:
+        values["augmentation"] = _build(Augmentation, values["augmentation"], f"{place}, augmentation")
+    try:
+        return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    except TypeError as error:
+        raise InputError(f"{place}: {error}") from None
+
+
+def recipe_from_dict(raw: dict[str, Any], source: str = "recipe") -> Recipe:
+    """Recipe from plain data, as a run folder's ``recipe.json`` holds it; fields left out keep their defaults."""
+    return _build(Recipe, raw, source)
+
+
+def recipe_named(name: str | Path) -> Recipe:
+    """A packaged recipe by name, or one from a ``.json`` or ``.toml`` file.
+
+    Raises:
+        InputError: No such recipe or file, or a file with unknown fields.
+    """
+    if str(name) in RECIPES:
+        return RECIPES[str(name)]
+    path = Path(name)
+    if path.suffix not in {".json", ".toml"}:
+        raise InputError(f"recipe {str(name)!r}: there are {', '.join(RECIPES)}, or name a .json or .toml file")
+    try:
+        text = path.read_text()
+        raw = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError:
+        raise InputError(f"{path}: there is no such recipe file") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not valid {path.suffix[1:]} ({error})") from None
+    return recipe_from_dict(raw, str(path))

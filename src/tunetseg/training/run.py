@@ -1,0 +1,240 @@
+"""A training run: one fold of one recipe, all its stages, in one folder."""
+
+import json
+import logging
+import os
+import platform
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as lightning
+import torch
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from tunetseg import __version__
+from tunetseg.data import Case, find_cases
+from tunetseg.data.cache import Cache, CachedCase
+from tunetseg.data.folds import split_folds
+from tunetseg.data.preprocess import Preprocessing
+from tunetseg.errors import InputError
+from tunetseg.inference.model import ModelSpec, load_model, save_model
+from tunetseg.networks import Architecture, Cascade, build_network
+from tunetseg.training.checkpoint import SafeCheckpoints, SaveEachEpoch
+from tunetseg.training.module import TrainingModule
+from tunetseg.training.patches import EpochSampler, PatchDataset
+from tunetseg.training.progress import EpochLines, progress_bar
+from tunetseg.training.recipes import Recipe, Stage, recipe_from_dict, recipe_named
+
+__all__ = ["train"]
+
+MODEL = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What every stage of a run shares."""
+
+    out: Path
+    cache: Path
+    recipe: Recipe
+    architecture: Architecture
+    training: list[Case]
+    validation: list[Case]
+    labels: str | None
+    device: str
+    workers: int
+    on_fault: Callable[[InputError], None] | None
+
+
+def train(
+    cohort: str | Path,
+    out: str | Path,
+    *,
+    recipe: str | Path | Recipe = "quick",
+    variant: str = "tunet-seb",
+    fold: int | Literal["all"] = 0,
+    resume: bool = False,
+    cache: str | Path | None = None,
+    labels: str | None = None,
+    device: str = "auto",
+    workers: int = 0,
+    skip_broken: bool = False,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Train one model.
+
+    Args:
+        cohort: Folder of cases with segmentations.
+        out: Run folder: recipe, patients of each side, logs, checkpoints, and at the end ``model.safetensors``.
+        recipe: Name, file, or the recipe itself.
+        variant: One of the six networks.
+        fold: Which fold to keep for validation; ``all`` trains on every patient and validates on none unseen.
+        resume: Go on from the run folder's last checkpoint; recipe and patients must be the same.
+        cache: Where prepared cases are kept; by default ``cache`` beside the run folder.
+        labels: Year or dataset of the label values; by default each dataset's own.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        workers: Processes that read patches.
+        skip_broken: Report a broken case and go on without it.
+        say: Takes lines for people.
+
+    Returns:
+        Path of the finished model.
+
+    Raises:
+        InputError: Bad cohort, recipe or run folder.
+    """
+    chosen = recipe if isinstance(recipe, Recipe) else recipe_named(recipe)
+    cases = [case for case in find_cases(cohort) if case.segmentation is not None]
+    if not cases:
+        raise InputError(f"{cohort}: no case has a segmentation, so there is nothing to learn from")
+    training, validation = _split(cases, chosen, fold)
+    folder = Path(out)
+    record = {
+        "recipe": json.loads(json.dumps(asdict(chosen))),
+        "variant": variant,
+        "fold": fold,
+        "labels": labels,
+        "training": [case.id for case in training],
+        "validation": [case.id for case in validation],
+    }
+    architecture = Architecture(variant, base_filters=chosen.base_filters, levels=chosen.levels)
+    _open_folder(folder, record, resume)
+    if (folder / MODEL).exists():
+        say(f"{folder / MODEL}: already finished")
+        return folder / MODEL
+    on_fault = (lambda fault: say(f"left out: {fault}")) if skip_broken else None
+    run = _Run(folder, Path(cache or folder.parent / "cache"), chosen, architecture, training, validation, labels,
+               device, workers, on_fault)
+    _quiet()
+    lightning.seed_everything(chosen.seed, verbose=False)
+    network = build_network(architecture)
+    network.reset_parameters(chosen.head_bias)
+    for number, stage in enumerate(chosen.stages):
+        network = _train_stage(run, number, stage, network, say)
+    os.replace(folder / f"stage-{len(chosen.stages) - 1}" / MODEL, folder / MODEL)
+    say(f"model: {folder / MODEL}")
+    return folder / MODEL
+
+
+def _split(cases: list[Case], recipe: Recipe, fold: int | Literal["all"]) -> tuple[list[Case], list[Case]]:
+    if fold == "all":
+        # Watched, not held out: the figures then say only that training goes on.
+        return cases, split_folds(cases, min(recipe.folds, len(cases)), recipe.seed)[0] if len(cases) > 1 else cases
+    folds = split_folds(cases, recipe.folds, recipe.seed)
+    if not 0 <= fold < len(folds):
+        raise InputError(f"fold {fold}: there are folds 0 to {len(folds) - 1}, or 'all'")
+    return [case for n, own in enumerate(folds) if n != fold for case in own], folds[fold]
+
+
+def _open_folder(folder: Path, record: dict[str, Any], resume: bool) -> None:
+    """Write what was asked for, or check that a resumed run was asked for the same."""
+    path = folder / "run.json"
+    if path.exists():
+        if not resume:
+            raise InputError(f"{folder}: holds a run already; add --resume to go on with it, or name another folder")
+        before = json.loads(path.read_text())
+        different = [key for key in record if record[key] != before.get(key)]
+        if different:
+            raise InputError(f"{folder}: was begun with another {' and '.join(different)}; resume with the same, or name another folder")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    made_with = {"tunetseg": __version__, "torch": torch.__version__, "python": platform.python_version(),
+                 "machine": platform.machine(), "threads": torch.get_num_threads()}
+    for name in ("training", "validation"):
+        (folder / f"{name}.txt").write_text("".join(f"{case}\n" for case in record[name]))
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps({**record, "made_with": made_with}, indent=1))
+    os.replace(partial, path)
+
+
+def _train_stage(run: _Run, number: int, stage: Stage, network: Cascade, say: Callable[[str], None]) -> Cascade:
+    """Train one stage, or load it if it is finished; returns its kept network."""
+    folder = run.out / f"stage-{number}"
+    finished = folder / MODEL
+    if finished.exists():
+        return load_model(finished)[0]
+    preprocessing = Preprocessing(spacing=stage.spacing, denoise=run.recipe.denoise)
+    cache = Cache(run.cache, preprocessing, run.labels)
+    with progress_bar(f"preparing cases at {stage.spacing:g} mm", len(run.training) + len(run.validation)) as advance:
+        training = cache.get_all(run.training, on_fault=run.on_fault, progress=advance)
+        validation = cache.get_all(run.validation, on_fault=run.on_fault, progress=advance)
+    if not training or not validation:
+        raise InputError("no usable case is left to train or to validate on")
+    loaders = [_loader(run, stage, cases, network.stride, on) for cases, on in ((training, True), (validation, False))]
+    steps = stage.epochs * len(loaders[0])
+    module = TrainingModule(network, run.recipe, stage, steps)
+    facts = {"recipe": run.recipe.name, "stage": number, "cases": len(training), "spacing": stage.spacing}
+
+    def export(module: TrainingModule, path: Path) -> None:
+        spec = ModelSpec(run.architecture, preprocessing, stage.patch, stage.whole_volume,
+                         training={**facts, "epochs": module.current_epoch + 1, "steps": module.global_step})
+        save_model(path, module.kept, spec)
+
+    saver = SaveEachEpoch(folder, export)
+    trainer = _trainer(run, stage, folder, saver)
+    say(f"stage {number}: {len(training)} cases, {len(loaders[0])} steps an epoch, {stage.epochs} epochs, {precision(run)}")
+    last = folder / "last.ckpt"
+    began = time.monotonic()
+    trainer.fit(module, *loaders, ckpt_path=str(last) if last.exists() else None)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    say(f"stage {number}: {time.monotonic() - began:.0f} s")
+    if run.recipe.keep == "last" or not (folder / "best.safetensors").exists():
+        export(module, finished)
+    else:
+        os.replace(folder / "best.safetensors", finished)
+    return load_model(finished)[0]
+
+
+def _loader(run: _Run, stage: Stage, cases: list[CachedCase], stride: int, training: bool) -> DataLoader:
+    dataset = PatchDataset(cases, stage, stride, run.recipe.seed, training=training)
+    # Whole volumes differ in size, so they are validated one at a time.
+    batch = stage.batch if training or stage.sampling == "grid" else 1
+    return DataLoader(dataset, batch, sampler=EpochSampler(len(dataset)), num_workers=run.workers)
+
+
+def precision(run: _Run) -> Literal["bf16-mixed", "32-true"]:
+    """bfloat16 where it was asked for, or where ``auto`` finds hardware for it."""
+    if run.recipe.precision == "auto":
+        if run.device != "cpu" and torch.cuda.is_available():
+            fast = torch.cuda.is_bf16_supported()
+        else:
+            able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+            fast = bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+        return "bf16-mixed" if fast else "32-true"
+    return "bf16-mixed" if run.recipe.precision == "bf16" else "32-true"
+
+
+def _trainer(run: _Run, stage: Stage, folder: Path, saver: SaveEachEpoch) -> lightning.Trainer:
+    callbacks: list[lightning.Callback] = [saver, EpochLines()]
+    if stage.stop_patience:
+        callbacks.append(EarlyStopping("val/loss", patience=stage.stop_patience, min_delta=1e-4))
+    return lightning.Trainer(
+        accelerator=run.device,
+        devices=1,
+        precision=precision(run),
+        max_epochs=stage.epochs,
+        check_val_every_n_epoch=min(stage.validate_every, stage.epochs),
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        callbacks=callbacks,
+        logger=[CSVLogger(folder, name="", version="csv"), TensorBoardLogger(folder, name="", version="tensorboard")],
+        plugins=[SafeCheckpoints()],
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        use_distributed_sampler=False,
+    )
+
+
+def _quiet() -> None:
+    """Keep Lightning's advice, which is not about this program's user, off the screen."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", module="lightning_fabric")
