@@ -1,0 +1,44 @@
+"""Where to compute, and in which precision."""
+
+from typing import Literal
+
+import torch
+
+from tunetseg.errors import InputError
+
+__all__ = ["Precision", "choose_device", "has_fast_bfloat16", "uses_bfloat16"]
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """A device by name; ``auto`` takes a CUDA device where there is one, else the CPU.
+
+    Raises:
+        InputError: The device is unknown or not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {name!r}: cannot be used here ({reason}); try --device cpu") from None
+    return device
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """True where the hardware multiplies bfloat16 natively."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    # Torch before 2.7 cannot tell; then float32 is safe.
+    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return device.type == "cpu" and bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
+Precision = Literal["auto", "bf16", "32"]
+"""``auto`` is bf16 where the hardware has it."""
+
+
+def uses_bfloat16(precision: Precision, device: torch.device) -> bool:
+    """Whether ``precision`` means bfloat16 on a device."""
+    return precision == "bf16" or (precision == "auto" and has_fast_bfloat16(device))
