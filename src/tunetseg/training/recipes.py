@@ -138,6 +138,14 @@ _MILD = Augmentation(
     noise=0.1, blur=0.1, intensity=0.8,
 )
 
+
+def _whole_brain(*, spacing: float, patch: tuple[int, int, int], epochs: int, learning_rate: float) -> Stage:
+    return Stage(
+        spacing=spacing, patch=patch, whole_volume=True, batch=1, epochs=epochs, learning_rate=learning_rate,
+        schedule="cosine", warmup=50, stop_patience=0, validate_every=4, augmentation=_MILD,
+    )
+
+
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -154,7 +162,8 @@ RECIPES: dict[str, Recipe] = {
                 ),
             ),
         ),
-        # Whole brains at 2 mm: an eighth of the voxels, all of the context. Under an hour on two cores.
+        # Whole brains, first at 4 mm, where a step costs a tenth and the tumour's place is learned, then at 2 mm.
+        # Under an hour on two cores.
         Recipe(
             name="quick",
             base_filters=8,
@@ -163,10 +172,8 @@ RECIPES: dict[str, Recipe] = {
             average=0.99,
             keep="last",
             stages=(
-                Stage(
-                    spacing=2.0, patch=(72, 88, 72), whole_volume=True, batch=1, epochs=25, learning_rate=2e-3,
-                    schedule="cosine", warmup=50, stop_patience=0, validate_every=5, augmentation=_MILD,
-                ),
+                _whole_brain(spacing=4.0, patch=(40, 48, 40), epochs=16, learning_rate=2e-3),
+                _whole_brain(spacing=2.0, patch=(72, 88, 72), epochs=22, learning_rate=1.5e-3),
             ),
         ),
     )

@@ -19,10 +19,11 @@ from torch.utils.data import DataLoader
 
 from tunetseg import __version__
 from tunetseg.data import Case, find_cases
-from tunetseg.data.cache import Cache, CachedCase
+from tunetseg.data.cache import Cache
 from tunetseg.data.folds import split_folds
 from tunetseg.data.preprocess import Preprocessing
 from tunetseg.errors import InputError
+from tunetseg.inference.device import choose_device, uses_bfloat16
 from tunetseg.inference.model import ModelSpec, load_model, save_model
 from tunetseg.networks import Architecture, Cascade, build_network
 from tunetseg.training.checkpoint import SafeCheckpoints, SaveEachEpoch
@@ -166,7 +167,12 @@ def _train_stage(run: _Run, number: int, stage: Stage, network: Cascade, say: Ca
         validation = cache.get_all(run.validation, on_fault=run.on_fault, progress=advance)
     if not training or not validation:
         raise InputError("no usable case is left to train or to validate on")
-    loaders = [_loader(run, stage, cases, network.stride, on) for cases, on in ((training, True), (validation, False))]
+    # Each stage draws anew.
+    seed = run.recipe.seed + 1000 * number
+    loaders = [
+        _loader(run, stage, PatchDataset(cases, stage, network.stride, seed, training=on))
+        for cases, on in ((training, True), (validation, False))
+    ]
     steps = stage.epochs * len(loaders[0])
     module = TrainingModule(network, run.recipe, stage, steps)
     facts = {"recipe": run.recipe.name, "stage": number, "cases": len(training), "spacing": stage.spacing}
@@ -178,7 +184,7 @@ def _train_stage(run: _Run, number: int, stage: Stage, network: Cascade, say: Ca
 
     saver = SaveEachEpoch(folder, export)
     trainer = _trainer(run, stage, folder, saver)
-    say(f"stage {number}: {len(training)} cases, {len(loaders[0])} steps an epoch, {stage.epochs} epochs, {precision(run)}")
+    say(f"stage {number}: {len(training)} cases, {len(loaders[0])} steps an epoch, {stage.epochs} epochs, {_precision(run)}")
     last = folder / "last.ckpt"
     began = time.monotonic()
     trainer.fit(module, *loaders, ckpt_path=str(last) if last.exists() else None)
@@ -192,23 +198,15 @@ def _train_stage(run: _Run, number: int, stage: Stage, network: Cascade, say: Ca
     return load_model(finished)[0]
 
 
-def _loader(run: _Run, stage: Stage, cases: list[CachedCase], stride: int, training: bool) -> DataLoader:
-    dataset = PatchDataset(cases, stage, stride, run.recipe.seed, training=training)
+def _loader(run: _Run, stage: Stage, dataset: PatchDataset) -> DataLoader:
     # Whole volumes differ in size, so they are validated one at a time.
-    batch = stage.batch if training or stage.sampling == "grid" else 1
+    batch = stage.batch if dataset.training or stage.sampling == "grid" else 1
     return DataLoader(dataset, batch, sampler=EpochSampler(len(dataset)), num_workers=run.workers)
 
 
-def precision(run: _Run) -> Literal["bf16-mixed", "32-true"]:
-    """bfloat16 where it was asked for, or where ``auto`` finds hardware for it."""
-    if run.recipe.precision == "auto":
-        if run.device != "cpu" and torch.cuda.is_available():
-            fast = torch.cuda.is_bf16_supported()
-        else:
-            able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-            fast = bool(able.get("avx512_bf16") or able.get("amx_bf16"))
-        return "bf16-mixed" if fast else "32-true"
-    return "bf16-mixed" if run.recipe.precision == "bf16" else "32-true"
+def _precision(run: _Run) -> Literal["bf16-mixed", "32-true"]:
+    low = uses_bfloat16(run.recipe.precision, choose_device(run.device))
+    return "bf16-mixed" if low else "32-true"
 
 
 def _trainer(run: _Run, stage: Stage, folder: Path, saver: SaveEachEpoch) -> lightning.Trainer:
@@ -216,9 +214,9 @@ def _trainer(run: _Run, stage: Stage, folder: Path, saver: SaveEachEpoch) -> lig
     if stage.stop_patience:
         callbacks.append(EarlyStopping("val/loss", patience=stage.stop_patience, min_delta=1e-4))
     return lightning.Trainer(
-        accelerator=run.device,
+        accelerator={"cuda": "gpu"}.get(choose_device(run.device).type, choose_device(run.device).type),
         devices=1,
-        precision=precision(run),
+        precision=_precision(run),
         max_epochs=stage.epochs,
         check_val_every_n_epoch=min(stage.validate_every, stage.epochs),
         num_sanity_val_steps=0,
