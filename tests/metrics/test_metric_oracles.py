@@ -59,9 +59,7 @@ def test_distances_agree_with_monai(name):
     for region, told in expected["regions"].items():
         for percentile, key in ((95, "hd95_undirected"), (100, "hd100_undirected")):
             want = number(told["monai"][key])
-            found = hausdorff(
-                prediction[region], reference[region], expected["grid"]["spacing_mm"], percentile
-            )
+            found = hausdorff(prediction[region], reference[region], expected["grid"]["spacing_mm"], percentile)
             # Where one mask is empty MONAI's maximum is infinite, its percentile NaN; here both are NaN.
             if math.isfinite(want):
                 assert found == pytest.approx(want, abs=1e-4), (region, key)

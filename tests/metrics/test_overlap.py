@@ -47,9 +47,7 @@ def test_shapes_and_types_are_checked():
 def test_dice_is_symmetric_and_bounded(first, second):
     there, back = count_voxels(first, second), count_voxels(second, first)
     assert there.tp + there.fp + there.fn + there.tn == first.size
-    assert (there.sensitivity, there.precision) == pytest.approx(
-        (back.precision, back.sensitivity), nan_ok=True
-    )
+    assert (there.sensitivity, there.precision) == pytest.approx((back.precision, back.sensitivity), nan_ok=True)
     assert there.dice == pytest.approx(back.dice, nan_ok=True)
     if first.any() or second.any():
         assert 0 <= there.dice <= 1

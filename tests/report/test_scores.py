@@ -99,9 +99,7 @@ def test_one_file_finds_its_case_in_a_cohort(tmp_path):
 
 
 def test_cohort_of_several_years_and_label_schemes(tmp_path):
-    references = cohort(
-        tmp_path / "cohort", BraTS19_X_1=tumour(), **{"BraTS__GLI__00001__000": tumour(enhancing=3)}
-    )
+    references = cohort(tmp_path / "cohort", BraTS19_X_1=tumour(), **{"BraTS__GLI__00001__000": tumour(enhancing=3)})
     predictions = flat(
         tmp_path / "predictions", **{"BraTS19_X_1": tumour(), "BraTS-GLI-00001-000": tumour(enhancing=4)}
     )
@@ -200,9 +198,7 @@ def test_references_without_prediction_are_listed_or_missed(tmp_path, references
     cases = partial.summary["cases"]
     assert (cases["scored"], cases["references"], cases["counted_as"]) == (1, 2, "left out")
     assert cases["references_without_prediction"] == ["b"]
-    assert any(
-        line.startswith("WARNING: 1 of 2 references without") for line in summary_lines(partial.summary)
-    )
+    assert any(line.startswith("WARNING: 1 of 2 references without") for line in summary_lines(partial.summary))
 
     full = evaluate(predictions, references, all_references=True)
     missed = row(full, "b", "whole")
@@ -230,8 +226,7 @@ def test_unreadable_prediction_is_a_miss(tmp_path, references):
     assert list(scores.summary["cases"]["unreadable_predictions"]) == ["b"]
     assert scores.summary["labels"]["predictions"]["schemes"] == {"brats2017": 1}
     assert any(
-        "1 prediction cannot be read and counted as empty: b (" in line
-        for line in summary_lines(scores.summary)
+        "1 prediction cannot be read and counted as empty: b (" in line for line in summary_lines(scores.summary)
     )
 
 
@@ -367,9 +362,7 @@ def test_printed_summary_names_rules_and_definition(tmp_path, references):
 
 def test_workers_change_nothing(tmp_path, references):
     predictions = flat(tmp_path / "predictions", a=tumour(shift=1), b=tumour(shift=2))
-    assert (
-        evaluate(predictions, references, workers=1).rows == evaluate(predictions, references, workers=3).rows
-    )
+    assert evaluate(predictions, references, workers=1).rows == evaluate(predictions, references, workers=3).rows
 
 
 @pytest.mark.skipif(not COHORT.is_dir(), reason=f"no real cases in {COHORT}")

@@ -39,6 +39,10 @@ class CachedCase:
     depth: NDArray[np.uint8]
 
 
+def _checksum(array: NDArray) -> int:
+    return zlib.crc32(memoryview(np.ascontiguousarray(array)).cast("B"))  # type: ignore[arg-type]
+
+
 class Cache:
     """Folder of prepared cases, keyed by what the files hold and how they were prepared.
 
@@ -73,8 +77,13 @@ class Cache:
             raise OSError(f"{entry}: cannot be read back after writing; is the disk full?")
         return found
 
-    def get_all(self, cases: list[Case], *, on_fault: Callable[[InputError], None] | None = None,
-                progress: Callable[[], None] = lambda: None) -> list[CachedCase]:
+    def get_all(
+        self,
+        cases: list[Case],
+        *,
+        on_fault: Callable[[InputError], None] | None = None,
+        progress: Callable[[], None] = lambda: None,
+    ) -> list[CachedCase]:
         """Entries of many cases.
 
         Args:
@@ -124,7 +133,7 @@ class Cache:
         partial.mkdir(parents=True)
         for name, array in arrays.items():
             np.save(partial / f"{name}.npy", array, allow_pickle=False)
-        sums = {name: zlib.crc32(np.ascontiguousarray(array).view(np.uint8)) for name, array in arrays.items()}
+        sums = {name: _checksum(array) for name, array in arrays.items()}
         (partial / "entry.json").write_text(json.dumps({"case": case.id, "crc32": sums}))
         shutil.rmtree(entry, ignore_errors=True)
         try:
@@ -138,7 +147,7 @@ class Cache:
         try:
             sums = json.loads((entry / "entry.json").read_text())["crc32"]
             arrays = {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in sums}
-            if all(zlib.crc32(arrays[name].view(np.uint8)) == sums[name] for name in sums):
+            if all(_checksum(arrays[name]) == sums[name] for name in sums):
                 return CachedCase(case.id, arrays["image"], arrays["depth"])
         except (OSError, ValueError, KeyError, EOFError):
             pass

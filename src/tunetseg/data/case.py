@@ -45,7 +45,9 @@ class Case:
         missing = [modality for modality in modalities if modality not in self.images]
         if missing:
             beside = f" in {next(iter(self.images.values())).parent}" if self.images else ""
-            raise InputError(f"{self.id}: no {' and no '.join(missing)} image{beside}; all of {', '.join(modalities)} are needed")
+            raise InputError(
+                f"{self.id}: no {' and no '.join(missing)} image{beside}; all of {', '.join(modalities)} are needed"
+            )
         seen: dict[Path, str] = {}
         for modality in modalities:
             path = self.images[modality]

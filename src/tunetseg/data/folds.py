@@ -27,7 +27,9 @@ def split_folds(cases: list[Case], folds: int = 5, seed: int = 0) -> list[list[C
     for case in sorted(cases, key=lambda case: case.id):
         patients[case.patient].append(case)
     if not 2 <= folds <= len(patients):
-        raise InputError(f"{len(patients)} patients cannot be split into {folds} folds; take between 2 and {len(patients)}")
+        raise InputError(
+            f"{len(patients)} patients cannot be split into {folds} folds; take between 2 and {len(patients)}"
+        )
     strata: dict[str, list[str]] = defaultdict(list)
     for patient, own in patients.items():
         strata[own[0].grade or ""].append(patient)

@@ -37,8 +37,16 @@ _OLD = {"t1": "t1", "t1ce": "t1ce", "t2": "t2", "flair": "flair", "seg": "seg"}
 _NEW = {"t1n": "t1", "t1c": "t1ce", "t2w": "t2", "t2f": "flair", "seg": "seg"}
 
 
-def _layout(dataset: str, case: str, labels: str | None, *, separator: str = "_", suffixes: dict[str, str] = _OLD,
-            numbering: str = "", strays: dict[str, str] | None = None) -> Layout:
+def _layout(
+    dataset: str,
+    case: str,
+    labels: str | None,
+    *,
+    separator: str = "_",
+    suffixes: dict[str, str] = _OLD,
+    numbering: str = "",
+    strays: dict[str, str] | None = None,
+) -> Layout:
     return Layout(dataset, re.compile(case), labels, separator, suffixes, numbering or dataset, strays or {})
 
 
@@ -48,11 +56,21 @@ LAYOUTS = (
     _layout("BraTS 2018", r"Brats18_(?P<patient>.+)_\d+", "brats2017", numbering="named"),
     _layout("BraTS 2019", r"BraTS19_(?P<patient>.+)_\d+", "brats2017", numbering="named"),
     # The segmentation of case 355 was released under another name, and many lose the case.
-    _layout("BraTS 2020", r"BraTS20_(?P<patient>(Training|Validation)_\d+)", "brats2017",
-            strays={"BraTS20_Training_355": "W39_1998.09.19_Segm.nii"}),
+    _layout(
+        "BraTS 2020",
+        r"BraTS20_(?P<patient>(Training|Validation)_\d+)",
+        "brats2017",
+        strays={"BraTS20_Training_355": "W39_1998.09.19_Segm.nii"},
+    ),
     _layout("BraTS 2021", r"BraTS2021_(?P<patient>\d+)", "brats2017", numbering="numbered"),
-    _layout("BraTS 2023", r"BraTS-GLI-(?P<patient>\d+)-\d+", "brats2023", separator="-", suffixes=_NEW,
-            numbering="numbered"),
+    _layout(
+        "BraTS 2023",
+        r"BraTS-GLI-(?P<patient>\d+)-\d+",
+        "brats2023",
+        separator="-",
+        suffixes=_NEW,
+        numbering="numbered",
+    ),
     # Anyone's files in either style; their labels are told by the values.
     _layout("other", r"(?P<patient>.+)", None),
     _layout("other", r"(?P<patient>.+)", None, separator="-", suffixes=_NEW),

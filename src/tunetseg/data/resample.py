@@ -25,8 +25,9 @@ def _weights(inputs: int, outputs: int, step: float) -> NDArray[np.float32]:
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def resample(array: NDArray[np.float32], steps: tuple[float, float, float],
-             shape: tuple[int, int, int]) -> NDArray[np.float32]:
+def resample(
+    array: NDArray[np.float32], steps: tuple[float, float, float], shape: tuple[int, int, int]
+) -> NDArray[np.float32]:
     """Linear interpolation, anti-aliased when shrinking.
 
     Args:

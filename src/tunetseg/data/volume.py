@@ -119,7 +119,9 @@ def _read(path: Path) -> tuple[NDArray[np.float32], Grid]:
     if 0 in array.shape:
         raise InputError(f"{path}: empty, its shape is {array.shape}")
     if not np.isfinite(array).all():
-        raise InputError(f"{path}: holds {int((~np.isfinite(array)).sum())} voxels that are NaN or infinite; repair it first")
+        raise InputError(
+            f"{path}: holds {int((~np.isfinite(array)).sum())} voxels that are NaN or infinite; repair it first"
+        )
     affine = np.asarray(image.affine, np.float64)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise InputError(f"{path}: its affine cannot be inverted, so its voxels have no place or size")
@@ -130,7 +132,9 @@ def _read(path: Path) -> tuple[NDArray[np.float32], Grid]:
 def check_same_grid(path: Path, grid: Grid, other_path: Path, other: Grid) -> None:
     """Raise InputError unless two files have the same shape and, within 0.001 mm, the same affine."""
     if grid.shape != other.shape:
-        raise InputError(f"{path}: shape {grid.shape}, but {other_path} has {other.shape}; bring both to one grid first")
+        raise InputError(
+            f"{path}: shape {grid.shape}, but {other_path} has {other.shape}; bring both to one grid first"
+        )
     difference = float(np.abs(grid.affine - other.affine).max())
     if difference > _AFFINE_TOLERANCE_MM:
         raise InputError(
@@ -157,7 +161,9 @@ def read_volume(case: Case, modalities: tuple[str, ...] = MODALITIES) -> Volume:
         check_same_grid(path, grid, case.images[modalities[0]], first)
         for earlier, channel in zip(modalities, channels, strict=False):
             if np.array_equal(channel, array):
-                raise InputError(f"{path}: the same voxels as {case.images[earlier]}; {modality} and {earlier} must differ")
+                raise InputError(
+                    f"{path}: the same voxels as {case.images[earlier]}; {modality} and {earlier} must differ"
+                )
         channels.append(array)
     assert first is not None
     return Volume(first.into_lps(np.stack(channels)), first)
@@ -173,7 +179,9 @@ def read_label_map(path: str | Path) -> LabelMap:
     labels = np.clip(np.rint(array), 0, 255).astype(np.uint8)
     off = np.abs(array - labels) > 1e-3
     if off.any():
-        raise InputError(f"{path}: holds {array[off].flat[0]:g}, which is no label; a label map has whole numbers from 0 up")
+        raise InputError(
+            f"{path}: holds {array[off].flat[0]:g}, which is no label; a label map has whole numbers from 0 up"
+        )
     return LabelMap(labels, grid)
 
 

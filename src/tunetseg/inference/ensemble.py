@@ -47,8 +47,13 @@ class Ensemble:
             raise InputError(f"overlap {self.overlap}: must be at least 0 and below 1")
         specs = [read_spec(path) for path in self.paths]
         for path, spec in zip(self.paths, specs, strict=True):
-            if (spec.architecture.regions, spec.modalities) != (specs[0].architecture.regions, specs[0].modalities):
-                raise InputError(f"{path}: its regions or modalities differ from those of {self.paths[0]}; do not mix them")
+            if (spec.architecture.regions, spec.modalities) != (
+                specs[0].architecture.regions,
+                specs[0].modalities,
+            ):
+                raise InputError(
+                    f"{path}: its regions or modalities differ from those of {self.paths[0]}; do not mix them"
+                )
 
     @property
     def spec(self) -> ModelSpec:
@@ -58,9 +63,13 @@ class Ensemble:
     def describe(self) -> list[dict[str, object]]:
         """Name, hash and training of each model, for a manifest."""
         return [
-            {"file": path.name if path.name != "model.safetensors" else f"{path.parent.name}/{path.name}",
-             "sha256": file_hash(path), "variant": spec.architecture.variant, "spacing_mm": spec.preprocessing.spacing,
-             "training": spec.training}
+            {
+                "file": path.name if path.name != "model.safetensors" else f"{path.parent.name}/{path.name}",
+                "sha256": file_hash(path),
+                "variant": spec.architecture.variant,
+                "spacing_mm": spec.preprocessing.spacing,
+                "training": spec.training,
+            }
             for path, spec in ((path, read_spec(path)) for path in self.paths)
         ]
 
@@ -86,8 +95,15 @@ class Ensemble:
             def share(done: float, number: int = number) -> None:
                 progress((number + done) / count)
 
-            found = predict(network, spec, ready.array, overlap=self.overlap, mirror=self.mirror,
-                            precision=self.precision, progress=share)
+            found = predict(
+                network,
+                spec,
+                ready.array,
+                overlap=self.overlap,
+                mirror=self.mirror,
+                precision=self.precision,
+                progress=share,
+            )
             restored = ready.restore(found)
             restored /= count
             mean = restored if mean is None else np.add(mean, restored, out=mean)

@@ -75,7 +75,9 @@ def read_spec(path: str | Path) -> ModelSpec:
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a readable safetensors file ({error}); copy it again") from None
     if metadata.get("format") != _FORMAT:
-        raise InputError(f"{path}: not a tunetseg model (format {metadata.get('format')!r}); train or export one with tunet train")
+        raise InputError(
+            f"{path}: not a tunetseg model (format {metadata.get('format')!r}); train or export one with tunet train"
+        )
     raw = json.loads(metadata["spec"])
     architecture = raw.pop("architecture")
     architecture["regions"] = tuple(architecture["regions"])

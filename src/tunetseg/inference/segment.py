@@ -85,7 +85,11 @@ def segment_cases(
     done = []
     for case in cases:
         try:
-            done.append(_segment_case(case, folder, ensemble, models, labels, probabilities, rules or Postprocessing(), progress))
+            done.append(
+                _segment_case(
+                    case, folder, ensemble, models, labels, probabilities, rules or Postprocessing(), progress
+                )
+            )
         except InputError as fault:
             if on_fault is None:
                 raise
@@ -100,8 +104,16 @@ def _fitting_scheme(name: str, regions: tuple[str, ...]) -> LabelScheme:
     return scheme
 
 
-def _segment_case(case: Case, folder: Path, ensemble: Ensemble, models: list[dict[str, object]], labels: str | None,
-                  probabilities: bool, rules: Postprocessing, progress: Callable[[str, float], None]) -> Segmentation:
+def _segment_case(
+    case: Case,
+    folder: Path,
+    ensemble: Ensemble,
+    models: list[dict[str, object]],
+    labels: str | None,
+    probabilities: bool,
+    rules: Postprocessing,
+    progress: Callable[[str, float], None],
+) -> Segmentation:
     began = time.monotonic()
     progress(case.id, 0.0)
     spec = ensemble.spec
@@ -117,14 +129,20 @@ def _segment_case(case: Case, folder: Path, ensemble: Ensemble, models: list[dic
         "case": case.id,
         "labels": scheme.name,
         "label_values": {str(value): scheme.values[value] for value in scheme.shells},
-        "volume_ml": {name: round(float(mask.sum()) * volume.grid.voxel_ml, 3)
-                      for name, mask in zip(regions, masks, strict=True)},
+        "volume_ml": {
+            name: round(float(mask.sum()) * volume.grid.voxel_ml, 3) for name, mask in zip(regions, masks, strict=True)
+        },
         "notes": notes,
         "files": list(files),
         "inputs": {modality: case.images[modality].name for modality in spec.modalities},
         "models": models,
-        "settings": {"postprocessing": asdict(rules), "overlap": ensemble.overlap, "mirror": ensemble.mirror,
-                     "precision": ensemble.precision, "device": str(ensemble.device)},
+        "settings": {
+            "postprocessing": asdict(rules),
+            "overlap": ensemble.overlap,
+            "mirror": ensemble.mirror,
+            "precision": ensemble.precision,
+            "device": str(ensemble.device),
+        },
         "version": __version__,
         "use": NOT_A_DEVICE,
     }
@@ -137,8 +155,14 @@ def _looks_stripped(array: NDArray[np.float32]) -> bool:
     return float((array == 0).mean()) > 0.05
 
 
-def _outputs(case: str, regions: tuple[str, ...], scheme: LabelScheme, masks: NDArray[np.bool_],
-             found: NDArray[np.float32], probabilities: bool) -> dict[str, NDArray]:
+def _outputs(
+    case: str,
+    regions: tuple[str, ...],
+    scheme: LabelScheme,
+    masks: NDArray[np.bool_],
+    found: NDArray[np.float32],
+    probabilities: bool,
+) -> dict[str, NDArray]:
     """File name -> array in LPS order; the label map last, so that it stands only beside all its maps."""
     files: dict[str, NDArray] = {}
     for name, probability in zip(regions, found, strict=True):
@@ -151,7 +175,9 @@ def _outputs(case: str, regions: tuple[str, ...], scheme: LabelScheme, masks: ND
     return files
 
 
-def _write(folder: Path, case: str, files: dict[str, NDArray], grid: Grid, manifest: dict[str, Any], began: float) -> None:
+def _write(
+    folder: Path, case: str, files: dict[str, NDArray], grid: Grid, manifest: dict[str, Any], began: float
+) -> None:
     """Write all files, the manifest last; an earlier manifest goes first, for it would speak of the wrong files."""
     target = folder / f"{case}.json"
     target.unlink(missing_ok=True)

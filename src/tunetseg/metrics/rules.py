@@ -103,8 +103,7 @@ RULES: dict[str, Rules] = {
     for rules in (
         Rules(
             "brats2019",
-            "HD95 leaves out a case where either mask is empty; "
-            "Dice is 1 where both are empty and 0 where one is",
+            "HD95 leaves out a case where either mask is empty; Dice is 1 where both are empty and 0 where one is",
             # Inferred: the ranked means of that year are too small to hold a single penalty.
             EmptyRegions(hd95=WhenEmpty(both=None, reference=None, prediction=None)),
         ),
@@ -112,9 +111,7 @@ RULES: dict[str, Rules] = {
             "brats2020",
             f"HD95 is 0 where both masks are empty and {_BRATS_DIAGONAL_MM} mm where one is; "
             "Dice is 1 where both are empty and 0 where one is",
-            EmptyRegions(
-                hd95=WhenEmpty(both=0.0, reference=_BRATS_DIAGONAL_MM, prediction=_BRATS_DIAGONAL_MM)
-            ),
+            EmptyRegions(hd95=WhenEmpty(both=0.0, reference=_BRATS_DIAGONAL_MM, prediction=_BRATS_DIAGONAL_MM)),
         ),
     )
 }

@@ -32,9 +32,7 @@ def surface_voxels(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return mask & ~inner
 
 
-def _nearest(
-    points: NDArray[np.bool_], targets: NDArray[np.bool_], steps: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _nearest(points: NDArray[np.bool_], targets: NDArray[np.bool_], steps: NDArray[np.float64]) -> NDArray[np.float64]:
     """Distance of every voxel of `points` to the nearest voxel of `targets`."""
     apart = ~targets[points]
     distances = np.zeros(apart.size)

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["ConvBlock", "InstanceNorm", "PostActivationResBlock", "PreActivationResBlock", "SqueezeExcite", "conv"]
+__all__ = [
+    "ConvBlock",
+    "InstanceNorm",
+    "PostActivationResBlock",
+    "PreActivationResBlock",
+    "SqueezeExcite",
+    "conv",
+]
 
 
 def conv(in_channels: int, out_channels: int, size: int) -> nn.Conv3d:

@@ -35,8 +35,10 @@ class Cascade(nn.Module):
         self.regions = regions
         self.levels = levels
         self.subnetworks = nn.ModuleDict(
-            {name: SubNetwork(image_channels + outer, image_channels, levels, design)
-             for outer, name in enumerate(regions)}
+            {
+                name: SubNetwork(image_channels + outer, image_channels, levels, design)
+                for outer, name in enumerate(regions)
+            }
         )
         self.reset_parameters()
 
@@ -47,8 +49,13 @@ class Cascade(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        for subnetwork in self.subnetworks.values():
-            nn.init.constant_(subnetwork.head.bias, head_bias)
+        for head in self.heads:
+            nn.init.constant_(head.get_parameter("bias"), head_bias)
+
+    @property
+    def heads(self) -> list[nn.Conv3d]:
+        """The 1x1x1 convolutions that give each region's logits."""
+        return [network.head for network in self.subnetworks.values() if isinstance(network, SubNetwork)]
 
     @property
     def stride(self) -> int:

@@ -1,5 +1,6 @@
 """One U-Net-like sub-network of the cascade (paper, 2.2 and Figure 2)."""
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -116,7 +117,7 @@ class SubNetwork(nn.Module):
         inputs = [in_channels, *(image_channels + width for width in widths[:-1])]
         self.encoders = nn.ModuleList(design.encoder(n, level) for level, n in enumerate(inputs))
         self.input_joins = nn.ModuleList(design.joined(n) for n in inputs[1:])
-        joints = [below + skip for skip, below in zip(widths, widths[1:], strict=False)]
+        joints = [below + skip for skip, below in itertools.pairwise(widths)]
         self.decoders = nn.ModuleList(design.decoder(n, level) for level, n in enumerate(joints))
         self.skip_joins = nn.ModuleList(design.joined(n) for n in joints)
         self.head = conv(widths[0], 1, 1)

@@ -1,5 +1,6 @@
 """Nested regions and the label values that each dataset writes them with."""
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ class LabelScheme:
     def __post_init__(self) -> None:
         """Check that the regions are nested and every written value is a known one."""
         sets = [set(labels) for labels in self.regions.values()]
-        if any(not inner < outer for outer, inner in zip(sets, sets[1:], strict=False)):
+        if any(not inner < outer for outer, inner in itertools.pairwise(sets)):
             raise ValueError(f"label scheme {self.name}: each region must lie inside the one before it")
         if len(self.shells) != len(sets):
             raise ValueError(f"label scheme {self.name}: {len(sets)} regions but shells {self.shells}")

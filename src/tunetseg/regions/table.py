@@ -10,8 +10,14 @@ __all__ = ["GLIOMA_REGIONS", "SCHEMES", "recognise_labels", "scheme_named"]
 GLIOMA_REGIONS = ("whole", "core", "enhancing")
 
 
-def _glioma(name: str, whole: tuple[int, ...], core: tuple[int, ...], enhancing: int, shells: tuple[int, ...],
-            values: dict[int, str]) -> LabelScheme:
+def _glioma(
+    name: str,
+    whole: tuple[int, ...],
+    core: tuple[int, ...],
+    enhancing: int,
+    shells: tuple[int, ...],
+    values: dict[int, str],
+) -> LabelScheme:
     regions = dict(zip(GLIOMA_REGIONS, (whole, core, (enhancing,)), strict=True))
     return LabelScheme(name, regions, shells, values)
 
@@ -21,14 +27,26 @@ _NCR, _ED, _ET = "necrosis and non-enhancing core", "oedema", "enhancing tumour"
 SCHEMES: dict[str, LabelScheme] = {
     scheme.name: scheme
     for scheme in (
-        _glioma("brats2012", (1, 2, 3, 4), (1, 3, 4), 4, (2, 1, 4),
-                {1: "necrosis", 2: _ED, 3: "non-enhancing core", 4: _ET}),
+        _glioma(
+            "brats2012",
+            (1, 2, 3, 4),
+            (1, 3, 4),
+            4,
+            (2, 1, 4),
+            {1: "necrosis", 2: _ED, 3: "non-enhancing core", 4: _ET},
+        ),
         _glioma("brats2017", (1, 2, 4), (1, 4), 4, (2, 1, 4), {1: _NCR, 2: _ED, 4: _ET}),
         _glioma("brats2023", (1, 2, 3), (1, 3), 3, (2, 1, 3), {1: _NCR, 2: _ED, 3: _ET}),
         # Public codes disagree whether the resection cavity belongs to core and whole; both are offered.
         _glioma("brats2024", (1, 2, 3), (1, 3), 3, (2, 1, 3), {1: _NCR, 2: _ED, 3: _ET, 4: "resection cavity"}),
-        _glioma("brats2024-cavity", (1, 2, 3, 4), (1, 3, 4), 3, (2, 1, 3),
-                {1: _NCR, 2: _ED, 3: _ET, 4: "resection cavity"}),
+        _glioma(
+            "brats2024-cavity",
+            (1, 2, 3, 4),
+            (1, 3, 4),
+            3,
+            (2, 1, 3),
+            {1: _NCR, 2: _ED, 3: _ET, 4: "resection cavity"},
+        ),
         _glioma("msd", (1, 2, 3), (2, 3), 3, (1, 2, 3), {1: _ED, 2: "non-enhancing core", 3: _ET}),
         _glioma("nnunet", (1, 2, 3), (2, 3), 3, (1, 2, 3), {1: _ED, 2: _NCR, 3: _ET}),
         LabelScheme("kits19", {"kidney": (1, 2), "tumour": (2,)}, (1, 2), {1: "kidney", 2: "tumour"}),
@@ -53,7 +71,9 @@ def scheme_named(name: str) -> LabelScheme:
     year = key.removeprefix("brats")
     found = SCHEMES.get(_YEARS.get(year, key))
     if found is None:
-        raise InputError(f"labels {name!r}: no such dataset; say a BraTS year from 2012 to 2025 or one of {', '.join(SCHEMES)}")
+        raise InputError(
+            f"labels {name!r}: no such dataset; say a BraTS year from 2012 to 2025 or one of {', '.join(SCHEMES)}"
+        )
     return found
 
 

@@ -65,9 +65,7 @@ def _values(labels: NDArray[np.uint8]) -> list[int]:
     return np.flatnonzero(np.bincount(labels.ravel(), minlength=1)).tolist()
 
 
-def _score_pair(
-    pair: Pair, *, rules: Rules, labels: str | None, prediction_labels: str | None
-) -> _CaseResult:
+def _score_pair(pair: Pair, *, rules: Rules, labels: str | None, prediction_labels: str | None) -> _CaseResult:
     """Read and score one case; a prediction that is not there or not readable counts as an empty one."""
     reference = read_label_map(pair.reference.path)
     predicted, status, unreadable = None, "missing", None
@@ -115,9 +113,7 @@ def _score_all(
     pool = ThreadPoolExecutor(workers or min(4, os.cpu_count() or 1))
     try:
         running = pool.map(score, pairs)
-        results = list(
-            track(running, "Scoring", total=len(pairs), console=console, transient=True, disable=hidden)
-        )
+        results = list(track(running, "Scoring", total=len(pairs), console=console, transient=True, disable=hidden))
     finally:
         pool.shutdown(cancel_futures=True)
     reasons = [result.unreadable for result in results if result.unreadable is not None]
@@ -136,9 +132,7 @@ def _rules_for_file(rules: Rules) -> dict[str, Any]:
     }
 
 
-def _summary(
-    results: list[_CaseResult], pairing: Pairing, rules: Rules, all_references: bool
-) -> dict[str, Any]:
+def _summary(results: list[_CaseResult], pairing: Pairing, rules: Rules, all_references: bool) -> dict[str, Any]:
     """Everything but the rows, in the order in which a reader wants it."""
     rows = [row for result in results for row in result.rows]
     empty, statistics = count_empty(rows), summarise_regions(rows, rules)

@@ -94,14 +94,10 @@ def _flat(folder: Path) -> dict[str, LabelFile]:
             continue
         case = _case_name(stem)
         if case in found:
-            raise InputError(
-                f"{folder}: case {case} is there as {found[case].path.name} and as {path.name}; keep one"
-            )
+            raise InputError(f"{folder}: case {case} is there as {found[case].path.name} and as {path.name}; keep one")
         found[case] = _from_manifest(path, case)
     # A folder that holds only <case>_seg files is a cohort's, whose names tell the year.
-    only_cohort = all(
-        file.path.name.startswith((f"{case}_seg.", f"{case}-seg.")) for case, file in found.items()
-    )
+    only_cohort = all(file.path.name.startswith((f"{case}_seg.", f"{case}-seg.")) for case, file in found.items())
     return {} if only_cohort else found
 
 

@@ -62,9 +62,7 @@ def find_scheme(file: LabelFile, values: Iterable[int], overrule: str | None) ->
     try:
         scheme = scheme_named(named[0])
     except InputError as error:
-        raise (
-            error if overrule is not None else InputError(f"{source}: its {named[1]} says {error}")
-        ) from None
+        raise (error if overrule is not None else InputError(f"{source}: its {named[1]} says {error}")) from None
     scheme.check(present, source)
     return Finding(scheme, named[1], present)
 
@@ -74,15 +72,12 @@ def _by_values(findings: list[Finding]) -> tuple[Counter[str], str]:
     union = frozenset[int]().union(*(finding.values for finding in findings))
     if {3, 4} <= union:
         count = Counter(
-            finding.scheme.name if finding.values & {3, 4} else "brats2017 or brats2023"
-            for finding in findings
+            finding.scheme.name if finding.values & {3, 4} else "brats2017 or brats2023" for finding in findings
         )
         return count, "case by case by their values, since some files hold a 3 and others a 4"
     scheme = recognise_labels(union, "all files").name
     if not union & {3, 4}:
-        return Counter(
-            {scheme: len(findings)}
-        ), "no enhancing tumour anywhere, so that 2017's and 2023's agree"
+        return Counter({scheme: len(findings)}), "no enhancing tumour anywhere, so that 2017's and 2023's agree"
     seen = "a 3 and no 4" if 3 in union else "a 4 and no 3"
     return Counter({scheme: len(findings)}), f"recognised by {seen} over all files"
 

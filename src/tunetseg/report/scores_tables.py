@@ -129,9 +129,7 @@ def _listed(names: Sequence[str]) -> str:
 def _empty_line(region: str, found: Mapping[str, Any], penalty: float | None) -> str:
     """What was done where a mask of one region was empty."""
     empty, hd95 = found["empty"], found["hd95"]
-    counts = (
-        f"both {empty['both']}, reference only {empty['reference']}, prediction only {empty['prediction']}"
-    )
+    counts = f"both {empty['both']}, reference only {empty['reference']}, prediction only {empty['prediction']}"
     if penalty is None:
         done = f"HD95 left out of {hd95['left_out']}"
     else:
@@ -170,9 +168,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
         )
     stray = cases["predictions_without_reference"]
     if stray:
-        lines.append(
-            f"WARNING: {_count(len(stray), 'prediction')} without a reference passed over: {_listed(stray)}."
-        )
+        lines.append(f"WARNING: {_count(len(stray), 'prediction')} without a reference passed over: {_listed(stray)}.")
     return lines
 
 
@@ -181,6 +177,4 @@ def print_summary(summary: Mapping[str, Any], console: Console | None = None) ->
     shown = console or Console()
     shown.print(summary_table(summary))
     for line in summary_lines(summary):
-        shown.print(
-            line, style="yellow" if line.startswith("WARNING") else None, markup=False, highlight=False
-        )
+        shown.print(line, style="yellow" if line.startswith("WARNING") else None, markup=False, highlight=False)

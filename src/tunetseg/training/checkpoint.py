@@ -51,12 +51,18 @@ class SafeCheckpoints(CheckpointIO):
         tensors: dict[str, torch.Tensor] = {}
         plain = json.dumps(_flatten(checkpoint, tensors))
         partial = target.with_name(f".{target.name}.partial")
-        save_file({name: tensor.clone() for name, tensor in tensors.items()}, partial, metadata={"checkpoint": plain})
+        save_file(
+            {name: tensor.clone() for name, tensor in tensors.items()},
+            partial,
+            metadata={"checkpoint": plain},
+        )
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(partial, target)
 
-    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
         """Read a checkpoint back.
 
         Raises:
@@ -67,7 +73,9 @@ class SafeCheckpoints(CheckpointIO):
                 plain = json.loads((file.metadata() or {})["checkpoint"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, KeyError, ValueError) as error:
-            raise InputError(f"{path}: not a readable checkpoint ({error}); start the run anew without --resume") from None
+            raise InputError(
+                f"{path}: not a readable checkpoint ({error}); start the run anew without --resume"
+            ) from None
         return _rebuild(plain, tensors)
 
     def remove_checkpoint(self, path: str | Path) -> None:

@@ -39,10 +39,12 @@ class TrainingModule(lightning.LightningModule):
     @property
     def kept(self) -> Cascade:
         """The network to validate and to keep: the running average where there is one."""
-        return self.network if self.average is None else self.average.module
+        kept = self.network if self.average is None else self.average.module
+        assert isinstance(kept, Cascade)
+        return kept
 
     @torch.no_grad()
-    def _blend(self, averages: list[Tensor], currents: list[Tensor], count: int | Tensor) -> None:
+    def _blend(self, averages: Any, currents: Any, count: int | Tensor) -> None:
         # A young average forgets faster, or it would be held back by the random start.
         decay = min(self.recipe.average, (1 + int(count)) / (10 + int(count)))
         torch._foreach_lerp_(averages, currents, 1 - decay)
@@ -55,7 +57,9 @@ class TrainingModule(lightning.LightningModule):
         logits = self.network(image)
         loss = cascade_loss(logits, masks, self.recipe.cross_entropy)
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss became {loss.item()} at step {self.global_step}; lower the learning rate")
+            raise FloatingPointError(
+                f"the loss became {loss.item()} at step {self.global_step}; lower the learning rate"
+            )
         self.log("train/loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(image))
         return loss
 
@@ -89,20 +93,29 @@ class TrainingModule(lightning.LightningModule):
         The penalty is Keras': ``l2`` times the sum of squares, whose gradient is Adam's ``weight_decay`` of
         twice that. Heads, normalisation, squeeze-and-excitation and biases are left out.
         """
-        heads = {id(subnetwork.head.weight) for subnetwork in self.network.subnetworks.values()}
+        heads = {id(head.weight) for head in self.network.heads}
         kernels = [m.weight for m in self.network.modules() if isinstance(m, nn.Conv3d) and id(m.weight) not in heads]
         chosen = {id(kernel) for kernel in kernels}
         others = [parameter for parameter in self.network.parameters() if id(parameter) not in chosen]
-        groups = [{"params": kernels, "weight_decay": 2 * self.recipe.l2}, {"params": others, "weight_decay": 0.0}]
+        groups = [
+            {"params": kernels, "weight_decay": 2 * self.recipe.l2},
+            {"params": others, "weight_decay": 0.0},
+        ]
         # Keras' epsilon; PyTorch's own is 1e-8.
         optimizer = torch.optim.Adam(groups, lr=self.stage.learning_rate, betas=(0.9, 0.999), eps=1e-7)
         if self.stage.schedule == "plateau":
             plateau = ReduceLROnPlateau(
-                optimizer, factor=self.stage.plateau_factor, patience=self.stage.plateau_patience,
-                threshold=1e-4, threshold_mode="abs",
+                optimizer,
+                factor=self.stage.plateau_factor,
+                patience=self.stage.plateau_patience,
+                threshold=1e-4,
+                threshold_mode="abs",
             )
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val/loss"}}
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, self._cosine), "interval": "step"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, self._cosine), "interval": "step"},
+        }
 
     def _cosine(self, step: int) -> float:
         if step < self.stage.warmup:

@@ -29,7 +29,8 @@ def cut(array: NDArray, start: tuple[int, ...], patch: tuple[int, ...]) -> NDArr
     inside = tuple(slice(max(0, s), min(n, s + p)) for s, n, p in zip(start, sides, patch, strict=True))
     result = np.zeros((*array.shape[:-3], *patch), array.dtype)
     place = tuple(slice(i.start - s, i.stop - s) for i, s in zip(inside, start, strict=True))
-    result[(..., *place)] = array[(..., *inside)]
+    everything = (slice(None),) * (array.ndim - 3)
+    result[everything + place] = array[everything + inside]
     return result
 
 
@@ -90,7 +91,8 @@ class PatchDataset(Dataset[dict[str, Any]]):
         generator = np.random.default_rng((self.seed, epoch, position))
         if self.training:
             position = int(np.random.default_rng((self.seed, epoch)).permutation(len(self))[position])
-        patch = self.stage.patch
+        patch: tuple[int, ...] = self.stage.patch
+        start: tuple[int, ...]
         if self.stage.sampling == "grid":
             index, start = self.grid[position]
         else:

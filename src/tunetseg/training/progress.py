@@ -22,8 +22,12 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[], None]]:
 
 def _bar(what: str) -> Progress:
     return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        disable=not sys.stderr.isatty(), transient=True,
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        disable=not sys.stderr.isatty(),
+        transient=True,
     )
 
 
@@ -42,8 +46,14 @@ class EpochLines(lightning.Callback):
         self.bar.start()
         self.task = self.bar.add_task(f"epoch {trainer.current_epoch + 1}", total=trainer.num_training_batches)
 
-    def on_train_batch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule, outputs: Any,
-                           batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
         """Move the bar, and show this step's loss."""
         assert self.bar is not None
         loss = float(outputs["loss"])
@@ -57,10 +67,14 @@ class EpochLines(lightning.Callback):
         line = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {values['train/loss']:+.3f}"
         if trainer.fit_loop.epoch_loop._should_check_val_epoch():
             line += f"  validation {values['val/loss']:+.3f}  Dice"
-            line += "".join(f" {name[9:]} {value:.3f}" for name, value in values.items() if name.startswith("val/dice_"))
+            line += "".join(
+                f" {name[9:]} {value:.3f}" for name, value in values.items() if name.startswith("val/dice_")
+            )
         print(f"{line}  {time.monotonic() - self.began:.0f} s", flush=True)
 
-    def on_exception(self, trainer: lightning.Trainer, module: lightning.LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, exception: BaseException
+    ) -> None:
         """Leave the terminal clean."""
         if self.bar is not None:
             self.bar.stop()

@@ -30,7 +30,7 @@ from tunetseg.training.checkpoint import SafeCheckpoints, SaveEachEpoch
 from tunetseg.training.module import TrainingModule
 from tunetseg.training.patches import EpochSampler, PatchDataset
 from tunetseg.training.progress import EpochLines, progress_bar
-from tunetseg.training.recipes import Recipe, Stage, recipe_from_dict, recipe_named
+from tunetseg.training.recipes import Recipe, Stage, recipe_named
 
 __all__ = ["train"]
 
@@ -110,8 +110,18 @@ def train(
         say(f"{folder / MODEL}: already finished")
         return folder / MODEL
     on_fault = (lambda fault: say(f"left out: {fault}")) if skip_broken else None
-    run = _Run(folder, Path(cache or folder.parent / "cache"), chosen, architecture, training, validation, labels,
-               device, workers, on_fault)
+    run = _Run(
+        folder,
+        Path(cache or folder.parent / "cache"),
+        chosen,
+        architecture,
+        training,
+        validation,
+        labels,
+        device,
+        workers,
+        on_fault,
+    )
     _quiet()
     lightning.seed_everything(chosen.seed, verbose=False)
     network = build_network(architecture)
@@ -142,11 +152,16 @@ def _open_folder(folder: Path, record: dict[str, Any], resume: bool) -> None:
         before = json.loads(path.read_text())
         different = [key for key in record if record[key] != before.get(key)]
         if different:
-            raise InputError(f"{folder}: was begun with another {' and '.join(different)}; resume with the same, or name another folder")
+            raise InputError(f"{folder}: was begun with another {' and '.join(different)}; resume with the same one")
         return
     folder.mkdir(parents=True, exist_ok=True)
-    made_with = {"tunetseg": __version__, "torch": torch.__version__, "python": platform.python_version(),
-                 "machine": platform.machine(), "threads": torch.get_num_threads()}
+    made_with = {
+        "tunetseg": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+    }
     for name in ("training", "validation"):
         (folder / f"{name}.txt").write_text("".join(f"{case}\n" for case in record[name]))
     partial = path.with_suffix(".partial")
@@ -169,25 +184,30 @@ def _train_stage(run: _Run, number: int, stage: Stage, network: Cascade, say: Ca
         raise InputError("no usable case is left to train or to validate on")
     # Each stage draws anew.
     seed = run.recipe.seed + 1000 * number
-    loaders = [
+    learned, watched = (
         _loader(run, stage, PatchDataset(cases, stage, network.stride, seed, training=on))
         for cases, on in ((training, True), (validation, False))
-    ]
-    steps = stage.epochs * len(loaders[0])
+    )
+    steps = stage.epochs * len(learned)
     module = TrainingModule(network, run.recipe, stage, steps)
     facts = {"recipe": run.recipe.name, "stage": number, "cases": len(training), "spacing": stage.spacing}
 
     def export(module: TrainingModule, path: Path) -> None:
-        spec = ModelSpec(run.architecture, preprocessing, stage.patch, stage.whole_volume,
-                         training={**facts, "epochs": module.current_epoch + 1, "steps": module.global_step})
+        spec = ModelSpec(
+            run.architecture,
+            preprocessing,
+            stage.patch,
+            stage.whole_volume,
+            training={**facts, "epochs": module.current_epoch + 1, "steps": module.global_step},
+        )
         save_model(path, module.kept, spec)
 
     saver = SaveEachEpoch(folder, export)
     trainer = _trainer(run, stage, folder, saver)
-    say(f"stage {number}: {len(training)} cases, {len(loaders[0])} steps an epoch, {stage.epochs} epochs, {_precision(run)}")
+    say(f"stage {number}: {len(training)} cases, {len(learned)} steps x {stage.epochs} epochs, {_precision(run)}")
     last = folder / "last.ckpt"
     began = time.monotonic()
-    trainer.fit(module, *loaders, ckpt_path=str(last) if last.exists() else None)
+    trainer.fit(module, learned, watched, ckpt_path=str(last) if last.exists() else None)
     if trainer.interrupted:
         raise KeyboardInterrupt
     say(f"stage {number}: {time.monotonic() - began:.0f} s")
@@ -222,7 +242,10 @@ def _trainer(run: _Run, stage: Stage, folder: Path, saver: SaveEachEpoch) -> lig
         num_sanity_val_steps=0,
         log_every_n_steps=1,
         callbacks=callbacks,
-        logger=[CSVLogger(folder, name="", version="csv"), TensorBoardLogger(folder, name="", version="tensorboard")],
+        logger=[
+            CSVLogger(folder, name="", version="csv"),
+            TensorBoardLogger(folder, name="", version="tensorboard"),
+        ],
         plugins=[SafeCheckpoints()],
         enable_checkpointing=False,
         enable_model_summary=False,

@@ -1,0 +1,84 @@
+"""``tunet``: finds the command, runs it, turns what went wrong into one sentence and an exit code."""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+from tunetseg.errors import InputError
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS = {
+    "segment": "find the tumour in one patient or many",
+    "train": "train a model on a cohort",
+    "evaluate": "score segmentations against the experts'",
+    "info": "versions, device, recipes, models, variants",
+    "demo": "segment the embedded patient and score the result",
+}
+
+
+def _command(name: str) -> Callable[..., Any]:
+    return getattr(import_module(f"tunetseg.cli.{name}"), name)
+
+
+def _overview() -> str:
+    lines = "\n".join(f"  {name:<10}{what}" for name, what in COMMANDS.items())
+    return (
+        "usage: tunet COMMAND [--help] ...\n\n"
+        "Brain-tumour segmentation with cascaded networks (TuNet). Research use, not a medical device.\n\n"
+        f"{lines}\n\n'tunet COMMAND --help' says what a command takes; 'tunet --version' which release this is."
+    )
+
+
+def _run(arguments: Sequence[str]) -> None:
+    if not arguments or arguments[0] in {"-h", "--help"}:
+        print(_overview())
+        if not arguments:
+            raise SystemExit(2)
+        return
+    if arguments[0] == "--version":
+        from tunetseg import __version__
+
+        print(f"tunet {__version__}")
+        return
+    if arguments[0] not in COMMANDS:
+        raise InputError(f"tunet {arguments[0]}: there is no such command; there are {', '.join(COMMANDS)}")
+    import tyro
+
+    name = arguments[0]
+    command = _command(name)
+    prepare = getattr(command, "tyro_options", None)
+    options = prepare(arguments[1:]) if prepare else {}
+    tyro.cli(command, args=list(arguments[1:]), prog=f"tunet {name}", **options)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Returns:
+        0 done, 1 something went wrong, 2 bad input or usage.
+    """
+    try:
+        _run(sys.argv[1:] if arguments is None else arguments)
+    except InputError as fault:
+        print(f"error: {fault}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 1
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 2
+    except Exception as fault:
+        print(f"error: {type(fault).__name__}: {fault}", file=sys.stderr)
+        print(
+            "This is a fault of the program; 'python -m tunetseg.cli.trace COMMAND ...' shows where.",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def run() -> None:
+    """Entry point of the ``tunet`` command."""
+    raise SystemExit(main())
