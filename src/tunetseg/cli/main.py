@@ -1,9 +1,8 @@
 """``tunet``: finds the command, runs it, turns what went wrong into one sentence and an exit code."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
 
 from tunetseg.errors import InputError
 
@@ -16,10 +15,6 @@ COMMANDS = {
     "info": "versions, device, recipes, models, variants",
     "demo": "segment the embedded patient and score the result",
 }
-
-
-def _command(name: str) -> Callable[..., Any]:
-    return getattr(import_module(f"tunetseg.cli.{name}"), name)
 
 
 def _overview() -> str:
@@ -46,11 +41,13 @@ def _run(arguments: Sequence[str]) -> None:
         raise InputError(f"tunet {arguments[0]}: there is no such command; there are {', '.join(COMMANDS)}")
     import tyro
 
-    name = arguments[0]
-    command = _command(name)
-    prepare = getattr(command, "tyro_options", None)
-    options = prepare(arguments[1:]) if prepare else {}
-    tyro.cli(command, args=list(arguments[1:]), prog=f"tunet {name}", **options)
+    name, *rest = arguments
+    module = import_module(f"tunetseg.cli.{name}")
+    prog = f"tunet {name}"
+    if hasattr(module, "tyro_options"):
+        module.train(tyro.cli(module.Arguments, args=rest, prog=prog, **module.tyro_options(rest)))
+    else:
+        tyro.cli(getattr(module, name), args=rest, prog=prog)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,11 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 2
     except Exception as fault:
-        print(f"error: {type(fault).__name__}: {fault}", file=sys.stderr)
-        print(
-            "This is a fault of the program; 'python -m tunetseg.cli.trace COMMAND ...' shows where.",
-            file=sys.stderr,
-        )
+        import traceback
+
+        traceback.print_exc()
+        print(f"error: {type(fault).__name__}: {fault}; this is a fault of the program", file=sys.stderr)
         return 1
     return 0
 

@@ -1,0 +1,38 @@
+"""Packaged models by name, and models by path."""
+
+from pathlib import Path
+
+from tunetseg.errors import InputError
+
+__all__ = ["find_model", "packaged_models"]
+
+_FOLDER = Path(__file__).parent.parent / "models"
+
+
+def packaged_models() -> dict[str, Path]:
+    """Name -> file of every model that comes with the package."""
+    return {path.parent.name: path for path in sorted(_FOLDER.glob("*/model.safetensors"))}
+
+
+def find_model(name: str | Path | None = None) -> Path:
+    """File of a packaged model, a model file, or a run folder's model; without a name the first packaged one.
+
+    Raises:
+        InputError: Nothing of that name.
+    """
+    packaged = packaged_models()
+    if name is None:
+        if not packaged:
+            raise InputError("no model comes with this installation; train one with tunet train and name it with --model")
+        return next(iter(packaged.values()))
+    if str(name) in packaged:
+        return packaged[str(name)]
+    path = Path(name)
+    if path.is_dir():
+        path = path / "model.safetensors"
+    if not path.is_file():
+        raise InputError(
+            f"model {str(name)!r}: neither a packaged model ({', '.join(packaged) or 'there is none'}) nor a model file "
+            "or run folder with model.safetensors"
+        )
+    return path
