@@ -58,7 +58,8 @@ def lines(facts: dict[str, Any]) -> list[str]:
         f"device    {facts['device']} ({facts['device_name']}), {facts['threads']} threads, "
         f"bf16 {'in hardware' if facts['bf16'] else 'not in hardware'}",
         f"recipes   {', '.join(facts['recipes'])}",
-        "models    " + (", ".join(f"{m['name']} ({m['variant']}, {m['spacing_mm']:g} mm)" for m in facts["models"]) or "none"),
+        "models    "
+        + (", ".join(f"{m['name']} ({m['variant']}, {m['spacing_mm']:g} mm)" for m in facts["models"]) or "none"),
         "variants  (three regions, four channels, base 16, four levels)",
         *(f"  {variant['name']:<16}{variant['parameters']:>12,} parameters" for variant in facts["variants"]),
         "Research use, not a medical device.",

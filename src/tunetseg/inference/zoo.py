@@ -23,7 +23,9 @@ def find_model(name: str | Path | None = None) -> Path:
     packaged = packaged_models()
     if name is None:
         if not packaged:
-            raise InputError("no model comes with this installation; train one with tunet train and name it with --model")
+            raise InputError(
+                "no model comes with this installation; train one with tunet train and name it with --model"
+            )
         return next(iter(packaged.values()))
     if str(name) in packaged:
         return packaged[str(name)]

@@ -1,0 +1,75 @@
+"""Windows cover everything, weights cancel out, models survive the way through a file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tunetseg.data.preprocess import Preprocessing
+from tunetseg.errors import InputError
+from tunetseg.inference.model import ModelSpec, load_model, save_model
+from tunetseg.inference.windows import gaussian_weights, predict, window_starts
+from tunetseg.networks import Architecture, build_network
+
+ARCHITECTURE = Architecture("tunet-seb", base_filters=2, levels=2)
+
+
+def spec(window: tuple[int, int, int] = (8, 8, 8), whole: bool = False) -> ModelSpec:
+    return ModelSpec(ARCHITECTURE, Preprocessing(spacing=2.0), window, whole)
+
+
+@pytest.mark.parametrize("size", range(5, 40))
+def test_windows_cover_and_overlap(size: int) -> None:
+    starts = window_starts(size, 10, 0.5)
+    assert starts[0] == 0
+    assert starts[-1] + 10 >= size
+    assert all(0 < b - a <= 5 for a, b in zip(starts, starts[1:], strict=False))
+
+
+def test_weights_peak_in_the_middle() -> None:
+    weights = gaussian_weights((8, 10, 6))
+    assert weights[4, 5, 3] == weights.max()
+    assert weights.min() > 0
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 8), (5, 9, 21), (16, 11, 3)])
+def test_constant_network_gives_constant_probabilities(shape: tuple[int, int, int]) -> None:
+    network = build_network(ARCHITECTURE).eval()
+    for head in network.heads:
+        torch.nn.init.zeros_(head.weight)
+    found = predict(network, spec(), np.ones((4, *shape), np.float32), mirror=True)
+    assert found.shape == (3, *shape)
+    assert found == pytest.approx(np.full(found.shape, 0.5), abs=1e-6)
+
+
+def test_one_pass_is_the_network_itself() -> None:
+    torch.manual_seed(0)
+    network = build_network(ARCHITECTURE).eval()
+    array = np.random.default_rng(0).normal(size=(4, 12, 10, 8)).astype(np.float32)
+    found = predict(network, spec(whole=True), array, precision="32")
+    with torch.inference_mode():
+        wanted = torch.sigmoid(network(torch.from_numpy(array)[None]))[0].numpy()
+    assert found == pytest.approx(wanted, abs=1e-5)
+
+
+def test_model_file_round_trip(tmp_path: Path) -> None:
+    network = build_network(ARCHITECTURE).eval()
+    save_model(tmp_path / "model.safetensors", network, spec(whole=True), torch.bfloat16)
+    again, found = load_model(tmp_path / "model.safetensors")
+    assert found == spec(whole=True)
+    for name, value in network.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value.bfloat16().float())
+
+
+def test_bad_model_files_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(InputError, match="no such model"):
+        load_model(path)
+    path.write_bytes(b"nonsense")
+    with pytest.raises(InputError, match="not a readable safetensors file"):
+        load_model(path)
+    save_model(path, build_network(ARCHITECTURE), spec())
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match="not a readable safetensors file"):
+        load_model(path)
