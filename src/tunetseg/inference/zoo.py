@@ -34,7 +34,7 @@ def find_model(name: str | Path | None = None) -> Path:
         path = path / "model.safetensors"
     if not path.is_file():
         raise InputError(
-            f"model {str(name)!r}: neither a packaged model ({', '.join(packaged) or 'there is none'}) nor a model file "
+            f"model {str(name)!r}: neither a packaged model ({', '.join(packaged) or 'there is none'}) nor a file "
             "or run folder with model.safetensors"
         )
     return path
