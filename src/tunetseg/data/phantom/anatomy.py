@@ -1,0 +1,53 @@
+"""A brain's tissues on any grid: the packaged map, bent differently for each seed."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+__all__ = ["FIELD_MM", "smooth_noise", "tissues"]
+
+FIELD_MM = (240.0, 240.0, 155.0)
+"""Field of view of BraTS along left, posterior, superior."""
+
+_MAP_MM = 2.0
+_STEPS = 15
+_SIZE = 0.93
+"""Template brains are larger than patients': BraTS brains have a median box of 138x169x139 mm."""
+
+
+def smooth_noise(generator: np.random.Generator, shape: tuple[int, ...], cells: int) -> NDArray[np.float32]:
+    """Noise of unit spread that varies over about a ``cells``-th of the field, float32 of ``shape``."""
+    coarse = generator.normal(size=(cells + 3,) * 3).astype(np.float32)
+    axes = [np.linspace(1, cells + 1, n, dtype=np.float32) for n in shape]
+    grid = np.meshgrid(*axes, indexing="ij", sparse=False)
+    return ndimage.map_coordinates(coarse, grid, order=3, mode="nearest").astype(np.float32)
+
+
+def tissues(generator: np.random.Generator, shape: tuple[int, int, int], spacing: float) -> NDArray[np.float32]:
+    """Fractions of grey matter, white matter and fluid, and the brain's own.
+
+    Args:
+        generator: Decides size and shape of this brain.
+        shape: Voxels along left, posterior, superior; the brain lies in the middle of the field.
+        spacing: Voxel size in mm.
+
+    Returns:
+        float32, shape (4, x, y, z): grey, white, fluid, brain, 0 to 1; the first three add up to the fourth.
+    """
+    with np.load(Path(__file__).with_name("anatomy.npz"), allow_pickle=False) as packed:
+        maps = [packed[name].astype(np.float32) / _STEPS for name in ("grey", "white", "brain")]
+    size = _SIZE * (1 + 0.04 * generator.uniform(-1, 1, 3))
+    coordinates = []
+    for axis, (count, length) in enumerate(zip(shape, maps[0].shape, strict=True)):
+        from_centre = (np.arange(count, dtype=np.float32) - (count - 1) / 2) * spacing
+        place = from_centre / (_MAP_MM * size[axis]) + (length - 1) / 2
+        coordinates.append(place.reshape([-1 if n == axis else 1 for n in range(3)]))
+    bent = [place + 1.2 * smooth_noise(generator, shape, 5) for place in coordinates]
+    grey, white, brain = (ndimage.map_coordinates(part, bent, order=1) for part in maps)
+    brain = (brain > 0.5).astype(np.float32)
+    grey, white = grey * brain, white * brain
+    total = np.maximum(grey + white, 1.0)
+    grey, white = grey / total, white / total
+    return np.stack([grey, white, brain - grey - white, brain]).clip(0, 1)
