@@ -29,10 +29,13 @@ def main(target: str) -> None:
     brain = ndimage.binary_fill_holes(ndimage.binary_opening(t1 > 0.1, iterations=1)).astype(np.float32)
     box = tuple(slice(max(0, s.start - 3), s.stop + 3) for s in ndimage.find_objects(brain.astype(np.uint8))[0])
     halves = [ndimage.gaussian_filter(part[box], 0.7)[::2, ::2, ::2] for part in (grey, white, brain)]
-    np.savez_compressed(target, **{
-        name: np.rint(part * STEPS).clip(0, STEPS).astype(np.uint8)
-        for name, part in zip(("grey", "white", "brain"), halves, strict=True)
-    })
+    np.savez_compressed(
+        target,
+        **{
+            name: np.rint(part * STEPS).clip(0, STEPS).astype(np.uint8)
+            for name, part in zip(("grey", "white", "brain"), halves, strict=True)
+        },
+    )
 
 
 if __name__ == "__main__":

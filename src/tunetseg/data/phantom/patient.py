@@ -48,8 +48,9 @@ class Phantom:
     grade: Grade
 
 
-def make_patient(seed: int = 0, *, shape: tuple[int, int, int] = (240, 240, 155), spacing: float = 1.0,
-                 grade: Grade = "HGG") -> Phantom:
+def make_patient(
+    seed: int = 0, *, shape: tuple[int, int, int] = (240, 240, 155), spacing: float = 1.0, grade: Grade = "HGG"
+) -> Phantom:
     """Make a patient; the same seed gives the same patient.
 
     Args:
@@ -77,7 +78,9 @@ def make_patient(seed: int = 0, *, shape: tuple[int, int, int] = (240, 240, 155)
     return Phantom(images, SCHEMES["brats2017"].merge(masks), affine, grade)
 
 
-def _tumour(generator: np.random.Generator, parts: NDArray[np.float32], spacing: float, grade: Grade) -> NDArray[np.bool_]:
+def _tumour(
+    generator: np.random.Generator, parts: NDArray[np.float32], spacing: float, grade: Grade
+) -> NDArray[np.bool_]:
     """Nested masks of whole, core and enhancing, shape (3, x, y, z)."""
     white, fluid, brain = parts[1], parts[2], parts[3] > 0
     depth = ndimage.distance_transform_edt(brain) * spacing
@@ -87,8 +90,10 @@ def _tumour(generator: np.random.Generator, parts: NDArray[np.float32], spacing:
     seat = (depth > 14) & (white > 0.5) & (lateral > 20) & (height > -10)
     voxels = np.flatnonzero(seat if seat.any() else brain)
     centre = np.unravel_index(int(generator.choice(voxels)), brain.shape)
-    axes = [(np.arange(n) - c).reshape([-1 if k == axis else 1 for k in range(3)]) * spacing / s
-            for axis, (n, c, s) in enumerate(zip(brain.shape, centre, generator.uniform(0.85, 1.2, 3), strict=True))]
+    axes = [
+        (np.arange(n) - c).reshape([-1 if k == axis else 1 for k in range(3)]) * spacing / s
+        for axis, (n, c, s) in enumerate(zip(brain.shape, centre, generator.uniform(0.85, 1.2, 3), strict=True))
+    ]
     radius = np.sqrt(sum(axis**2 for axis in axes)) + 2.5 * smooth_noise(generator, brain.shape, 9)
     size = generator.uniform(16, 22)
     core = (radius < size) & brain & (fluid < 0.6)
@@ -112,13 +117,18 @@ def _mix(parts: NDArray[np.float32], masks: NDArray[np.bool_], spacing: float) -
     whole, core, enhancing = soft[0], np.minimum(soft[1], soft[0]), np.minimum(soft[2], soft[1])
     rest = 1 - whole
     return {
-        "grey": parts[0] * rest, "white": parts[1] * rest, "fluid": parts[2] * rest,
-        "oedema": whole - core, "necrosis": core - enhancing, "enhancing": enhancing,
+        "grey": parts[0] * rest,
+        "white": parts[1] * rest,
+        "fluid": parts[2] * rest,
+        "oedema": whole - core,
+        "necrosis": core - enhancing,
+        "enhancing": enhancing,
     }
 
 
-def _image(generator: np.random.Generator, fractions: dict[str, NDArray[np.float32]], brain: NDArray[np.bool_],
-           channel: int) -> NDArray[np.float32]:
+def _image(
+    generator: np.random.Generator, fractions: dict[str, NDArray[np.float32]], brain: NDArray[np.bool_], channel: int
+) -> NDArray[np.float32]:
     """One modality: tissues, texture, bias field, Rician noise, an arbitrary scale."""
     signal = sum(_INTENSITY[name][channel] * fraction for name, fraction in fractions.items())
     signal = signal + 0.08 * smooth_noise(generator, brain.shape, 40)
@@ -130,8 +140,12 @@ def _image(generator: np.random.Generator, fractions: dict[str, NDArray[np.float
 
 
 _STYLE = {  # year -> name of a case, separator, suffix of each modality
-    2017: "Brats17_PHA_{n}_1", 2018: "Brats18_PHA_{n}_1", 2019: "BraTS19_PHA_{n}_1", 2020: "BraTS20_Training_{n:03d}",
-    2021: "BraTS2021_{n:05d}", 2023: "BraTS-GLI-{n:05d}-000",
+    2017: "Brats17_PHA_{n}_1",
+    2018: "Brats18_PHA_{n}_1",
+    2019: "BraTS19_PHA_{n}_1",
+    2020: "BraTS20_Training_{n:03d}",
+    2021: "BraTS2021_{n:05d}",
+    2023: "BraTS-GLI-{n:05d}-000",
 }
 _SUFFIXES_2023 = {"t1": "t1n", "t1ce": "t1c", "t2": "t2w", "flair": "t2f"}
 
@@ -157,21 +171,32 @@ def write_patient(patient: Phantom, folder: str | Path, *, number: int = 0, year
     case = Path(folder) / (patient.grade if year < 2020 else "") / name
     case.mkdir(parents=True, exist_ok=True)
     separator = "-" if year == 2023 else "_"
-    arrays = {_SUFFIXES_2023.get(modality, modality) if year == 2023 else modality: np.rint(image).astype(np.int16)
-              for modality, image in patient.images.items()}
+    arrays = {
+        _SUFFIXES_2023.get(modality, modality) if year == 2023 else modality: np.rint(image).astype(np.int16)
+        for modality, image in patient.images.items()
+    }
     arrays["seg"] = scheme_named(str(year)).merge(SCHEMES["brats2017"].masks(patient.label_map))
     for suffix, array in arrays.items():
         nib.save(nib.Nifti1Image(array, patient.affine), case / f"{name}{separator}{suffix}.nii.gz")
     return case
 
 
-def write_cohort(folder: str | Path, *, cases: int, seed: int = 0, shape: tuple[int, int, int] = (48, 48, 32),
-                 spacing: float = 5.0, year: int = 2020) -> list[Path]:
+def write_cohort(
+    folder: str | Path,
+    *,
+    cases: int,
+    seed: int = 0,
+    shape: tuple[int, int, int] = (48, 48, 32),
+    spacing: float = 5.0,
+    year: int = 2020,
+) -> list[Path]:
     """Write a cohort of different patients, every fourth of low grade; returns their folders."""
     return [
         write_patient(
             make_patient(seed + n, shape=shape, spacing=spacing, grade="LGG" if n % 4 == 3 else "HGG"),
-            folder, number=n, year=year,
+            folder,
+            number=n,
+            year=year,
         )
         for n in range(cases)
     ]

@@ -1,0 +1,31 @@
+"""`tunet demo`."""
+
+from pathlib import Path
+
+__all__ = ["demo"]
+
+
+def demo(*, out: Path, seed: int = 0, device: str = "auto") -> None:
+    """Make the embedded synthetic patient, segment it with the packaged model, and score the result.
+
+    Args:
+        out: Folder of the patient and the results.
+        seed: Another seed makes another patient.
+        device: auto, cpu, cuda or mps.
+    """
+    from rich.console import Console
+
+    from tunetseg.cli.patients import segment_patients
+    from tunetseg.data.phantom import make_patient, write_patient
+    from tunetseg.report.scores import evaluate
+    from tunetseg.report.scores_tables import print_summary
+
+    console = Console(highlight=False)
+    console.print(f"making a synthetic patient of 240x240x155 voxels from seed {seed}")
+    patient = write_patient(make_patient(seed), out / "patient")
+    segment_patients([patient], {}, out / "segmentation", device=device)
+    scores = evaluate(out / "segmentation", out / "patient", rules="brats2020", out=out / "scores.csv")
+    print_summary(scores.summary, console)
+    console.print(
+        f"Patient: {patient}; segmentation: {out / 'segmentation'}; scores: {out / 'scores.csv'}", markup=False
+    )
