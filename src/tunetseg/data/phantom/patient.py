@@ -171,7 +171,7 @@ def write_patient(patient: Phantom, folder: str | Path, *, number: int = 0, year
     case = Path(folder) / (patient.grade if year < 2020 else "") / name
     case.mkdir(parents=True, exist_ok=True)
     separator = "-" if year == 2023 else "_"
-    arrays = {
+    arrays: dict[str, NDArray] = {
         _SUFFIXES_2023.get(modality, modality) if year == 2023 else modality: np.rint(image).astype(np.int16)
         for modality, image in patient.images.items()
     }
