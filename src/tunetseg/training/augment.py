@@ -81,10 +81,13 @@ def _intensity(image: Tensor, settings: Augmentation, generator: torch.Generator
     brain = image != 0
     changed = image
     blurred = torch.rand(channels, generator=generator) < settings.blur
-    if blurred.any():
-        coarse = F.interpolate(image[blurred][None], scale_factor=0.5, mode="trilinear")
-        changed = image.clone()
-        changed[blurred] = F.interpolate(coarse, size=image.shape[1:], mode="trilinear")[0]
+    factors = torch.randint(1, 4, (channels, 3), generator=generator).tolist()
+    for channel in blurred.nonzero().flatten().tolist():
+        # Thick slices lie along any axis, so each is coarsened by a factor of its own.
+        size = [max(1, n // factor) for n, factor in zip(image.shape[1:], factors[channel], strict=True)]
+        coarse = F.interpolate(image[None, None, channel], size=size, mode="trilinear")
+        changed = changed.clone()
+        changed[channel] = F.interpolate(coarse, size=image.shape[1:], mode="trilinear")[0, 0]
     if settings.gamma:
         exponent = torch.exp(_uniform(generator, *per_channel) * settings.gamma).to(image)
         low, high = changed.amin((1, 2, 3), keepdim=True), changed.amax((1, 2, 3), keepdim=True)
@@ -99,4 +102,8 @@ def _intensity(image: Tensor, settings: Augmentation, generator: torch.Generator
     if settings.noise:
         noise = torch.randn(image.shape, generator=generator).to(image)
         changed = changed + noise * float(torch.rand(1, generator=generator)) * settings.noise
-    return changed * brain
+    changed = changed * brain
+    if float(torch.rand(1, generator=generator)) < settings.drop:
+        changed = changed.clone()
+        changed[int(torch.randint(channels, (1,), generator=generator))] = 0
+    return changed
