@@ -1,0 +1,152 @@
+"""A whole run on tiny patients: it learns, it resumes, it says what is wrong."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tunetseg.data.phantom import make_patient, write_cohort, write_patient
+from tunetseg.data.preprocess import Preprocessing
+from tunetseg.errors import InputError
+from tunetseg.inference.model import load_model, read_spec
+from tunetseg.networks import Architecture, build_network
+from tunetseg.training.loss import cascade_loss
+from tunetseg.training.recipes import RECIPES, Augmentation, Recipe, Stage
+from tunetseg.training.run import train
+
+TINY = Recipe(
+    name="tiny",
+    base_filters=2,
+    levels=3,
+    folds=2,
+    cross_entropy=1.0,
+    average=0.9,
+    precision="32",
+    keep="last",
+    stages=tuple(
+        Stage(spacing=spacing, patch=patch, whole_volume=True, batch=2, epochs=2, schedule="cosine", stop_patience=0,
+              learning_rate=3e-3, augmentation=Augmentation(flip=(0.5, 0, 0), rotation=(5, 5, 5), noise=0.1))
+        for spacing, patch in ((10.0, (16, 20, 16)), (8.0, (20, 24, 20)))
+    ),
+)  # fmt: skip
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> Path:
+    write_cohort(tmp_path / "cohort", cases=4)
+    return tmp_path / "cohort"
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+def test_run_folder_and_model(cohort: Path, tmp_path: Path) -> None:
+    model = train(cohort, tmp_path / "run", recipe=TINY, variant="tunet-reb2-seb", fold=1, say=quiet)
+    spec = read_spec(model)
+    assert spec.preprocessing == Preprocessing(spacing=8.0)
+    assert (spec.window, spec.whole_volume, spec.architecture.variant) == ((20, 24, 20), True, "tunet-reb2-seb")
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    assert sorted(record["training"] + record["validation"]) == [f"BraTS20_Training_{n:03d}" for n in range(4)]
+    assert (tmp_path / "run/validation.txt").read_text().split() == record["validation"]
+    assert "val/dice_enhancing" in (tmp_path / "run/stage-1/csv/metrics.csv").read_text()
+
+
+def test_resumed_run_ends_where_an_unbroken_one_does(
+    cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(cohort, tmp_path / "whole", recipe=TINY, say=quiet)
+
+    class KilledError(Exception):
+        pass
+
+    from tunetseg.training.checkpoint import SaveEachEpoch
+
+    save = SaveEachEpoch.on_train_epoch_end
+    calls = []
+
+    def killed_after_three(self: SaveEachEpoch, *arguments: object) -> None:
+        save(self, *arguments)  # type: ignore[arg-type]
+        calls.append(1)
+        if len(calls) == 3:
+            raise KilledError
+
+    monkeypatch.setattr(SaveEachEpoch, "on_train_epoch_end", killed_after_three)
+    with pytest.raises(KilledError):
+        train(cohort, tmp_path / "broken", recipe=TINY, say=quiet)
+    assert not (tmp_path / "broken/model.safetensors").exists()
+    resumed = train(cohort, tmp_path / "broken", recipe=TINY, resume=True, say=quiet)
+    ours, theirs = (load_model(path)[0].state_dict() for path in (resumed, whole))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_run_is_not_overwritten(cohort: Path, tmp_path: Path) -> None:
+    train(cohort, tmp_path / "run", recipe=TINY, say=quiet)
+    with pytest.raises(InputError, match="holds a run already"):
+        train(cohort, tmp_path / "run", recipe=TINY, say=quiet)
+    with pytest.raises(InputError, match="begun with another fold"):
+        train(cohort, tmp_path / "run", recipe=TINY, fold=1, resume=True, say=quiet)
+
+
+def test_broken_case_is_reported_and_left_out_when_told(cohort: Path, tmp_path: Path) -> None:
+    broken = cohort / "BraTS20_Training_000/BraTS20_Training_000_t2.nii.gz"
+    broken.write_bytes(broken.read_bytes()[:2000])
+    with pytest.raises(InputError, match="000_t2"):
+        train(cohort, tmp_path / "one", recipe=TINY, fold="all", say=quiet)
+    said: list[str] = []
+    train(cohort, tmp_path / "two", recipe=TINY, fold="all", skip_broken=True, say=said.append)
+    assert any("left out" in line and "000_t2.nii.gz" in line for line in said)
+
+
+def test_tiny_network_overfits_one_patient() -> None:
+    patient = make_patient(0, shape=(32, 32, 24), spacing=7.0)
+    import numpy as np
+
+    from tunetseg.data.preprocess import normalise
+    from tunetseg.regions import SCHEMES
+
+    image = torch.from_numpy(normalise(np.stack([patient.images[m] for m in ("t1", "t1ce", "flair", "t2")])))[None]
+    masks = torch.from_numpy(SCHEMES["brats2017"].masks(patient.label_map)).float()[None]
+    torch.manual_seed(0)
+    network = build_network(Architecture("tunet-seb", base_filters=4, levels=3))
+    network.reset_parameters(-3.0)
+    optimizer = torch.optim.Adam(network.parameters(), 5e-3)
+    for _ in range(120):
+        optimizer.zero_grad()
+        cascade_loss(network(image), masks).backward()
+        optimizer.step()
+    found = network(image) > 0
+    dice = 2 * (found & (masks > 0)).sum((0, 2, 3, 4)) / (found.sum((0, 2, 3, 4)) + masks.sum((0, 2, 3, 4)))
+    assert (dice > 0.95).all(), dice
+
+
+def test_recipe_paper_is_the_papers() -> None:
+    recipe = RECIPES["paper"]
+    (stage,) = recipe.stages
+    assert (recipe.base_filters, recipe.levels, recipe.folds, recipe.l2) == (16, 4, 5, 1e-5)
+    assert (recipe.cross_entropy, recipe.head_bias, recipe.average) == (0, 0, 0)
+    assert (stage.spacing, stage.patch, stage.batch, stage.epochs) == (1.0, (80, 96, 64), 4, 200)
+    assert (stage.learning_rate, stage.plateau_factor, stage.plateau_patience, stage.stop_patience) == (
+        1e-4,
+        0.2,
+        6,
+        15,
+    )
+    assert stage.augmentation == Augmentation(flip=(0.5, 0, 0), rotation=(0, 0, 1))
+
+
+def test_recipe_survives_json() -> None:
+    from tunetseg.training.recipes import recipe_from_dict
+
+    for recipe in RECIPES.values():
+        assert recipe_from_dict(json.loads(json.dumps(dataclasses.asdict(recipe)))) == recipe
+    with pytest.raises(InputError, match="'batchsize'"):
+        recipe_from_dict({"stages": [{"batchsize": 3}]})
+
+
+def test_low_grade_patients_train_too(tmp_path: Path) -> None:
+    for number in range(2):
+        write_patient(make_patient(number, shape=(48, 48, 32), spacing=5, grade="LGG"), tmp_path / "c", number=number)
+    assert train(tmp_path / "c", tmp_path / "run", recipe=TINY, say=quiet).exists()
