@@ -1,0 +1,133 @@
+"""Bad input: one sentence that names file and fault."""
+
+import gzip
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tunetseg.data import Case, case_from_files, find_cases
+from tunetseg.data.phantom import make_patient, write_patient
+from tunetseg.data.volume import read_label_map, read_volume
+from tunetseg.errors import InputError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_patient(make_patient(0, shape=(24, 24, 16), spacing=10), tmp_path / "cohort")
+
+
+def only_case(folder: Path) -> Case:
+    (case,) = find_cases(folder)
+    return case
+
+
+def rewrite(path: Path, change, affine: np.ndarray | None = None) -> None:
+    image = nib.load(path)
+    nib.save(
+        nib.Nifti1Image(change(np.asarray(image.dataobj, np.float32)), image.affine if affine is None else affine), path
+    )
+
+
+def poisoned(value: float):
+    def change(array: np.ndarray) -> np.ndarray:
+        array[3, 4, 5] = value
+        return array
+
+    return change
+
+
+def t2(folder: Path) -> Path:
+    return next(folder.glob("*_t2.nii.gz"))
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (poisoned(np.nan), "NaN or infinite"),
+        (poisoned(np.inf), "NaN or infinite"),
+        (np.zeros_like, "every voxel is zero"),
+        (lambda array: array[:-1], "shape"),
+        (lambda array: np.stack([array, array], -1), "4-D"),
+        (lambda array: array[..., 0], "2-D"),
+    ],
+)
+def test_bad_image(folder: Path, change, fault: str) -> None:
+    rewrite(t2(folder), change)
+    with pytest.raises(InputError, match=fault) as caught:
+        read_volume(only_case(folder))
+    assert "_t2.nii.gz" in str(caught.value)
+
+
+def test_other_affine(folder: Path) -> None:
+    rewrite(t2(folder), lambda array: array, np.diag([-10.0, -10, 10, 1]) + np.eye(4, k=3) * 5)
+    with pytest.raises(InputError, match=r"_t2.*affine differs"):
+        read_volume(only_case(folder))
+
+
+def test_missing_modality(folder: Path) -> None:
+    t2(folder).unlink()
+    with pytest.raises(InputError, match="no t2 image"):
+        read_volume(only_case(folder))
+
+
+@pytest.mark.parametrize("keep", [10, 500, -20])
+def test_truncated_gzip(folder: Path, keep: int) -> None:
+    t2(folder).write_bytes(t2(folder).read_bytes()[:keep])
+    with pytest.raises(InputError, match=r"_t2\.nii\.gz: "):
+        read_volume(only_case(folder))
+
+
+def test_no_nifti(folder: Path) -> None:
+    t2(folder).write_bytes(gzip.compress(b"hello" * 200))
+    with pytest.raises(InputError, match="not a NIfTI"):
+        read_volume(only_case(folder))
+
+
+def test_modality_given_twice(folder: Path, tmp_path: Path) -> None:
+    images = only_case(folder).images
+    with pytest.raises(InputError, match="given as t1 and as t2"):
+        case_from_files({**images, "t2": images["t1"]})
+    copied = tmp_path / "copy.nii.gz"
+    copied.write_bytes(images["t1"].read_bytes())
+    with pytest.raises(InputError, match="same voxels"):
+        read_volume(case_from_files({**images, "t2": copied}))
+    nib.save(nib.load(t2(folder)), str(t2(folder)).removesuffix(".gz"))
+    with pytest.raises(InputError, match="t2 is given twice"):
+        only_case(folder).check()
+
+
+def test_labels_that_no_year_has(folder: Path) -> None:
+    from tunetseg.regions import recognise_labels, scheme_named
+
+    path = next(folder.glob("*_seg.nii.gz"))
+    rewrite(path, poisoned(7))
+    values = np.unique(read_label_map(path).array).tolist()
+    with pytest.raises(InputError, match=r"\[7\]"):
+        scheme_named("2020").check(values, str(path))
+    with pytest.raises(InputError, match=r"\[7\]"):
+        recognise_labels(values, str(path))
+    rewrite(path, poisoned(0.5))
+    with pytest.raises(InputError, match="no label"):
+        read_label_map(path)
+
+
+def test_float32_labels_are_fine(folder: Path) -> None:
+    path = next(folder.glob("*_seg.nii.gz"))
+    before = read_label_map(path).array
+    rewrite(path, lambda array: array.astype(np.float32))
+    assert np.array_equal(read_label_map(path).array, before)
+
+
+def test_no_cases(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no case found"):
+        find_cases(tmp_path)
+    with pytest.raises(InputError, match="no such folder"):
+        find_cases(tmp_path / "nowhere")
+
+
+def test_case_355_of_2020(tmp_path: Path) -> None:
+    folder = write_patient(make_patient(0, shape=(24, 24, 16), spacing=10), tmp_path, number=355)
+    next(folder.glob("*_seg.nii.gz")).rename(folder / "W39_1998.09.19_Segm.nii.gz")
+    assert only_case(tmp_path).segmentation == folder / "W39_1998.09.19_Segm.nii.gz"
