@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from tunetseg.data.resample import resample, resampled_shape
 from tunetseg.data.volume import Volume
+from tunetseg.errors import InputError
 
 __all__ = ["Prepared", "Preprocessing", "normalise", "prepare"]
 
@@ -26,8 +27,8 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         """Check the spacing."""
-        if not 0.2 <= self.spacing <= 10:
-            raise ValueError(f"working spacing {self.spacing} mm is not between 0.2 and 10")
+        if not 0.2 <= self.spacing <= 20:
+            raise InputError(f"working spacing {self.spacing:g} mm: must lie between 0.2 and 20")
 
 
 def normalise(array: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -91,6 +91,7 @@ def train(
         InputError: Bad cohort, recipe or run folder.
     """
     chosen = recipe if isinstance(recipe, Recipe) else recipe_named(recipe)
+    architecture = Architecture(variant, base_filters=chosen.base_filters, levels=chosen.levels)
     cases = [case for case in find_cases(cohort) if case.segmentation is not None]
     if not cases:
         raise InputError(f"{cohort}: no case has a segmentation, so there is nothing to learn from")
@@ -104,7 +105,6 @@ def train(
         "training": [case.id for case in training],
         "validation": [case.id for case in validation],
     }
-    architecture = Architecture(variant, base_filters=chosen.base_filters, levels=chosen.levels)
     _open_folder(folder, record, resume)
     if (folder / MODEL).exists():
         say(f"{folder / MODEL}: already finished")
