@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tunetseg.data.case import MODALITIES, Case
 from tunetseg.errors import InputError
 
-__all__ = ["Grid", "LabelMap", "Volume", "check_same_grid", "read_label_map", "read_volume", "write_nifti"]
+__all__ = ["Grid", "LabelMap", "Volume", "check_same_grid", "read_image", "read_label_map", "read_volume", "write_nifti"]
 
 _AFFINE_TOLERANCE_MM = 1e-3
 
@@ -99,8 +99,15 @@ class LabelMap:
     grid: Grid
 
 
-def _read(path: Path) -> tuple[NDArray[np.float32], Grid]:
-    """Array and grid of one 3-D NIfTI file, every fault said in a sentence."""
+def read_image(path: Path) -> tuple[NDArray[np.float32], Grid]:
+    """Read one 3-D NIfTI file.
+
+    Returns:
+        float32 array of shape (x, y, z) in the file's own order, and its grid.
+
+    Raises:
+        InputError: The file is missing, damaged, not 3-D, empty, or holds values that are not finite.
+    """
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     try:
@@ -154,7 +161,7 @@ def read_volume(case: Case, modalities: tuple[str, ...] = MODALITIES) -> Volume:
     first: Grid | None = None
     for modality in modalities:
         path = case.images[modality]
-        array, grid = _read(path)
+        array, grid = read_image(path)
         if not array.any():
             raise InputError(f"{path}: every voxel is zero; the {modality} image is missing its content")
         first = first or grid
@@ -175,7 +182,7 @@ def read_label_map(path: str | Path) -> LabelMap:
     Raises:
         InputError: The file is missing, damaged, not 3-D, or holds values that are no labels.
     """
-    array, grid = _read(Path(path))
+    array, grid = read_image(Path(path))
     labels = np.clip(np.rint(array), 0, 255).astype(np.uint8)
     off = np.abs(array - labels) > 1e-3
     if off.any():

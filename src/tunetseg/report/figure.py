@@ -1,0 +1,137 @@
+"""One picture of a segmented patient: contrasts, labels and uncertainty in the slice with the most tumour."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from tunetseg.data.case import Case
+from tunetseg.data.volume import read_image, read_label_map
+from tunetseg.errors import InputError
+from tunetseg.regions import LabelScheme, scheme_named
+
+__all__ = ["draw_segmentation"]
+
+_COLOURS = ("#56B4E9", "#D55E00", "#F0E442")
+"""Of the shells, outermost first; told apart by colour-blind people too (Okabe and Ito)."""
+
+_TITLES = {"t1": "T1", "t1ce": "T1 after contrast", "t2": "T2", "flair": "FLAIR"}
+
+
+def draw_segmentation(case: Case, folder: str | Path, out: str | Path) -> Path:
+    """Draw the axial slice that holds the most tumour, as radiologists look at it: the patient's right on the left.
+
+    The upper row shows the images, the lower one the labels over T1 after contrast and the uncertainty of each
+    region. If the case has a segmentation of its own, white lines show that reference's regions.
+
+    Args:
+        case: The patient.
+        folder: Where ``tunet segment`` wrote the results of this case.
+        out: PNG file; appears only when complete.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: A file is missing or does not fit.
+    """
+    folder, out = Path(folder), Path(out)
+    manifest = _manifest(folder / f"{case.id}.json")
+    scheme = scheme_named(manifest["labels"])
+    label_map = read_label_map(folder / f"{case.id}.nii.gz")
+    depth = scheme.depth(label_map.grid.into_lps(label_map.array))
+    level = int((depth > 0).sum(axis=(0, 1)).argmax()) if depth.any() else depth.shape[2] // 2
+    images = {modality: _slice(path, level) for modality, path in case.images.items()}
+    maps = [name for name in manifest["files"] if "_unc_" in name]
+    columns = max(len(images), 1 + len(maps))
+    width, height = np.array(depth.shape[:2]) * label_map.grid.lps_spacing[:2]
+    figure = Figure(figsize=(2.6 * columns, 5.2 * height / width + 1.1), layout="constrained", facecolor="black")
+    upper, lower = figure.subplots(2, columns)
+    aspect = label_map.grid.lps_spacing[1] / label_map.grid.lps_spacing[0]
+    for axes in (*upper, *lower):
+        axes.axis("off")
+    for axes, (modality, image) in zip(upper, images.items(), strict=False):
+        _show(axes, image, _TITLES.get(modality, modality), aspect)
+    background = images.get("t1ce", next(iter(images.values())))
+    _labels(lower[0], background, depth[:, :, level], aspect)
+    if case.segmentation is not None:
+        _reference(lower[0], case, level)
+    for axes, name in zip(lower[1:], maps, strict=False):
+        region = name.removesuffix(".nii.gz").rsplit("_", 1)[1]
+        drawn = _show(axes, _slice(folder / name, level), f"uncertainty: {region}", aspect, "magma", 100.0)
+    figure.colorbar(drawn, ax=lower[1:], location="bottom", shrink=0.5, label="0 certain to 100 uncertain")
+    _words(figure, case, manifest, scheme)
+    _save(figure, out)
+    return out
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        raise InputError(f"{path}: no manifest can be read there; segment the patient first") from None
+
+
+def _slice(path: Path, level: int) -> NDArray[np.float32]:
+    array, grid = read_image(path)
+    turned = grid.into_lps(array)
+    if level >= turned.shape[2]:
+        raise InputError(f"{path}: has {turned.shape[2]} slices, so it is not of the same patient as the segmentation")
+    return turned[:, :, level]
+
+
+def _show(
+    axes: Axes, image: NDArray, title: str, aspect: float, colours: str = "gray", top: float | None = None
+) -> Any:
+    """Rows run to the back, columns to the patient's left."""
+    axes.set_title(title, color="white", fontsize=9)
+    inside = image[image > 0]
+    limit = top or (float(np.percentile(inside, 99.5)) if inside.size else 1.0)
+    return axes.imshow(image.T, cmap=colours, vmin=0, vmax=limit, aspect=aspect, interpolation="nearest")
+
+
+def _labels(axes: Axes, background: NDArray, depth: NDArray[np.uint8], aspect: float) -> None:
+    _show(axes, background, "segmentation", aspect)
+    shown = np.ma.masked_equal(depth, 0)
+    axes.imshow(
+        shown.T, cmap=ListedColormap(_COLOURS), vmin=1, vmax=3, alpha=0.6, aspect=aspect, interpolation="nearest"
+    )
+
+
+def _reference(axes: Axes, case: Case, level: int) -> None:
+    assert case.segmentation is not None
+    reference = read_label_map(case.segmentation)
+    scheme = scheme_named(case.labels or "2023")
+    depth = scheme.depth(reference.grid.into_lps(reference.array)[:, :, level])
+    if depth.any():
+        axes.contour(depth.T, levels=np.arange(depth.max()) + 0.5, colors="white", linewidths=0.6)
+    axes.set_title("segmentation, reference as lines", color="white", fontsize=9)
+
+
+def _words(figure: Figure, case: Case, manifest: dict[str, Any], scheme: LabelScheme) -> None:
+    volumes = ", ".join(f"{region} {ml:.1f} ml" for region, ml in manifest["volume_ml"].items())
+    figure.suptitle(f"{case.id}: {volumes}", color="white", fontsize=11)
+    handles = [Patch(color=colour, label=scheme.values[v]) for colour, v in zip(_COLOURS, scheme.shells, strict=False)]
+    figure.legend(handles=handles, loc="outside lower left", fontsize=8, labelcolor="white", facecolor="black")
+    figure.text(0.995, 0.01, manifest["use"], color="white", fontsize=8, ha="right")
+    figure.axes[-1].xaxis.label.set_color("white")
+    figure.axes[-1].tick_params(colors="white", labelsize=8)
+
+
+def _save(figure: Figure, out: Path) -> None:
+    FigureCanvasAgg(figure)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        figure.savefig(partial, dpi=110, format="png")
+        os.replace(partial, out)
+    finally:
+        partial.unlink(missing_ok=True)
