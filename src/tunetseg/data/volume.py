@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 from tunetseg.data.case import MODALITIES, Case
 from tunetseg.errors import InputError
 
-__all__ = ["Grid", "LabelMap", "Volume", "check_same_grid", "read_image", "read_label_map", "read_volume", "write_nifti"]
+__all__ = [
+    "Grid",
+    "LabelMap",
+    "Volume",
+    "check_same_grid",
+    "read_image",
+    "read_label_map",
+    "read_volume",
+    "write_nifti",
+]
 
 _AFFINE_TOLERANCE_MM = 1e-3
 
