@@ -24,7 +24,8 @@ from tunetseg.data.folds import split_folds
 from tunetseg.data.preprocess import Preprocessing
 from tunetseg.errors import InputError
 from tunetseg.inference.device import choose_device, uses_bfloat16
-from tunetseg.inference.model import ModelSpec, load_model, save_model
+from tunetseg.inference.model import ModelSpec, file_hash, load_model, save_model
+from tunetseg.inference.zoo import find_model
 from tunetseg.networks import Architecture, Cascade, build_network
 from tunetseg.training.checkpoint import SafeCheckpoints, SaveEachEpoch
 from tunetseg.training.module import TrainingModule
@@ -50,6 +51,7 @@ class _Run:
     labels: str | None
     device: str
     workers: int
+    compiled: bool
     on_fault: Callable[[InputError], None] | None
 
 
@@ -60,11 +62,13 @@ def train(
     recipe: str | Path | Recipe = "quick",
     variant: str = "tunet-seb",
     fold: int | Literal["all"] = 0,
+    pretrained: str | Path | None = None,
     resume: bool = False,
     cache: str | Path | None = None,
     labels: str | None = None,
     device: str = "auto",
     workers: int = 0,
+    compiled: bool = False,
     skip_broken: bool = False,
     say: Callable[[str], None] = print,
 ) -> Path:
@@ -76,11 +80,13 @@ def train(
         recipe: Name, file, or the recipe itself.
         variant: One of the six networks.
         fold: Which fold to keep for validation; ``all`` trains on every patient and validates on none unseen.
+        pretrained: Packaged model, model file or run folder whose weights the first stage starts from.
         resume: Go on from the run folder's last checkpoint; recipe and patients must be the same.
         cache: Where prepared cases are kept; by default ``cache`` beside the run folder.
         labels: Year or dataset of the label values; by default each dataset's own.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         workers: Processes that read patches.
+        compiled: Use torch.compile, which needs a C++ compiler and a minute or two a stage before it pays.
         skip_broken: Report a broken case and go on without it.
         say: Takes lines for people.
 
@@ -96,12 +102,15 @@ def train(
     if not cases:
         raise InputError(f"{cohort}: no case has a segmentation, so there is nothing to learn from")
     training, validation = _split(cases, chosen, fold)
+    network = build_network(architecture)
+    started_from = None if pretrained is None else _take_weights(network, architecture, find_model(pretrained))
     folder = Path(out)
     record = {
         "recipe": json.loads(json.dumps(asdict(chosen))),
         "variant": variant,
         "fold": fold,
         "labels": labels,
+        "pretrained": started_from,
         "training": [case.id for case in training],
         "validation": [case.id for case in validation],
     }
@@ -120,17 +129,30 @@ def train(
         labels,
         device,
         workers,
+        compiled,
         on_fault,
     )
     _quiet()
     lightning.seed_everything(chosen.seed, verbose=False)
-    network = build_network(architecture)
-    network.reset_parameters(chosen.head_bias)
+    if pretrained is None:
+        network.reset_parameters(chosen.head_bias)
     for number, stage in enumerate(chosen.stages):
         network = _train_stage(run, number, stage, network, say)
     os.replace(folder / f"stage-{len(chosen.stages) - 1}" / MODEL, folder / MODEL)
     say(f"model: {folder / MODEL}")
     return folder / MODEL
+
+
+def _take_weights(network: Cascade, architecture: Architecture, path: Path) -> dict[str, Any]:
+    """Give a network the weights of a model of the same architecture; returns what a run's record says of it."""
+    found, spec = load_model(path)
+    if spec.architecture != architecture:
+        raise InputError(
+            f"{path}: has the architecture {spec.architecture}, which cannot start {architecture}; "
+            "give the variant and --base-filters of the model"
+        )
+    network.load_state_dict(found.state_dict())
+    return {"sha256": file_hash(path), "training": spec.training}
 
 
 def _split(cases: list[Case], recipe: Recipe, fold: int | Literal["all"]) -> tuple[list[Case], list[Case]]:
@@ -189,7 +211,7 @@ def _train_stage(run: _Run, number: int, stage: Stage, network: Cascade, say: Ca
         for cases, on in ((training, True), (validation, False))
     )
     steps = stage.epochs * len(learned)
-    module = TrainingModule(network, run.recipe, stage, steps)
+    module = TrainingModule(network, run.recipe, stage, steps, compiled=run.compiled)
     facts = {"recipe": run.recipe.name, "stage": number, "cases": len(training), "spacing": stage.spacing}
 
     def export(module: TrainingModule, path: Path) -> None:
