@@ -58,6 +58,7 @@ def segment_patients(
     probabilities: bool = False,
     mirror: bool = False,
     overlap: float = 0.5,
+    picture: bool = False,
     skip_broken: bool = False,
 ) -> list[Segmentation]:
     """Segment with a progress bar, and say at the end where to look.
@@ -90,7 +91,12 @@ def segment_patients(
         )
     if not done:
         raise InputError(f"none of {len(cases)} cases could be segmented; the last fault: {faults[-1]}")
+    by_id = {case.id: case for case in cases}
     for record in done:
+        if picture:
+            from tunetseg.report.figure import draw_segmentation
+
+            draw_segmentation(by_id[record.case], out, out / f"{record.case}.png")
         volumes = ", ".join(f"{region} {ml:.1f} ml" for region, ml in record.manifest["volume_ml"].items())
         console.print(f"{record.case}: {volumes} ({record.manifest['seconds']:.1f} s)", markup=False)
         for note in record.manifest["notes"]:
@@ -98,7 +104,7 @@ def segment_patients(
     labels_written = sorted({record.manifest["labels"] for record in done})
     console.print(
         f"Look at {out}: <case>.nii.gz (labels of {', '.join(labels_written)}), <case>_unc_*.nii.gz (0 certain to "
-        "100 uncertain), <case>.json. Research use, not a medical device.",
+        f"100 uncertain), <case>.json{', <case>.png' if picture else ''}. Research use, not a medical device.",
         markup=False,
     )
     return done

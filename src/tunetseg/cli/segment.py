@@ -22,6 +22,7 @@ def segment(
     device: str = "auto",
     labels: str | None = None,
     probabilities: bool = False,
+    picture: bool = False,
     mirror: bool = False,
     overlap: float = 0.5,
     skip_broken: bool = False,
@@ -44,6 +45,7 @@ def segment(
         device: auto, cpu, cuda or mps.
         labels: BraTS year or scheme of the label values to write; by default the case's own dataset's.
         probabilities: Write probability maps too.
+        picture: Draw <case>.png: images, labels and uncertainty in the slice with the most tumour.
         mirror: Average with the prediction of the mirror image; takes twice as long.
         overlap: Least overlap of windows, for models trained on patches.
         skip_broken: Report a broken case and go on without it.
@@ -60,6 +62,7 @@ def segment(
         device=device,
         labels=labels,
         probabilities=probabilities,
+        picture=picture,
         mirror=mirror,
         overlap=overlap,
         skip_broken=skip_broken,

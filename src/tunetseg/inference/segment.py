@@ -20,14 +20,14 @@ from tunetseg.inference.postprocess import Postprocessing, postprocess
 from tunetseg.inference.uncertainty import uncertainty
 from tunetseg.regions import LabelScheme, scheme_named
 
-__all__ = ["NOT_A_DEVICE", "Segmentation", "segment_cases"]
+__all__ = ["FILE_WORDS", "NOT_A_DEVICE", "Segmentation", "segment_cases"]
 
 NOT_A_DEVICE = "research use, not a medical device"
 
 _UNLABELLED = "2023"
 """Label values of a case whose dataset is unknown: the newest convention."""
 
-_SHORT = {"enhancing": "enhance"}
+FILE_WORDS = {"enhancing": "enhance"}
 """The challenge's file names call the enhancing region so."""
 
 
@@ -166,7 +166,7 @@ def _outputs(
     """File name -> array in LPS order; the label map last, so that it stands only beside all its maps."""
     files: dict[str, NDArray] = {}
     for name, probability in zip(regions, found, strict=True):
-        short = _SHORT.get(name, name)
+        short = FILE_WORDS.get(name, name)
         # Whole percents: the challenge asks for 0 to 100, and finer steps only cost disk.
         files[f"{case}_unc_{short}.nii.gz"] = np.rint(uncertainty(probability)).astype(np.uint8)
         if probabilities:
@@ -175,13 +175,24 @@ def _outputs(
     return files
 
 
+def _withdraw(manifest: Path, case: str) -> None:
+    """Remove what an earlier run wrote for a case, its manifest first, so that old maps never stand beside new ones."""
+    try:
+        listed = json.loads(manifest.read_text())["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        listed = []
+    manifest.unlink(missing_ok=True)
+    for name in (f"{case}.nii.gz", f"{case}.png", *listed):
+        if str(name).startswith(case) and Path(str(name)).name == name:
+            (manifest.parent / name).unlink(missing_ok=True)
+
+
 def _write(
     folder: Path, case: str, files: dict[str, NDArray], grid: Grid, manifest: dict[str, Any], began: float
 ) -> None:
-    """Write all files, the manifest last; an earlier manifest goes first, for it would speak of the wrong files."""
+    """Write all files, the manifest last."""
     target = folder / f"{case}.json"
-    target.unlink(missing_ok=True)
-    (folder / f"{case}.nii.gz").unlink(missing_ok=True)
+    _withdraw(target, case)
     for name, array in files.items():
         write_nifti(grid.from_lps(array), grid, folder / name)
     manifest["seconds"] = round(time.monotonic() - began, 2)

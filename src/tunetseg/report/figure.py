@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from tunetseg.data.case import Case
+from tunetseg.data.case import MODALITIES, Case
 from tunetseg.data.volume import read_image, read_label_map
 from tunetseg.errors import InputError
-from tunetseg.regions import LabelScheme, scheme_named
+from tunetseg.inference.segment import FILE_WORDS
+from tunetseg.regions import LabelScheme, recognise_labels, scheme_named
 
 __all__ = ["draw_segmentation"]
 
@@ -49,25 +50,28 @@ def draw_segmentation(case: Case, folder: str | Path, out: str | Path) -> Path:
     label_map = read_label_map(folder / f"{case.id}.nii.gz")
     depth = scheme.depth(label_map.grid.into_lps(label_map.array))
     level = int((depth > 0).sum(axis=(0, 1)).argmax()) if depth.any() else depth.shape[2] // 2
-    images = {modality: _slice(path, level) for modality, path in case.images.items()}
-    maps = [name for name in manifest["files"] if "_unc_" in name]
+    images = {modality: _slice(case.images[modality], level) for modality in MODALITIES if modality in case.images}
+    box = _brain_box(list(images.values()))
+    images = {modality: image[box] for modality, image in images.items()}
+    maps = {region: f"{case.id}_unc_{FILE_WORDS.get(region, region)}.nii.gz" for region in scheme.region_names}
     columns = max(len(images), 1 + len(maps))
-    width, height = np.array(depth.shape[:2]) * label_map.grid.lps_spacing[:2]
-    figure = Figure(figsize=(2.6 * columns, 5.2 * height / width + 1.1), layout="constrained", facecolor="black")
+    x_mm, y_mm, _ = label_map.grid.lps_spacing
+    wide, high = next(iter(images.values())).shape
+    figure = Figure(
+        figsize=(2.6 * columns, 5.2 * high * y_mm / (wide * x_mm) + 1.3), layout="constrained", facecolor="black"
+    )
     upper, lower = figure.subplots(2, columns)
-    aspect = label_map.grid.lps_spacing[1] / label_map.grid.lps_spacing[0]
     for axes in (*upper, *lower):
         axes.axis("off")
     for axes, (modality, image) in zip(upper, images.items(), strict=False):
-        _show(axes, image, _TITLES.get(modality, modality), aspect)
+        _show(axes, image, _TITLES.get(modality, modality), y_mm / x_mm)
     background = images.get("t1ce", next(iter(images.values())))
-    _labels(lower[0], background, depth[:, :, level], aspect)
+    _labels(lower[0], background, depth[:, :, level][box], y_mm / x_mm)
     if case.segmentation is not None:
-        _reference(lower[0], case, level)
-    for axes, name in zip(lower[1:], maps, strict=False):
-        region = name.removesuffix(".nii.gz").rsplit("_", 1)[1]
-        drawn = _show(axes, _slice(folder / name, level), f"uncertainty: {region}", aspect, "magma", 100.0)
-    figure.colorbar(drawn, ax=lower[1:], location="bottom", shrink=0.5, label="0 certain to 100 uncertain")
+        _reference(lower[0], case, level, box)
+    for axes, (region, name) in zip(lower[1:], maps.items(), strict=False):
+        drawn = _show(axes, _slice(folder / name, level)[box], f"uncertainty of {region}", y_mm / x_mm, "magma", 100.0)
+    figure.colorbar(drawn, ax=lower[1:], location="bottom", shrink=0.4, aspect=30, label="0 certain to 100 uncertain")
     _words(figure, case, manifest, scheme)
     _save(figure, out)
     return out
@@ -88,6 +92,18 @@ def _slice(path: Path, level: int) -> NDArray[np.float32]:
     return turned[:, :, level]
 
 
+def _brain_box(images: list[NDArray[np.float32]], margin: int = 6) -> tuple[slice, slice]:
+    """Where anything is to be seen in a slice, with some room around."""
+    seen = np.any([image != 0 for image in images], axis=0)
+    if not seen.any():
+        return slice(None), slice(None)
+    rows, columns = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
+    return (
+        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + 1 + margin),
+        slice(max(0, int(columns[0]) - margin), int(columns[-1]) + 1 + margin),
+    )
+
+
 def _show(
     axes: Axes, image: NDArray, title: str, aspect: float, colours: str = "gray", top: float | None = None
 ) -> Any:
@@ -106,11 +122,12 @@ def _labels(axes: Axes, background: NDArray, depth: NDArray[np.uint8], aspect: f
     )
 
 
-def _reference(axes: Axes, case: Case, level: int) -> None:
+def _reference(axes: Axes, case: Case, level: int, box: tuple[slice, slice]) -> None:
     assert case.segmentation is not None
     reference = read_label_map(case.segmentation)
-    scheme = scheme_named(case.labels or "2023")
-    depth = scheme.depth(reference.grid.into_lps(reference.array)[:, :, level])
+    values = np.unique(reference.array).tolist()
+    scheme = scheme_named(case.labels) if case.labels else recognise_labels(values, str(case.segmentation))
+    depth = scheme.depth(reference.grid.into_lps(reference.array)[:, :, level][box])
     if depth.any():
         axes.contour(depth.T, levels=np.arange(depth.max()) + 0.5, colors="white", linewidths=0.6)
     axes.set_title("segmentation, reference as lines", color="white", fontsize=9)
@@ -120,8 +137,16 @@ def _words(figure: Figure, case: Case, manifest: dict[str, Any], scheme: LabelSc
     volumes = ", ".join(f"{region} {ml:.1f} ml" for region, ml in manifest["volume_ml"].items())
     figure.suptitle(f"{case.id}: {volumes}", color="white", fontsize=11)
     handles = [Patch(color=colour, label=scheme.values[v]) for colour, v in zip(_COLOURS, scheme.shells, strict=False)]
-    figure.legend(handles=handles, loc="outside lower left", fontsize=8, labelcolor="white", facecolor="black")
-    figure.text(0.995, 0.01, manifest["use"], color="white", fontsize=8, ha="right")
+    figure.legend(
+        handles=handles,
+        loc="outside lower left",
+        ncols=3,
+        fontsize=8,
+        labelcolor="white",
+        facecolor="black",
+        edgecolor="black",
+    )
+    figure.text(0.995, 0.012, manifest["use"], color="white", fontsize=8, ha="right")
     figure.axes[-1].xaxis.label.set_color("white")
     figure.axes[-1].tick_params(colors="white", labelsize=8)
 
