@@ -1,7 +1,9 @@
 """A whole run on tiny patients: it learns, it resumes, it says what is wrong."""
 
+import copy
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,10 @@ import torch
 from tunetseg.data.phantom import make_patient, write_cohort, write_patient
 from tunetseg.data.preprocess import Preprocessing
 from tunetseg.errors import InputError
-from tunetseg.inference.model import load_model, read_spec
+from tunetseg.inference.model import file_hash, load_model, read_spec
 from tunetseg.networks import Architecture, build_network
 from tunetseg.training.loss import cascade_loss
+from tunetseg.training.module import TrainingModule
 from tunetseg.training.recipes import RECIPES, Augmentation, Recipe, Stage
 from tunetseg.training.run import train
 
@@ -80,6 +83,34 @@ def test_resumed_run_ends_where_an_unbroken_one_does(
     resumed = train(cohort, tmp_path / "broken", recipe=TINY, resume=True, say=quiet)
     ours, theirs = (load_model(path)[0].state_dict() for path in (resumed, whole))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_starting_from_a_models_weights(cohort: Path, tmp_path: Path) -> None:
+    first = train(cohort, tmp_path / "first", recipe=TINY, say=quiet)
+    still = dataclasses.replace(
+        TINY, average=0.0, stages=tuple(dataclasses.replace(stage, learning_rate=0.0) for stage in TINY.stages)
+    )
+    second = train(cohort, tmp_path / "second", recipe=still, pretrained=tmp_path / "first", say=quiet)
+    ours, theirs = (load_model(path)[0].state_dict() for path in (second, first))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs), "without learning they stay as they were"
+    record = json.loads((tmp_path / "second/run.json").read_text())
+    assert record["pretrained"]["sha256"] == file_hash(first)
+    with pytest.raises(InputError, match="cannot start"):
+        train(cohort, tmp_path / "third", recipe=TINY, variant="tunet", pretrained=first, say=quiet)
+    assert not (tmp_path / "third").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_gradients_are_the_same() -> None:
+    torch.manual_seed(0)
+    plain = build_network(Architecture("tunet-seb", base_filters=2, levels=2))
+    module = TrainingModule(copy.deepcopy(plain), TINY, TINY.stages[0], steps=1, compiled=True)
+    image, masks = torch.randn(1, 4, 8, 12, 8), (torch.rand(1, 3, 8, 12, 8) > 0.5).float()
+    for predict in (plain, module.predict):
+        cascade_loss(predict(image), masks, 1.0).backward()
+    for (name, ours), theirs in zip(module.network.named_parameters(), plain.parameters(), strict=True):
+        assert torch.allclose(ours.grad, theirs.grad, rtol=1e-3, atol=1e-5), name
 
 
 def test_a_run_is_not_overwritten(cohort: Path, tmp_path: Path) -> None:

@@ -9,8 +9,11 @@ __all__ = ["resample", "resampled_shape"]
 
 
 def resampled_shape(shape: tuple[int, ...], spacing: tuple[float, ...], target: float) -> tuple[int, ...]:
-    """Voxels needed to cover the same field of view at ``target`` mm."""
-    return tuple(max(1, math.ceil(n * s / target - 1e-6)) for n, s in zip(shape, spacing, strict=True))
+    """Voxels needed to cover the same field of view at ``target`` mm.
+
+    A thousandth of a voxel is not worth one: a file's spacing is only as exact as its float32 header.
+    """
+    return tuple(max(1, math.ceil(n * s / target - 1e-3)) for n, s in zip(shape, spacing, strict=True))
 
 
 def _weights(inputs: int, outputs: int, step: float) -> NDArray[np.float32]:

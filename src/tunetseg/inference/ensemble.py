@@ -90,25 +90,32 @@ class Ensemble:
             if spec.preprocessing not in prepared:
                 # Models of another spacing follow each other as a rule, so one prepared array is kept.
                 prepared = {spec.preprocessing: prepare(volume, spec.preprocessing)}
-            ready = prepared[spec.preprocessing]
 
             def share(done: float, number: int = number) -> None:
                 progress((number + done) / count)
 
-            found = predict(
-                network,
-                spec,
-                ready.array,
-                overlap=self.overlap,
-                mirror=self.mirror,
-                precision=self.precision,
-                progress=share,
-            )
-            restored = ready.restore(found)
-            restored /= count
-            mean = restored if mean is None else np.add(mean, restored, out=mean)
+            found = self._predict_one(network, spec, prepared[spec.preprocessing], share)
+            found /= count
+            mean = found if mean is None else np.add(mean, found, out=mean)
+            # Or it would stand beside the next model's.
+            del found
         assert mean is not None
         return mean
+
+    def _predict_one(
+        self, network: Cascade, spec: ModelSpec, ready: Prepared, progress: Callable[[float], None]
+    ) -> NDArray[np.float32]:
+        """One model's probabilities on the volume's own grid, shape (region, x, y, z)."""
+        found = predict(
+            network,
+            spec,
+            ready.array,
+            overlap=self.overlap,
+            mirror=self.mirror,
+            precision=self.precision,
+            progress=progress,
+        )
+        return ready.restore(found)
 
     def _models(self) -> Iterator[tuple[Cascade, ModelSpec]]:
         for path in self.paths:

@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from tunetseg.networks import Cascade
 from tunetseg.training.augment import augment
-from tunetseg.training.loss import cascade_loss
+from tunetseg.training.loss import cascade_loss, soft_dice
 from tunetseg.training.recipes import Recipe, Stage
 
 __all__ = ["TrainingModule"]
@@ -53,8 +53,8 @@ class TrainingModule(lightning.LightningModule):
         decay = min(self.recipe.average, (1 + int(count)) / (10 + int(count)))
         torch._foreach_lerp_(averages, currents, 1 - decay)
 
-    def training_step(self, batch: dict[str, Tensor]) -> Tensor:
-        """Augment, predict, compare."""
+    def training_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Augment, predict, compare; returns the loss, and each region's soft Dice for the progress bar."""
         masks = self._masks(batch["depth"])
         with torch.autocast(self.device.type, enabled=False):
             image, masks = augment(batch["image"], masks, batch["seed"], self.stage.augmentation)
@@ -64,8 +64,10 @@ class TrainingModule(lightning.LightningModule):
             raise FloatingPointError(
                 f"the loss became {loss.item()} at step {self.global_step}; lower the learning rate"
             )
-        self.log("train/loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(image))
-        return loss
+        dice = soft_dice(torch.sigmoid(logits.detach().float()), masks)
+        shown = {f"train/dice_{region}": value for region, value in zip(self.network.regions, dice, strict=True)}
+        self.log_dict({"train/loss": loss, **shown}, on_step=False, on_epoch=True, batch_size=len(image))
+        return {"loss": loss, "dice": dice}
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Let the running average follow."""
@@ -89,7 +91,7 @@ class TrainingModule(lightning.LightningModule):
         dice = torch.where(found + true > 0, 2 * both / (found + true).clamp(min=1), 1.0).mean(0)
         self.overlap.clear()
         for region, value in zip(self.network.regions, dice, strict=True):
-            self.log(f"val/dice_{region}", value, prog_bar=True)
+            self.log(f"val/dice_{region}", value)
 
     def configure_optimizers(self) -> Any:
         """Adam with the L2 penalty on kernels only (paper, 3.1).

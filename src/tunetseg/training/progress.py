@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as lightning
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tunetseg.training.module import TrainingModule
 
 __all__ = ["EpochLines", "progress_bar"]
 
@@ -26,6 +29,7 @@ def _bar(what: str) -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
+        console=Console(stderr=True),
         disable=not sys.stderr.isatty(),
         transient=True,
     )
@@ -54,10 +58,13 @@ class EpochLines(lightning.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Move the bar, and show this step's loss."""
+        """Move the bar, and show this step's loss and Dice."""
         assert self.bar is not None
-        loss = float(outputs["loss"])
-        self.bar.update(self.task, advance=1, description=f"epoch {trainer.current_epoch + 1}  loss {loss:+.3f}")
+        assert isinstance(module, TrainingModule)
+        dice = zip(module.network.regions, outputs["dice"].tolist(), strict=True)
+        words = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {float(outputs['loss']):+.3f}  Dice"
+        words += "".join(f" {region} {value:.2f}" for region, value in dice)
+        self.bar.update(self.task, advance=1, description=words)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Close the bar, print the epoch."""

@@ -1,0 +1,95 @@
+"""Datasets as they come: years mixed, flat or nested, and four files given by name."""
+
+from pathlib import Path
+
+import pytest
+
+from tunetseg.data import case_from_files, find_cases
+from tunetseg.errors import InputError
+
+SEPARATE = ("t1", "t1ce", "t2", "flair", "seg")
+NEW = ("t1n", "t1c", "t2w", "t2f", "seg")
+
+
+def lay(folder: Path, case: str, *, suffixes: tuple[str, ...] = SEPARATE, join: str = "_", ending: str = ".nii.gz"):
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix in suffixes:
+        (folder / f"{case}{join}{suffix}{ending}").touch()
+
+
+def test_years_side_by_side_are_one_cohort(tmp_path: Path) -> None:
+    lay(tmp_path / "2017/HGG/Brats17_TCIA_101_1", "Brats17_TCIA_101_1")
+    lay(tmp_path / "2018/LGG/Brats18_2013_0_1", "Brats18_2013_0_1")
+    lay(tmp_path / "2019/HGG/BraTS19_TCIA_101_1", "BraTS19_TCIA_101_1", ending=".nii")
+    lay(tmp_path / "2020/BraTS20_Training_001", "BraTS20_Training_001")
+    lay(tmp_path / "2021/BraTS2021_00005", "BraTS2021_00005")
+    lay(tmp_path / "2023/BraTS-GLI-00005-000", "BraTS-GLI-00005-000", suffixes=NEW, join="-")
+    lay(tmp_path / "2023/BraTS-GLI-00005-001", "BraTS-GLI-00005-001", suffixes=NEW, join="-")
+    cases = {case.id: case for case in find_cases(tmp_path)}
+    assert len(cases) == 7
+    for case in cases.values():
+        case.check()
+        assert case.segmentation is not None
+    assert {name for name, case in cases.items() if case.labels == "brats2023"} == {
+        "BraTS-GLI-00005-000",
+        "BraTS-GLI-00005-001",
+    }
+    assert (cases["Brats18_2013_0_1"].grade, cases["BraTS19_TCIA_101_1"].grade) == ("LGG", "HGG")
+    # The same patient under two years' names, and at two time points, is one patient.
+    assert cases["Brats17_TCIA_101_1"].patient == cases["BraTS19_TCIA_101_1"].patient
+    assert len({cases[n].patient for n in cases if "00005" in n}) == 1
+    assert len({case.patient for case in cases.values()}) == 4
+
+
+def test_a_cases_own_folder_and_a_flat_folder(tmp_path: Path) -> None:
+    lay(tmp_path / "flat", "BraTS2021_00001")
+    lay(tmp_path / "flat", "BraTS2021_00002")
+    assert [case.id for case in find_cases(tmp_path / "flat")] == ["BraTS2021_00001", "BraTS2021_00002"]
+    lay(tmp_path / "own/BraTS2021_00003", "BraTS2021_00003")
+    assert [case.id for case in find_cases(tmp_path / "own/BraTS2021_00003")] == ["BraTS2021_00003"]
+
+
+def test_anyones_files_in_either_style(tmp_path: Path) -> None:
+    lay(tmp_path, "anna")
+    lay(tmp_path, "bert-2", suffixes=NEW, join="-")
+    anna, bert = find_cases(tmp_path)
+    assert (anna.id, bert.id, anna.labels, bert.labels) == ("anna", "bert-2", None, None)
+    assert bert.images["t1ce"].name == "bert-2-t1c.nii.gz"
+
+
+def test_files_that_are_no_images_are_passed_over(tmp_path: Path) -> None:
+    lay(tmp_path / "a", "BraTS2021_00001")
+    for name in (".DS_Store", "._BraTS2021_00009_t1.nii.gz", "survival.csv", "BraTS2021_00001_unc_whole.nii.gz"):
+        (tmp_path / "a" / name).touch()
+    assert [case.id for case in find_cases(tmp_path)] == ["BraTS2021_00001"]
+
+
+def test_one_case_in_two_folders_is_said(tmp_path: Path) -> None:
+    lay(tmp_path / "a", "BraTS2021_00001")
+    lay(tmp_path / "b", "BraTS2021_00001")
+    with pytest.raises(InputError, match="BraTS2021_00001 is there twice"):
+        find_cases(tmp_path)
+
+
+def test_four_files_by_name(tmp_path: Path) -> None:
+    files = {}
+    for modality in ("t1", "t1ce", "t2", "flair"):
+        files[modality] = tmp_path / f"scan {modality}.nii.gz"
+        files[modality].touch()
+    assert case_from_files(files).id == "scan t1"
+    assert case_from_files(files, "anna").id == "anna"
+    with pytest.raises(InputError, match="no flair image"):
+        case_from_files({name: path for name, path in files.items() if name != "flair"})
+    with pytest.raises(InputError, match="no such t2 file"):
+        case_from_files({**files, "t2": tmp_path / "gone.nii.gz"})
+
+
+def test_the_real_cohort_is_recognised_whole() -> None:
+    cohort = Path(__file__).parents[3] / "shared/cohort"
+    if not cohort.is_dir():
+        pytest.skip("the cohort of real patients is not here")
+    cases = find_cases(cohort)
+    assert len(cases) == 54
+    for case in cases:
+        case.check()
+        assert case.labels is not None, f"{case.id}: no year recognised"

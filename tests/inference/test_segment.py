@@ -1,0 +1,90 @@
+"""A patient's geometry goes in and comes out, whatever way the file lies; nothing old stands beside the new."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from nibabel.orientations import axcodes2ornt, ornt_transform
+
+from tunetseg.data import Case, find_cases
+from tunetseg.data.phantom import make_patient, write_patient
+from tunetseg.inference.ensemble import Ensemble
+from tunetseg.inference.segment import segment_cases
+from tunetseg.inference.zoo import find_model
+from tunetseg.report.figure import draw_segmentation
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_patient(make_patient(2, shape=(80, 80, 52), spacing=3.0), tmp_path_factory.mktemp("cohort"))
+
+
+def segment(folder: Path, out: Path, **options: object) -> Case:
+    (case,) = find_cases(folder)
+    segment_cases([case], out, Ensemble((find_model(),), torch.device("cpu"), precision="32"), **options)  # type: ignore[arg-type]
+    return case
+
+
+def turned_copy(patient: Path, folder: Path, codes: str, shear: np.ndarray) -> Path:
+    """The same head in the same place, stored along other axes, in a world turned by ``shear``."""
+    folder.mkdir()
+    for path in patient.glob("*.nii.gz"):
+        image = nib.load(path)
+        turn = ornt_transform(axcodes2ornt(nib.aff2axcodes(image.affine)), axcodes2ornt(tuple(codes)))
+        moved = image.as_reoriented(turn)
+        copy = nib.Nifti1Image(np.asarray(moved.dataobj), shear @ moved.affine)
+        copy.set_qform(copy.affine, code=2)
+        copy.set_sform(copy.affine, code=4)
+        nib.save(copy, folder / path.name)
+    return folder
+
+
+@pytest.mark.parametrize("codes", ["RAS", "PSL", "IAR"])
+def test_orientation_makes_no_difference(patient: Path, tmp_path: Path, codes: str) -> None:
+    case = segment(patient, tmp_path / "straight")
+    angle = np.deg2rad(4)
+    oblique = np.eye(4)
+    oblique[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    folder = turned_copy(patient, tmp_path / case.id, codes, oblique)
+    segment(folder, tmp_path / "turned")
+    straight = nib.load(tmp_path / f"straight/{case.id}.nii.gz")
+    turned = nib.load(tmp_path / f"turned/{case.id}.nii.gz")
+    given = nib.load(next(folder.glob("*_t1.nii.gz")))
+    assert np.array_equal(turned.affine, given.affine)
+    assert (int(turned.header["qform_code"]), int(turned.header["sform_code"])) == (2, 4)
+    back = ornt_transform(axcodes2ornt(tuple(codes)), axcodes2ornt(nib.aff2axcodes(straight.affine)))
+    again = nib.orientations.apply_orientation(np.asarray(turned.dataobj), back)
+    assert np.asarray(straight.dataobj).any()
+    # Sums run in another order, so a probability at one half may fall to either side.
+    assert np.mean(again != np.asarray(straight.dataobj)) < 1e-5
+
+
+def test_labels_follow_the_patients_year(patient: Path, tmp_path: Path) -> None:
+    case = segment(patient, tmp_path / "own")
+    segment(patient, tmp_path / "asked", labels="2023")
+    own, asked = (np.asarray(nib.load(tmp_path / f"{name}/{case.id}.nii.gz").dataobj) for name in ("own", "asked"))
+    assert (own == 4).any()
+    assert np.array_equal(own == 4, asked == 3)
+    assert np.array_equal(own == 2, asked == 2)
+
+
+def test_nothing_old_stands_beside_the_new(patient: Path, tmp_path: Path) -> None:
+    case = segment(patient, tmp_path / "out", probabilities=True)
+    draw_segmentation(case, tmp_path / "out", tmp_path / f"out/{case.id}.png")
+    bystander = tmp_path / "out" / f"{case.id}_notes.txt"
+    bystander.write_text("mine")
+    segment(patient, tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    manifest = json.loads((tmp_path / f"out/{case.id}.json").read_text())
+    assert names == {*manifest["files"], f"{case.id}.json", bystander.name}
+
+
+def test_the_packaged_model_finds_the_embedded_tumour(patient: Path, tmp_path: Path) -> None:
+    case = segment(patient, tmp_path / "out")
+    assert case.segmentation is not None
+    found = np.asarray(nib.load(tmp_path / f"out/{case.id}.nii.gz").dataobj) > 0
+    truth = np.asarray(nib.load(case.segmentation).dataobj) > 0
+    assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.8

@@ -1,0 +1,86 @@
+"""Patches: the grid covers, random ones depend on seed, epoch and position only, tumour is found when asked."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunetseg.data.cache import CachedCase
+from tunetseg.training.patches import EpochSampler, PatchDataset, cut, grid_starts
+from tunetseg.training.recipes import Stage
+
+STAGE = Stage(patch=(8, 8, 8), sampling="random", samples_per_case=3, batch=1)
+
+
+def case(name: str = "a", shape: tuple[int, int, int] = (14, 18, 9)) -> CachedCase:
+    image = np.random.default_rng(len(name)).normal(size=(4, *shape)).astype(np.float16)
+    depth = np.zeros(shape, np.uint8)
+    depth[10:13, 2:5, 5:8], depth[11, 3, 6] = 1, 3
+    return CachedCase(name, image, depth)
+
+
+def keys(dataset: PatchDataset, epoch: int) -> list[tuple[int, int]]:
+    sampler = EpochSampler(len(dataset))
+    sampler.set_epoch(epoch)
+    return list(sampler)
+
+
+@given(size=st.integers(1, 200), patch=st.integers(1, 96))
+def test_grid_covers_an_axis(size: int, patch: int) -> None:
+    starts = grid_starts(size, patch)
+    covered = np.zeros(size, bool)
+    for start in starts:
+        covered[max(0, start) : start + patch] = True
+    assert covered.all()
+    assert len(starts) == max(1, -(-size // patch))
+
+
+@given(start=st.tuples(*[st.integers(-7, 8)] * 3))
+def test_cut_agrees_with_cutting_a_padded_array(start: tuple[int, int, int]) -> None:
+    array = case().depth + np.uint8(1)
+    padded = np.pad(array, 20)
+    wanted = padded[tuple(slice(20 + s, 20 + s + 8) for s in start)]
+    assert np.array_equal(cut(array, start, (8, 8, 8)), wanted)
+
+
+def test_grid_sampling_shows_every_voxel_once_or_more() -> None:
+    stage = dataclasses.replace(STAGE, sampling="grid")
+    dataset = PatchDataset([case()], stage, 4, 0, training=True)
+    assert len(dataset) == 2 * 3 * 2
+    shown = [dataset[key]["depth"].numpy() for key in keys(dataset, 0)]
+    assert max(patch.max() for patch in shown) == 3
+
+
+def test_an_epoch_is_what_its_number_says() -> None:
+    cases = [case("a"), case("bb"), case("ccc")]
+    one, same = (PatchDataset(cases, STAGE, 4, 0, training=True) for _ in range(2))
+    first = [one[key] for key in keys(one, 4)]
+    again = [same[key] for key in reversed(keys(same, 4))][::-1]
+    assert [sample["seed"] for sample in first] == [sample["seed"] for sample in again]
+    assert all(np.array_equal(a["image"], b["image"]) for a, b in zip(first, again, strict=True))
+    assert sorted(sample["case"] for sample in first) == [0] * 3 + [1] * 3 + [2] * 3
+    assert [sample["seed"] for sample in first] != [one[key]["seed"] for key in keys(one, 5)]
+
+
+def test_tumour_share_centres_on_tumour() -> None:
+    stage = dataclasses.replace(STAGE, tumour_share=1.0, samples_per_case=40)
+    dataset = PatchDataset([case()], stage, 4, 0, training=True)
+    assert all(dataset[key]["depth"].any() for key in keys(dataset, 0))
+
+
+@pytest.mark.parametrize(("whole_volume", "sides"), [(True, (16, 20, 12)), (False, (16, 20, 12))])
+def test_validation_shows_whole_volumes(whole_volume: bool, sides: tuple[int, int, int]) -> None:
+    stage = dataclasses.replace(STAGE, whole_volume=whole_volume)
+    dataset = PatchDataset([case()], stage, 4, 0, training=False)
+    sample = dataset[0, 0]
+    assert sample["image"].shape == (4, *sides)
+    assert sample["depth"].sum() == case().depth.sum()
+
+
+def test_a_patient_smaller_than_the_patch_is_shown_whole() -> None:
+    stage = dataclasses.replace(STAGE, patch=(24, 24, 24), whole_volume=True)
+    dataset = PatchDataset([case()], stage, 4, 0, training=True)
+    for key in keys(dataset, 0):
+        assert dataset[key]["depth"].sum() == case().depth.sum()
