@@ -1,0 +1,80 @@
+"""Segment one patient of each BraTS year with ``tunet segment``: Dice, seconds, peak memory.
+
+    python benchmarks/segment_years.py COHORT [--model NAME-OR-PATH] [--unseen CASES.txt]
+
+A year's patient is the first that the list of unseen cases names, else the year's first. Each is segmented by a
+process of its own, as a user would, so seconds include starting Python and loading torch, and the peak is that
+process's. The last line is one JSON object.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tunetseg.data import Case, find_cases
+from tunetseg.data.layouts import LAYOUTS
+from tunetseg.report.scores import evaluate
+
+
+def choose(cohort: Path, unseen: set[str]) -> dict[str, Case]:
+    """Dataset -> one case of it."""
+    chosen: dict[str, Case] = {}
+    for case in sorted(find_cases(cohort), key=lambda case: (case.id not in unseen, case.id)):
+        if case.segmentation is not None:
+            dataset = next(layout.dataset for layout in LAYOUTS if layout.case.fullmatch(case.id))
+            chosen.setdefault(dataset, case)
+    return dict(sorted(chosen.items()))
+
+
+def segment(case: Case, out: Path, options: list[str]) -> tuple[float, float]:
+    """Seconds and peak resident memory in MB of one ``tunet segment``."""
+    folder = next(iter(case.images.values())).parent
+    began = time.perf_counter()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tunetseg", "segment", str(folder), "--out", str(out), *options],
+        stdout=subprocess.DEVNULL,
+    )
+    _, status, usage = os.wait4(child.pid, 0)
+    seconds = time.perf_counter() - began
+    if status:
+        raise SystemExit(f"{case.id}: tunet segment failed")
+    return seconds, usage.ru_maxrss / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cohort", type=Path)
+    parser.add_argument("--model", action="append", default=[])
+    parser.add_argument("--unseen", type=Path)
+    given = parser.parse_args()
+    unseen = set(given.unseen.read_text().split()) if given.unseen else set()
+    options = [word for model in given.model for word in ("--model", model)]
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        out = Path(name)
+        for dataset, case in choose(given.cohort, unseen).items():
+            seconds, peak = segment(case, out, options)
+            assert case.segmentation is not None
+            scores = evaluate(out / f"{case.id}.nii.gz", case.segmentation, rules="brats2020")
+            dice = {row["region"]: round(row["dice"], 3) for row in scores.rows}
+            rows.append(
+                {
+                    "dataset": dataset,
+                    "case": case.id,
+                    "unseen": case.id in unseen,
+                    "dice": dice,
+                    "seconds": round(seconds, 1),
+                    "peak_mb": round(peak),
+                }
+            )
+            print(f"{dataset}  {case.id}  {dice}  {seconds:.1f} s  {peak:.0f} MB", flush=True)
+    print(json.dumps({"benchmark": "segment_years", "models": given.model or ["packaged"], "patients": rows}))
+
+
+if __name__ == "__main__":
+    main()
