@@ -23,7 +23,7 @@ def demo(*, out: Path, seed: int = 0, device: str = "auto") -> None:
     console = Console(highlight=False)
     console.print(f"making a synthetic patient of 240x240x155 voxels from seed {seed}")
     patient = write_patient(make_patient(seed), out / "patient")
-    segment_patients([patient], {}, out / "segmentation", device=device, picture=True)
+    segment_patients((patient,), out / "segmentation", device=device, picture=True)
     scores = evaluate(out / "segmentation", out / "patient", rules="brats2020", out=out / "scores.csv")
     print_summary(scores.summary, console)
     console.print(f"Patient: {patient}\nPicture: {out / 'segmentation' / patient.name}.png", markup=False)

@@ -52,10 +52,11 @@ def segment(
     """
     from tunetseg.cli.patients import segment_patients
 
+    given = {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}
     segment_patients(
         patients,
-        {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair},
         out,
+        files={modality: path for modality, path in given.items() if path is not None},
         models=model,
         name=name,
         only=cases,
