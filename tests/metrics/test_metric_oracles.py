@@ -6,19 +6,45 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from tunetseg.metrics import RULES, count_voxels, hausdorff, joint_box, score_case
+from tunetseg.metrics import (
+    RULES,
+    SurfaceDistances,
+    count_voxels,
+    hausdorff,
+    joint_box,
+    match_lesions,
+    score_case,
+    score_uncertainty,
+    surface_distances,
+)
 
 ORACLES = Path(__file__).parents[2].parent / "shared/oracles"
 CASES = sorted(path.parent.name for path in ORACLES.glob("*/expected.json"))
 BRAIN = [name for name in CASES if not name.startswith("kits")]
+KITS = [name for name in CASES if name.startswith("kits")]
+UNCERTAIN = [name for name in BRAIN if (ORACLES / name / "unc_whole.nii.gz").exists()]
+MAPS = {"WT": "whole", "TC": "core", "ET": "enhance"}
 
 pytestmark = pytest.mark.skipif(not CASES, reason=f"no reference vectors in {ORACLES}")
+
+
+class Oracle(NamedTuple):
+    """What is expected, and both sides' masks inside their joint box."""
+
+    expected: dict[str, Any]
+    prediction: dict[str, np.ndarray]
+    reference: dict[str, np.ndarray]
+    outside: int
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        return tuple(self.expected["grid"]["spacing_mm"])
 
 
 def load(path: Path) -> np.ndarray:
@@ -31,70 +57,211 @@ def masks(labels: np.ndarray, numbers: dict[str, int]) -> dict[str, np.ndarray]:
 
 
 @cache
-def pair(name: str) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, np.ndarray], int]:
-    """What is expected, both sides' masks inside their joint box, and how many voxels lie outside it."""
+def oracle(name: str) -> Oracle:
     expected = json.loads((ORACLES / name / "expected.json").read_text())
     prediction, reference = (load(ORACLES / name / f"{side}.nii.gz") for side in ("prediction", "reference"))
     box = joint_box(prediction, reference)
     outside = prediction.size - prediction[box].size
     numbers = expected["labels"]
-    return expected, masks(prediction[box], numbers), masks(reference[box], numbers), outside
+    return Oracle(expected, masks(prediction[box], numbers), masks(reference[box], numbers), outside)
 
 
-def number(value: float | str) -> float:
-    return float(value)
+def same(found: float, wanted: float | str, **tolerance: float) -> bool:
+    """Whether a finite value agrees; where the other code gives inf or NaN, ours is NaN."""
+    told = float(wanted)
+    return found == pytest.approx(told, **tolerance) if math.isfinite(told) else math.isnan(found)
 
 
 @pytest.mark.parametrize("name", BRAIN)
 def test_counts_are_exact(name):
-    expected, prediction, reference, outside = pair(name)
-    for region, told in expected["regions"].items():
-        counts = count_voxels(prediction[region], reference[region], outside=outside)
+    given = oracle(name)
+    for region, told in given.expected["regions"].items():
+        counts = count_voxels(given.prediction[region], given.reference[region], outside=given.outside)
         assert {key: getattr(counts, key) for key in told["counts"]} == told["counts"]
 
 
 @pytest.mark.parametrize("name", BRAIN)
-def test_distances_agree_with_monai(name):
-    expected, prediction, reference, _ = pair(name)
-    for region, told in expected["regions"].items():
-        for percentile, key in ((95, "hd95_undirected"), (100, "hd100_undirected")):
-            want = number(told["monai"][key])
-            found = hausdorff(prediction[region], reference[region], expected["grid"]["spacing_mm"], percentile)
-            # Where one mask is empty MONAI's maximum is infinite, its percentile NaN; here both are NaN.
-            if math.isfinite(want):
-                assert found == pytest.approx(want, abs=1e-4), (region, key)
-            else:
-                assert math.isnan(found)
+def test_voxel_distances_agree_with_monai_and_medpy(name):
+    given = oracle(name)
+    for region, told in given.expected["regions"].items():
+        found = surface_distances(given.prediction[region], given.reference[region], given.spacing)
+        monai, medpy = told["monai"], told["medpy"]
+        pairs = {
+            "hd95": (found.directed(95), monai["hd95_undirected"]),
+            "hd100": (found.directed(100), monai["hd100_undirected"]),
+            "average": (found.average_to_reference, monai["average_surface_distance_pred_to_ref"]),
+            "symmetric": (found.average_symmetric, monai["average_surface_distance_symmetric"]),
+        }
+        if found.to_reference.size:
+            pairs["pooled"] = (found.pooled(95), medpy["hd95"])
+            pairs["pooled 100"] = (found.pooled(100), medpy["hd"])
+            pairs["asd"] = (found.average_to_reference, medpy["asd_pred_to_ref"])
+        else:
+            assert "exception" in medpy["hd95"]
+        for key, (ours, theirs) in pairs.items():
+            assert same(ours, theirs, abs=1e-4, rel=1e-6), (region, key, ours, theirs)
 
 
 @pytest.mark.parametrize("name", BRAIN)
-def test_scores_agree_under_the_rules(name):
-    expected, prediction, reference, outside = pair(name)
-    regions = list(expected["regions"])
+def test_area_distances_agree_with_surface_distance(name):
+    given = oracle(name)
+    for region, told in given.expected["regions"].items():
+        found = surface_distances(given.prediction[region], given.reference[region], given.spacing, elements="areas")
+        deepmind = told["deepmind"]
+        if not found.to_reference.size:
+            assert not math.isfinite(float(deepmind["robust_hausdorff_95"]))
+            continue
+        assert len(found.to_prediction) == deepmind["n_surface_elements_ref"]
+        assert len(found.to_reference) == deepmind["n_surface_elements_pred"]
+        for key, ours in {
+            "surface_area_ref": found.reference_areas.sum(),
+            "surface_area_pred": found.prediction_areas.sum(),
+            "robust_hausdorff_95": found.weighted(95),
+            "robust_hausdorff_100": found.weighted(100),
+            "average_surface_distance_ref_to_pred": found.average_to_prediction,
+            "average_surface_distance_pred_to_ref": found.average_to_reference,
+            "surface_dice_1mm": found.surface_dice(1.0),
+        }.items():
+            assert ours == pytest.approx(float(deepmind[key]), rel=1e-6, abs=1e-9), (region, key)
+
+
+@pytest.mark.parametrize("name", BRAIN)
+def test_lesions_agree_with_the_challenges_code(name):
+    given = oracle(name)
+    for challenge, regions in given.expected["brats2023_lesionwise"].items():
+        rules = RULES[challenge.lower().replace("brats-", "brats2023-")].lesions
+        assert rules is not None
+        for region, told in regions.items():
+            found = match_lesions(given.prediction[region], given.reference[region], given.spacing, rules)
+            place = (challenge, region)
+            assert len(found.lesions) == told["n_reference_lesions_before_size_filter"], place
+            assert found.false_positives == told["n_false_positive_components"] == told["Num_FP"], place
+            assert (found.true_positives, found.false_negatives) == (told["Num_TP"], told["Num_FN"]), place
+            assert found.dice == pytest.approx(told["LesionWise_Score_Dice"], rel=1e-6), place
+            assert found.hd95 == pytest.approx(told["LesionWise_Score_HD95"], rel=1e-6, abs=1e-4), place
+            # Lesions of one volume come in any order.
+            ours = sorted((lesion.volume_mm3, lesion.components, lesion.dice, lesion.hd95) for lesion in found.lesions)
+            theirs = sorted(
+                (lesion["volume_mm3"], lesion["n_pred_components"], lesion["dice"], float(lesion["hd95"]))
+                for lesion in told["lesions"]
+            )
+            for one, other in zip(ours, theirs, strict=True):
+                assert one[:3] == pytest.approx(other[:3], rel=1e-6), place
+                assert same(one[3], other[3], rel=1e-6, abs=1e-4), place
+
+
+@pytest.mark.parametrize("name", BRAIN)
+def test_scores_under_the_rules_of_2023(name):
+    given = oracle(name)
+    for challenge, regions in given.expected["brats2023_lesionwise"].items():
+        rules = RULES[challenge.lower().replace("brats-", "brats2023-")]
+        names = list(regions)
+        rows = score_case(
+            np.stack([given.prediction[region] for region in names]),
+            np.stack([given.reference[region] for region in names]),
+            regions=names,
+            spacing=given.spacing,
+            rules=rules,
+            outside=given.outside,
+        )
+        for row in rows:
+            told = regions[row["region"]]
+            for key, theirs in {
+                "dice": "Legacy_Dice",
+                "hd95": "Legacy_HD95",
+                "sensitivity": "Sensitivity",
+                "specificity": "Specificity",
+                "lesion_dice": "LesionWise_Score_Dice",
+                "lesion_hd95": "LesionWise_Score_HD95",
+                "lesion_tp": "Num_TP",
+                "lesion_fp": "Num_FP",
+                "lesion_fn": "Num_FN",
+            }.items():
+                assert row[key] == pytest.approx(float(told[theirs]), rel=1e-6, abs=1e-6), (challenge, key)
+            assert 1000 * row["reference_ml"] == pytest.approx(told["GT_Complete_Volume"], rel=1e-6)
+
+
+@pytest.mark.parametrize("name", BRAIN)
+def test_scores_under_the_rules_of_2020(name):
+    given = oracle(name)
+    regions = list(given.expected["regions"])
     rows = score_case(
-        np.stack([prediction[region] for region in regions]),
-        np.stack([reference[region] for region in regions]),
+        np.stack([given.prediction[region] for region in regions]),
+        np.stack([given.reference[region] for region in regions]),
         regions=regions,
-        spacing=expected["grid"]["spacing_mm"],
+        spacing=given.spacing,
         rules=RULES["brats2020"],
-        outside=outside,
+        tolerance=1.0,
+        outside=given.outside,
     )
     for row in rows:
-        told = expected["regions"][row["region"]]
+        told = given.expected["regions"][row["region"]]
         assert row["dice"] == pytest.approx(told["monai"]["dice_not_ignore_empty"], abs=1e-6)
         assert row["dice"] == pytest.approx(told["medpy"]["dc"], abs=1e-6)
         assert row["specificity"] == pytest.approx(told["medpy"]["specificity"], abs=1e-6)
-        official = next(iter(expected["brats2023_lesionwise"].values()))[row["region"]]
-        # The challenge's own code of 2023, empty references included.
-        assert row["sensitivity"] == pytest.approx(number(official["Sensitivity"]), abs=1e-6)
-        assert row["specificity"] == pytest.approx(number(official["Specificity"]), abs=1e-6)
         if row["empty"] == "none":
             assert row["sensitivity"] == pytest.approx(told["medpy"]["sensitivity"], abs=1e-6)
             assert row["precision"] == pytest.approx(told["medpy"]["precision"], abs=1e-6)
+            assert row["surface_dice"] == pytest.approx(told["deepmind"]["surface_dice_1mm"], rel=1e-6)
         elif row["empty"] == "both":
             assert (row["dice"], row["hd95"]) == (1, 0)
         else:
             assert (row["dice"], row["hd95"]) == (0, 373.12866)
+
+
+@pytest.mark.parametrize("name", UNCERTAIN)
+def test_uncertainty_agrees_with_qu_brats(name):
+    expected = oracle(name).expected
+    prediction, reference = (
+        masks(load(ORACLES / name / f"{side}.nii.gz"), expected["labels"]) for side in ("prediction", "reference")
+    )
+    brain = np.asarray(nib.load(ORACLES / name / "brain.nii.gz").dataobj) > 0
+    for points, told_all in expected["qu_brats"].items():
+        thresholds = sorted(told_all["thresholds"])
+        for region, word in MAPS.items():
+            told = told_all[region]
+            unsure = np.asarray(nib.load(ORACLES / name / f"unc_{word}.nii.gz").dataobj)
+            found = score_uncertainty(prediction[region], reference[region], unsure, brain, thresholds)
+            for ours, theirs in (
+                (found.dauc, "DICE_AUC"),
+                (found.rftp, "FTP_RATIO_AUC"),
+                (found.rftn, "FTN_RATIO_AUC"),
+            ):
+                assert ours == pytest.approx(told[theirs], rel=1e-6, abs=1e-6), (points, region, theirs)
+            if "curves" in told:
+                assert found.dice[::-1] == pytest.approx(told["curves"]["DICE"], rel=1e-6, abs=1e-6)
+                assert found.filtered_tp[::-1] == pytest.approx(told["curves"]["FTP_RATIO"], rel=1e-6, abs=1e-6)
+                assert found.filtered_tn[::-1] == pytest.approx(told["curves"]["FTN_RATIO"], rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", KITS)
+def test_kits_agrees_with_its_code(name):
+    expected = json.loads((ORACLES / name / "expected.json").read_text())
+    prediction, reference = (load(ORACLES / name / f"{side}.nii.gz") for side in ("prediction", "reference"))
+    rows = score_case(
+        np.stack([prediction > 0, prediction > 1]),
+        np.stack([reference > 0, reference > 1]),
+        regions=["kidney", "tumour"],
+        spacing=expected["grid"]["spacing_mm"],
+        rules=RULES["kits19"],
+    )
+    for row, key in zip(rows, ("kidney_and_tumour_dice", "tumour_dice"), strict=True):
+        assert same(row["dice"], expected["kits19"][key], rel=1e-6)
+
+
+@pytest.mark.parametrize("name", BRAIN[:6])
+@pytest.mark.parametrize("definition", ["directed", "pooled", "area-weighted"])
+def test_one_call_gives_each_definition(name, definition):
+    given = oracle(name)
+    key = {
+        "directed": SurfaceDistances.directed,
+        "pooled": SurfaceDistances.pooled,
+        "area-weighted": SurfaceDistances.weighted,
+    }[definition]
+    for region in given.expected["regions"]:
+        pair = given.prediction[region], given.reference[region], given.spacing
+        wanted = key(surface_distances(*pair, elements="areas" if definition == "area-weighted" else "voxels"), 95)
+        assert hausdorff(*pair, definition=definition) == pytest.approx(wanted, nan_ok=True)
 
 
 def test_metrics_import_without_torch_pandas_or_nibabel():

@@ -51,8 +51,18 @@ def test_penalty_is_the_diagonal_of_a_brats_volume():
 def test_unknown_names_say_what_there_is():
     with pytest.raises(ValueError, match="brats2019, brats2020"):
         rules_named("brats1999")
-    with pytest.raises(ValueError, match="no definition of HD95"):
-        Rules("mine", "mine", EmptyRegions(hd95=WhenEmpty(None, None, None)), hd95="guessed")
+    with pytest.raises(ValueError, match="no definition of the Hausdorff distance"):
+        Rules("mine", "mine", EmptyRegions(distance=WhenEmpty(None, None, None)), hausdorff="guessed")
+
+
+def test_kits_leaves_out_what_its_code_calls_nan():
+    assert math.isnan(score(EMPTY, EMPTY, "kits19")["dice"])
+    assert score(EMPTY, FULL, "kits19")["dice"] == score(FULL, EMPTY, "kits19")["dice"] == 0
+
+
+def test_short_names():
+    assert rules_named("brats2023") is RULES["brats2023-gli"]
+    assert rules_named("brats2021") is RULES["brats2020"]
 
 
 def test_a_case_is_scored_region_by_region_in_millilitres():

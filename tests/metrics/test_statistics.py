@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunetseg.metrics import RULES, summarise, summarise_regions
+from tunetseg.metrics import summarise, summarise_regions
 from tunetseg.metrics.statistics import count_empty
 
 
@@ -66,7 +66,7 @@ def test_regions_and_what_the_rules_set():
         row("enhancing", 373.12866, "prediction", dice=0.0),
         row("enhancing", 0.0, "both", dice=1.0),
     ]
-    found = summarise_regions(rows, RULES["brats2020"])
+    found = summarise_regions(rows)
     assert list(found) == ["whole", "enhancing"]
     assert found["whole"]["hd95"]["mean"] == 2.0
     assert found["whole"]["hd95"]["set_by_rule"] == 0
@@ -74,7 +74,7 @@ def test_regions_and_what_the_rules_set():
     assert found["enhancing"]["hd95"]["set_by_rule"] == 2
     assert found["enhancing"]["specificity"]["set_by_rule"] == 0
     assert count_empty(rows)["enhancing"] == {"both": 1, "reference": 0, "prediction": 1}
-    skipped = summarise_regions([row("enhancing", math.nan, "both")], RULES["brats2019"])
+    skipped = summarise_regions([row("enhancing", math.nan, "both")])
     assert skipped["enhancing"]["hd95"]["left_out"] == 1
     assert skipped["enhancing"]["hd95"]["set_by_rule"] == 0
     assert skipped["enhancing"]["dice"]["set_by_rule"] == 1

@@ -38,7 +38,8 @@ def test_surface_is_mask_minus_one_erosion(mask):
 
 
 def test_distances_by_hand():
-    there, back = surface_distances(line(2, 3), line(3, 7), (2.0, 1.0, 1.0))
+    found = surface_distances(line(2, 3), line(3, 7), (2.0, 1.0, 1.0))
+    there, back = found.to_reference, found.to_prediction
     assert there.tolist() == [2.0, 0.0]
     assert back.tolist() == [0.0, 8.0]
 
@@ -74,7 +75,8 @@ def test_spacing_is_checked(spacing):
 def test_tree_agrees_with_a_distance_transform(first, second, spacing):
     assume(first.any() and second.any())
     near, far = surface_voxels(first), surface_voxels(second)
-    there, back = surface_distances(first, second, spacing)
+    found = surface_distances(first, second, spacing)
+    there, back = found.to_reference, found.to_prediction
     np.testing.assert_allclose(there, distance_transform_edt(~far, sampling=spacing)[near], atol=1e-9)
     np.testing.assert_allclose(back, distance_transform_edt(~near, sampling=spacing)[far], atol=1e-9)
 

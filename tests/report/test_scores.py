@@ -13,7 +13,7 @@ from rich.console import Console
 from tunetseg.errors import InputError
 from tunetseg.report.scores import Scores, evaluate
 from tunetseg.report.scores_files import list_label_files
-from tunetseg.report.scores_tables import COLUMNS, print_summary, summary_lines
+from tunetseg.report.scores_tables import columns, print_summary, summary_lines
 
 COHORT = Path(__file__).parents[2].parent / "shared/cohort"
 SHAPE = (12, 10, 8)
@@ -74,7 +74,7 @@ def test_flat_folders_by_hand(tmp_path, references):
     whole = scores.summary["regions"]["whole"]
     assert whole["dice"]["mean"] == pytest.approx((1 + 7 / 8) / 2)
     assert whole["dice"]["n"] == 2
-    assert scores.summary["cases"]["scored"] == 2
+    assert scores.summary["cases"]["references"] == 2
 
 
 def test_voxel_sizes_count(tmp_path):
@@ -95,7 +95,8 @@ def test_one_file_finds_its_case_in_a_cohort(tmp_path):
     references = cohort(tmp_path / "cohort", BraTS19_X_1=tumour(), BraTS19_Y_1=tumour())
     prediction = save(tmp_path / "BraTS19_X_1.nii.gz", tumour())
     scores = evaluate(prediction, references)
-    assert {row["case"] for row in scores.rows} == {"BraTS19_X_1"}
+    assert row(scores, "BraTS19_X_1", "whole")["dice"] == 1
+    assert row(scores, "BraTS19_Y_1", "whole")["status"] == "missing"
 
 
 def test_cohort_of_several_years_and_label_schemes(tmp_path):
@@ -192,21 +193,29 @@ def test_maps_beside_predictions_are_not_predictions(tmp_path, references):
     assert evaluate(predictions, references).summary["cases"]["predictions_without_reference"] == []
 
 
-def test_references_without_prediction_are_listed_or_missed(tmp_path, references):
+def test_a_missing_prediction_is_a_miss(tmp_path, references):
     predictions = flat(tmp_path / "predictions", a=tumour())
-    partial = evaluate(predictions, references)
-    cases = partial.summary["cases"]
-    assert (cases["scored"], cases["references"], cases["counted_as"]) == (1, 2, "left out")
-    assert cases["references_without_prediction"] == ["b"]
-    assert any(line.startswith("WARNING: 1 of 2 references without") for line in summary_lines(partial.summary))
-
-    full = evaluate(predictions, references, all_references=True)
+    full = evaluate(predictions, references)
     missed = row(full, "b", "whole")
     assert (missed["dice"], missed["hd95"], missed["status"]) == (0, 373.12866, "missing")
     assert full.summary["regions"]["whole"]["dice"]["mean"] == 0.5
-    assert full.summary["cases"]["counted_as"] == "an empty prediction"
-    assert full.summary["cases"]["references"] == 2
-    assert any("counted as empty predictions" in line for line in summary_lines(full.summary))
+    assert full.summary["cases"]["missing"] == ["b"]
+    assert any(line.startswith("WARNING: 1 of 2 references have no prediction") for line in summary_lines(full.summary))
+
+
+def test_a_list_of_cases_says_what_to_score(tmp_path, references):
+    predictions = flat(tmp_path / "predictions", a=tumour(), b=tumour(), z=tumour())
+    listed = tmp_path / "validation.txt"
+    listed.write_text("a\n")
+    scores = evaluate(predictions, references, cases=listed)
+    assert {row["case"] for row in scores.rows} == {"a"}
+    assert scores.summary["cases"]["missing"] == scores.summary["cases"]["predictions_without_reference"] == []
+    for text, fault in (("a q", "q is not among the references"), ("", "no case")):
+        listed.write_text(text)
+        with pytest.raises(InputError, match=fault):
+            evaluate(predictions, references, cases=listed)
+    with pytest.raises(InputError, match="cannot be read"):
+        evaluate(predictions, references, cases=tmp_path / "nowhere.txt")
 
 
 def test_predictions_without_reference_are_listed(tmp_path, references):
@@ -223,17 +232,15 @@ def test_unreadable_prediction_is_a_miss(tmp_path, references):
     scores = evaluate(predictions, references)
     assert row(scores, "b", "core")["dice"] == 0
     assert row(scores, "b", "core")["status"] == "unreadable"
-    assert list(scores.summary["cases"]["unreadable_predictions"]) == ["b"]
+    assert list(scores.summary["cases"]["unreadable"]) == ["b"]
     assert scores.summary["labels"]["predictions"]["schemes"] == {"brats2017": 1}
-    assert any(
-        "1 prediction cannot be read and counted as empty: b (" in line for line in summary_lines(scores.summary)
-    )
+    assert any("cannot be read and count as empty: b (" in line for line in summary_lines(scores.summary))
 
 
 def test_nothing_readable_is_no_result(tmp_path, references):
     predictions = flat(tmp_path / "predictions", a=tumour())
     (predictions / "a.nii.gz").write_bytes(b"no image")
-    with pytest.raises(InputError, match=r"none of the 1 predictions can be read.*a\.nii\.gz"):
+    with pytest.raises(InputError, match=r"none of the 1 predictions can be scored.*a\.nii\.gz"):
         evaluate(predictions, references)
 
 
@@ -247,10 +254,102 @@ def test_unreadable_reference_stops(tmp_path, references):
     ("labels", "affine", "fault"),
     [(tumour()[:-1], np.eye(4), "shape"), (tumour(), np.diag([1, 1, 1.01, 1]), "affine")],
 )
-def test_another_grid_stops(tmp_path, references, labels, affine, fault):
+def test_another_grid_is_a_miss(tmp_path, references, labels, affine, fault):
     save(tmp_path / "predictions/a.nii.gz", labels, affine=affine)
-    with pytest.raises(InputError, match=rf"predictions/a\.nii\.gz.*{fault}"):
-        evaluate(tmp_path / "predictions", references)
+    save(tmp_path / "predictions/b.nii.gz", tumour())
+    scores = evaluate(tmp_path / "predictions", references)
+    assert row(scores, "a", "whole")["dice"] == 0
+    assert row(scores, "a", "whole")["status"] == "misaligned"
+    assert fault in scores.summary["cases"]["misaligned"]["a"]
+    assert any("lie on another grid" in line for line in summary_lines(scores.summary))
+
+
+def test_kits_names_are_paired(tmp_path):
+    kidney = np.minimum(tumour(), 2)
+    for number in (0, 1):
+        save(tmp_path / f"data/case_0000{number}/segmentation.nii.gz", kidney, dtype=np.float64)
+        save(tmp_path / f"predictions/prediction_0000{number}.nii.gz", kidney)
+    scores = evaluate(tmp_path / "predictions", tmp_path / "data", rules="kits19")
+    assert [(row["case"], row["region"], row["dice"]) for row in scores.rows] == [
+        (f"case_0000{number}", region, 1.0) for number in (0, 1) for region in ("kidney", "tumour")
+    ]
+    labels = scores.summary["labels"]
+    assert labels["predictions"]["schemes"] == labels["references"]["schemes"] == {"kits19": 2}
+    assert "as the rules say" in labels["predictions"]["sentence"]
+
+
+def with_images(folder: Path, labels: np.ndarray) -> Path:
+    """A case of 2019 whose brain is all but the rim of the grid."""
+    brain = np.zeros(SHAPE)
+    brain[1:-1, 1:-1, 1:-1] = 100
+    cohort(folder, BraTS19_X_1=labels)
+    for suffix in ("t1", "t1ce", "t2", "flair"):
+        save(folder / f"BraTS19_X_1/BraTS19_X_1_{suffix}.nii.gz", brain, dtype=np.int16)
+    return folder
+
+
+@pytest.mark.parametrize("rules", ["qu-brats", "brats2019"])
+def test_uncertainty_maps_are_scored(tmp_path, rules):
+    references = with_images(tmp_path / "cohort", tumour())
+    predictions = flat(tmp_path / "predictions", BraTS19_X_1=tumour(shift=1))
+    wrong = (tumour() > 0) != (tumour(shift=1) > 0)
+    # Uncertain exactly where wrong: Dice rises to 1 as soon as those voxels are filtered, and nothing right is lost.
+    for word in ("whole", "core", "enhance"):
+        save(predictions / f"BraTS19_X_1_unc_{word}.nii.gz", 100 * wrong)
+    save(predictions / "BraTS19_X_1_prob_whole.nii.gz", tumour(shift=1) > 0, dtype=np.float32)
+    scores = evaluate(predictions, references, rules=rules, uncertainty=True, out=tmp_path / "scores.csv")
+    whole = row(scores, "BraTS19_X_1", "whole")
+    dice = 7 / 8
+    assert whole["dauc"] == pytest.approx((39 + (1 + dice) / 2) / 40)
+    assert (whole["rftp"], whole["rftn"]) == pytest.approx((0, (wrong & (tumour() == 0)).sum() * 0), abs=1e-9)
+    assert whole["qu_score"] == pytest.approx((whole["dauc"] + 2) / 3)
+    inside = np.zeros(SHAPE, bool)
+    inside[1:-1, 1:-1, 1:-1] = True
+    assert whole["ece"] == pytest.approx(wrong[inside].mean())
+    assert math.isnan(row(scores, "BraTS19_X_1", "core")["ece"])
+    assert "dauc" in (tmp_path / "scores.csv").read_text().splitlines()[0]
+
+
+def test_a_missing_or_bad_uncertainty_map_is_the_worst_there_is(tmp_path):
+    references = with_images(tmp_path / "cohort", tumour())
+    predictions = flat(tmp_path / "predictions", BraTS19_X_1=tumour())
+    save(predictions / "BraTS19_X_1_unc_whole.nii.gz", np.zeros(SHAPE))
+    save(predictions / "BraTS19_X_1_unc_enhance.nii.gz", np.full(SHAPE, 101))
+    scores = evaluate(predictions, references, rules="qu-brats")
+    assert row(scores, "BraTS19_X_1", "whole")["qu_score"] == 1
+    for region in ("core", "enhancing"):
+        found = row(scores, "BraTS19_X_1", region)
+        assert (found["dauc"], found["rftp"], found["rftn"], found["qu_score"]) == (0, 1, 1, 0)
+        assert found["dice"] == 1
+    assert "unc_core" in scores.summary["cases"]["maps_at_fault"]["BraTS19_X_1"]
+    assert any("count as the worst" in line for line in summary_lines(scores.summary))
+
+
+def test_uncertainty_needs_the_brain(tmp_path, references):
+    with pytest.raises(InputError, match="the brain is unknown"):
+        evaluate(references, references, rules="qu-brats")
+
+
+def test_lesions_are_counted_under_the_rules_of_2023(tmp_path):
+    truth = np.zeros((30, 12, 12), np.uint8)
+    truth[1:6, 1:6, 1:6] = truth[20:25, 1:6, 1:6] = 3
+    found = truth.copy()
+    found[20:25] = 0
+    scores = evaluate(flat(tmp_path / "p", a=found), flat(tmp_path / "r", a=truth), rules="brats2023")
+    enhancing = row(scores, "a", "enhancing")
+    assert (enhancing["lesion_tp"], enhancing["lesion_fp"], enhancing["lesion_fn"]) == (1, 0, 1)
+    assert (enhancing["lesion_dice"], enhancing["lesion_hd95"]) == (0.5, 187)
+    assert scores.summary["rules"]["lesions"]["penalty_mm"] == 374
+
+
+def test_surface_dice_is_scored_at_a_tolerance(tmp_path, references):
+    predictions = flat(tmp_path / "predictions", a=tumour(shift=1), b=tumour())
+    scores = evaluate(predictions, references, tolerance=1.0)
+    assert [row(scores, case, "whole")["surface_dice"] for case in "ab"] == [1, 1]
+    strict = evaluate(predictions, references, tolerance=0.5)
+    assert 0 < row(strict, "a", "whole")["surface_dice"] < 1
+    with pytest.raises(InputError, match="tolerance"):
+        evaluate(predictions, references, tolerance=-1)
 
 
 def test_sides_that_cannot_be_used(tmp_path, references):
@@ -309,8 +408,9 @@ def test_files_on_disk(tmp_path, references):
     out = tmp_path / "scores.csv"
     scores = evaluate(references, references, out=out, rules="brats2019")
     lines = out.read_text().splitlines()
-    assert lines[0].split(",") == list(COLUMNS)
-    assert lines[1] == "a,whole,1.0,0.0,1.0,1.0,1.0,0.192,0.192,none,scored"
+    assert lines[0].split(",") == list(columns(scores.rows[0]))
+    assert lines[0].startswith("case,region,dice,hd95,sensitivity,specificity,")
+    assert lines[1] == "a,whole,1.0,0.0,1.0,1.0,1.0,1.0,0.0,0.0,0.0,0.192,0.192,none,scored"
     assert len(lines) == 1 + 2 * 3
     said = json.loads((tmp_path / "scores.json").read_text())
     assert said["rules"]["name"] == "brats2019"

@@ -1,7 +1,7 @@
 """`tunet evaluate`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
@@ -12,26 +12,33 @@ def evaluate(
     predictions: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PREDICTIONS")],
     references: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="REFERENCES")],
     *,
-    rules: Literal["brats2019", "brats2020"] = "brats2020",
+    rules: str = "brats2020",
+    cases: Path | None = None,
+    uncertainty: bool = False,
+    tolerance: float | None = None,
     out: Path | None = None,
     labels: str | None = None,
     prediction_labels: str | None = None,
-    all_references: bool = False,
     workers: int | None = None,
 ) -> None:
     """Score predicted label maps against the experts' and print means and standard deviations.
 
-    Each side is a cohort folder, a flat folder of <case>.nii.gz, or a single file. For research use; not a
+    Each side is a cohort folder, a flat folder of <case>.nii.gz, or a single file. A reference whose prediction is
+    missing, unreadable or on another grid counts as one for which nothing was found. For research use; not a
     medical device.
 
     Args:
         predictions: What was predicted.
         references: What the experts drew.
-        rules: Conventions for empty regions: brats2019 leaves them out of HD95, brats2020 gives 373.12866 mm.
+        rules: brats2019 leaves empty regions out of HD95, brats2020 gives them 373.12866 mm; brats2023-gli, -ssa,
+            -ped, -men and -met count lesions; qu-brats scores uncertainty; kits19.
+        cases: Text file of case names, such as a run folder's validation.txt; only these are scored.
+        uncertainty: Score the uncertainty maps beside the predictions too, and probability maps where there are any;
+            REFERENCES must hold the patients' images, which tell where the brain is.
+        tolerance: Score surface Dice too, at this many mm.
         out: CSV file for one row a case and region; the summary goes beside it as JSON.
         labels: BraTS year or scheme of both sides' label values, instead of what the files themselves tell.
         prediction_labels: The same for the predictions alone.
-        all_references: Count references without a prediction as empty predictions, not only list them.
         workers: Cases scored at the same time.
     """
     from rich.console import Console
@@ -43,9 +50,11 @@ def evaluate(
         predictions,
         references,
         rules=rules,
+        cases=cases,
         labels=labels,
         prediction_labels=prediction_labels,
-        all_references=all_references,
+        uncertainty=uncertainty,
+        tolerance=tolerance,
         out=out,
         workers=workers,
         progress=True,

@@ -108,20 +108,13 @@ class LabelMap:
     grid: Grid
 
 
-def read_image(path: Path) -> tuple[NDArray[np.float32], Grid]:
-    """Read one 3-D NIfTI file.
-
-    Returns:
-        float32 array of shape (x, y, z) in the file's own order, and its grid.
-
-    Raises:
-        InputError: The file is missing, damaged, not 3-D, empty, or holds values that are not finite.
-    """
+def _read(path: Path, dtype: type | None) -> tuple[NDArray, Grid]:
+    """One 3-D NIfTI file, its values as ``dtype`` or as they come."""
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     try:
         image = nib.load(path)
-        array = np.asarray(image.dataobj, dtype=np.float32)  # type: ignore[attr-defined]
+        array = np.asanyarray(image.dataobj, dtype=dtype)  # type: ignore[attr-defined]
     except ImageFileError:
         raise InputError(f"{path}: not a NIfTI image; convert it to .nii.gz first") from None
     except (EOFError, OSError, zlib.error, ValueError) as error:
@@ -134,7 +127,7 @@ def read_image(path: Path) -> tuple[NDArray[np.float32], Grid]:
         raise InputError(f"{path}: {array.ndim}-D of shape {array.shape}; one 3-D volume a file is needed, so split it")
     if 0 in array.shape:
         raise InputError(f"{path}: empty, its shape is {array.shape}")
-    if not np.isfinite(array).all():
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InputError(
             f"{path}: holds {int((~np.isfinite(array)).sum())} voxels that are NaN or infinite; repair it first"
         )
@@ -143,6 +136,18 @@ def read_image(path: Path) -> tuple[NDArray[np.float32], Grid]:
         raise InputError(f"{path}: its affine cannot be inverted, so its voxels have no place or size")
     x, y, z = array.shape
     return array, Grid(image.header, affine, (x, y, z))
+
+
+def read_image(path: Path) -> tuple[NDArray[np.float32], Grid]:
+    """Read one 3-D NIfTI file.
+
+    Returns:
+        float32 array of shape (x, y, z) in the file's own order, and its grid.
+
+    Raises:
+        InputError: The file is missing, damaged, not 3-D, empty, or holds values that are not finite.
+    """
+    return _read(path, np.float32)
 
 
 def check_same_grid(path: Path, grid: Grid, other_path: Path, other: Grid) -> None:
@@ -191,7 +196,9 @@ def read_label_map(path: str | Path) -> LabelMap:
     Raises:
         InputError: The file is missing, damaged, not 3-D, or holds values that are no labels.
     """
-    array, grid = read_image(Path(path))
+    array, grid = _read(Path(path), None)
+    if array.dtype == np.uint8:
+        return LabelMap(array, grid)
     labels = np.clip(np.rint(array), 0, 255).astype(np.uint8)
     off = np.abs(array - labels) > 1e-3
     if off.any():

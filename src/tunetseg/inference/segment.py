@@ -18,17 +18,14 @@ from tunetseg.errors import InputError
 from tunetseg.inference.ensemble import Ensemble
 from tunetseg.inference.postprocess import Postprocessing, postprocess
 from tunetseg.inference.uncertainty import uncertainty
-from tunetseg.regions import LabelScheme, scheme_named
+from tunetseg.regions import FILE_WORDS, LabelScheme, scheme_named
 
-__all__ = ["FILE_WORDS", "NOT_A_DEVICE", "Segmentation", "segment_cases"]
+__all__ = ["NOT_A_DEVICE", "Segmentation", "segment_cases"]
 
 NOT_A_DEVICE = "research use, not a medical device"
 
 _UNLABELLED = "2023"
 """Label values of a case whose dataset is unknown: the newest convention."""
-
-FILE_WORDS = {"enhancing": "enhance"}
-"""The challenge's file names call the enhancing region so."""
 
 
 @dataclass(frozen=True)

@@ -1,39 +1,52 @@
 """Scores of segmentations, pure over arrays; needs numpy and scipy only."""
 
 from tunetseg.metrics.box import joint_box
+from tunetseg.metrics.calibration import Calibration, calibrate
+from tunetseg.metrics.elements import surface_elements
+from tunetseg.metrics.lesions import Lesion, LesionMatch, LesionRules, match_lesions
 from tunetseg.metrics.overlap import Counts, count_voxels
 from tunetseg.metrics.rules import RULES, EmptyRegions, Rules, WhenEmpty, emptiness, rules_named
-from tunetseg.metrics.score import SCORES, RegionScores, score_case, score_region
+from tunetseg.metrics.score import SCORES, score_case, score_region
 from tunetseg.metrics.statistics import Summary, count_empty, summarise, summarise_regions
 from tunetseg.metrics.surface import (
-    HD95_DEFINITIONS,
-    HD95_DESCRIPTIONS,
+    HAUSDORFF,
+    SurfaceDistances,
     hausdorff,
     surface_distances,
     surface_voxels,
 )
+from tunetseg.metrics.uncertainty import QU_BRATS_THRESHOLDS, UncertaintyScores, score_uncertainty
 
 __all__ = [
-    "HD95_DEFINITIONS",
-    "HD95_DESCRIPTIONS",
+    "HAUSDORFF",
+    "QU_BRATS_THRESHOLDS",
     "RULES",
     "SCORES",
+    "Calibration",
     "Counts",
     "EmptyRegions",
-    "RegionScores",
+    "Lesion",
+    "LesionMatch",
+    "LesionRules",
     "Rules",
     "Summary",
+    "SurfaceDistances",
+    "UncertaintyScores",
     "WhenEmpty",
+    "calibrate",
     "count_empty",
     "count_voxels",
     "emptiness",
     "hausdorff",
     "joint_box",
+    "match_lesions",
     "rules_named",
     "score_case",
     "score_region",
+    "score_uncertainty",
     "summarise",
     "summarise_regions",
     "surface_distances",
+    "surface_elements",
     "surface_voxels",
 ]

@@ -52,6 +52,11 @@ class Counts:
         return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
     @property
+    def jaccard(self) -> float:
+        """TP / (TP + FP + FN), in 0..1; NaN where both masks are empty. Jaccard, New Phytol. 11 (1912)."""
+        return _ratio(self.tp, self.tp + self.fp + self.fn)
+
+    @property
     def sensitivity(self) -> float:
         """TP / (TP + FN), in 0..1; NaN where the reference is empty."""
         return _ratio(self.tp, self.tp + self.fn)

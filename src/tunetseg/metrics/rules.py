@@ -4,8 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from tunetseg.metrics.lesions import LesionRules
 from tunetseg.metrics.overlap import Counts
-from tunetseg.metrics.surface import HD95_DEFINITIONS
+from tunetseg.metrics.surface import HAUSDORFF
+from tunetseg.metrics.uncertainty import QU_BRATS_THRESHOLDS
 
 __all__ = ["RULES", "Emptiness", "EmptyRegions", "Rules", "WhenEmpty", "emptiness", "rules_named"]
 
@@ -43,6 +45,11 @@ class WhenEmpty:
 
 
 _PERFECT_OR_NOTHING = WhenEmpty(both=1.0, reference=0.0, prediction=0.0)
+_LEFT_OUT = WhenEmpty(both=None, reference=None, prediction=None)
+
+
+def _penalty(mm: float) -> WhenEmpty:
+    return WhenEmpty(both=0.0, reference=mm, prediction=mm)
 
 
 @dataclass(frozen=True)
@@ -50,19 +57,19 @@ class EmptyRegions:
     """What every score is where a mask is empty.
 
     Args:
-        hd95: 95th percentile of surface distance, millimetres.
-        dice: Overlap.
+        distance: Every distance between surfaces, millimetres.
+        overlap: Dice, Jaccard and surface Dice.
         sensitivity: Share of the reference found. The challenge's own 2023 code gives 1 where both masks are
             empty and 0 where only the reference is; the older platform's code was never published, so every
-            rule set here does the same.
+            BraTS rule set here does the same.
         precision: Share of the prediction that is right; by analogy with sensitivity.
 
     Specificity needs no rule: its denominator vanishes only where the reference fills the whole grid, so that
     nothing could be wrong, and it is then 1.
     """
 
-    hd95: WhenEmpty
-    dice: WhenEmpty = _PERFECT_OR_NOTHING
+    distance: WhenEmpty
+    overlap: WhenEmpty = _PERFECT_OR_NOTHING
     sensitivity: WhenEmpty = _PERFECT_OR_NOTHING
     precision: WhenEmpty = _PERFECT_OR_NOTHING
 
@@ -75,7 +82,11 @@ class Rules:
         name: Key, such as ``brats2020``.
         description: One sentence for tables and files.
         empty: What the scores are where a region is empty.
-        hd95: Key of `HD95_DEFINITIONS`.
+        labels: Label scheme that the challenge used, for files that do not tell by themselves.
+        hausdorff: Key of `HAUSDORFF`: what HD95 and HD100 mean, and what the average distance is taken over.
+        lesions: How lesions are counted; None: they are not.
+        uncertainty: Thresholds of the scores of uncertainty maps; None: such maps are scored only if asked for.
+        version: Raised whenever a score under these rules may change.
 
     Examples:
         >>> RULES["brats2020"].penalty_mm
@@ -85,17 +96,42 @@ class Rules:
     name: str
     description: str
     empty: EmptyRegions
-    hd95: str = "directed"
+    labels: str = "brats2017"
+    hausdorff: str = "directed"
+    lesions: LesionRules | None = None
+    uncertainty: tuple[float, ...] | None = None
+    version: int = 1
 
     def __post_init__(self) -> None:
         """Check that the definition of HD95 exists."""
-        if self.hd95 not in HD95_DEFINITIONS:
-            raise ValueError(f"rules {self.name}: no definition of HD95 called {self.hd95!r}")
+        if self.hausdorff not in HAUSDORFF:
+            raise ValueError(f"rules {self.name}: no definition of the Hausdorff distance called {self.hausdorff!r}")
 
     @property
     def penalty_mm(self) -> float | None:
         """HD95 of a region that was missed altogether, in millimetres; None where such cases are left out."""
-        return self.empty.hd95.prediction
+        return self.empty.distance.prediction
+
+    @property
+    def hd95_description(self) -> str:
+        """What HD95 means here, for tables and files."""
+        return HAUSDORFF[self.hausdorff].description.format(p=95)
+
+
+_BRATS2020 = EmptyRegions(distance=_penalty(_BRATS_DIAGONAL_MM))
+
+
+def _brats2023(challenge: str, lesions: LesionRules) -> Rules:
+    return Rules(
+        f"brats2023-{challenge}",
+        f"lesion-wise: the reference dilated by {lesions.dilation}, lesions of {lesions.min_volume_mm3:g} mm3 or less "
+        f"not counted, {lesions.penalty_mm:g} mm for a missed or a false lesion; beside it the whole regions, with "
+        f"HD95 0 where both masks are empty and {lesions.penalty_mm:g} mm where one is",
+        EmptyRegions(distance=_penalty(lesions.penalty_mm)),
+        labels="brats2023",
+        hausdorff=lesions.hausdorff,
+        lesions=lesions,
+    )
 
 
 RULES: dict[str, Rules] = {
@@ -105,24 +141,48 @@ RULES: dict[str, Rules] = {
             "brats2019",
             "HD95 leaves out a case where either mask is empty; Dice is 1 where both are empty and 0 where one is",
             # Inferred: the ranked means of that year are too small to hold a single penalty.
-            EmptyRegions(hd95=WhenEmpty(both=None, reference=None, prediction=None)),
+            EmptyRegions(distance=_LEFT_OUT),
         ),
         Rules(
             "brats2020",
             f"HD95 is 0 where both masks are empty and {_BRATS_DIAGONAL_MM} mm where one is; "
             "Dice is 1 where both are empty and 0 where one is",
-            EmptyRegions(hd95=WhenEmpty(both=0.0, reference=_BRATS_DIAGONAL_MM, prediction=_BRATS_DIAGONAL_MM)),
+            _BRATS2020,
+        ),
+        *(_brats2023(challenge, LesionRules()) for challenge in ("gli", "ssa", "ped")),
+        _brats2023("men", LesionRules(dilation=1)),
+        _brats2023("met", LesionRules(dilation=1, min_volume_mm3=2.0)),
+        Rules(
+            "qu-brats",
+            "uncertainty maps filtered at 41 thresholds from 0 to 100; the rest as in brats2020",
+            _BRATS2020,
+            uncertainty=QU_BRATS_THRESHOLDS,
+        ),
+        Rules(
+            "kits19",
+            "Dice of kidney with tumour and of tumour, left out where both masks are empty, as the official code's "
+            "NaN does",
+            EmptyRegions(
+                distance=_LEFT_OUT,
+                overlap=WhenEmpty(both=None, reference=0.0, prediction=0.0),
+                sensitivity=WhenEmpty(both=None, reference=None, prediction=0.0),
+                precision=WhenEmpty(both=None, reference=0.0, prediction=None),
+            ),
+            labels="kits19",
         ),
     )
 }
 
+_ALIASES = {"brats2023": "brats2023-gli", "brats2021": "brats2020"}
+
 
 def rules_named(name: str) -> Rules:
-    """Set of rules by its name.
+    """Set of rules by its name; ``brats2023`` is that of adult glioma, ``brats2021`` is ``brats2020``.
 
     Raises:
         ValueError: No such rules; the message lists what there is.
     """
-    if name not in RULES:
+    found = RULES.get(_ALIASES.get(name, name))
+    if found is None:
         raise ValueError(f"rules {name!r}: no such set; there are {', '.join(RULES)}")
-    return RULES[name]
+    return found

@@ -6,10 +6,12 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from tunetseg.metrics.rules import Rules
 from tunetseg.metrics.score import SCORES
 
 __all__ = ["Summary", "count_empty", "summarise", "summarise_regions"]
+
+_RULED = {"dice", "jaccard", "surface_dice", "hd95", "hd100", "assd", "sensitivity", "precision"}
+"""Scores that a rule gives where a region is empty; the others are defined however empty it is."""
 
 _RESAMPLES = 2000
 _SEED = 2019
@@ -65,12 +67,11 @@ def _bootstrap(kept: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def summarise_regions(rows: Sequence[Mapping[str, Any]], rules: Rules) -> dict[str, dict[str, Summary]]:
+def summarise_regions(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Summary]]:
     """Summary of every score of every region.
 
     Args:
         rows: What `score_case` gives, for all cases.
-        rules: The rules that the rows were made with.
 
     Returns:
         Region -> score -> `Summary`, regions in the order in which they first occur.
@@ -79,12 +80,12 @@ def summarise_regions(rows: Sequence[Mapping[str, Any]], rules: Rules) -> dict[s
     for region in dict.fromkeys(row["region"] for row in rows):
         mine = [row for row in rows if row["region"] == region]
         found[region] = {}
-        for score in SCORES:
-            ruled = 0
-            # Specificity is defined however empty a region is.
-            if hasattr(rules.empty, score):
-                ruled = sum(row["empty"] != "none" and not math.isnan(row[score]) for row in mine)
-            found[region][score] = summarise([row[score] for row in mine], set_by_rule=ruled)
+        for score in (score for score in SCORES if score in mine[0]):
+            values = [float(row[score]) for row in mine]
+            ruled = sum(
+                row["empty"] != "none" and not math.isnan(value) for row, value in zip(mine, values, strict=True)
+            )
+            found[region][score] = summarise(values, set_by_rule=ruled if score in _RULED else 0)
     return found
 
 

@@ -5,9 +5,12 @@ from collections.abc import Iterable
 from tunetseg.errors import InputError
 from tunetseg.regions.scheme import LabelScheme
 
-__all__ = ["GLIOMA_REGIONS", "SCHEMES", "recognise_labels", "scheme_named"]
+__all__ = ["FILE_WORDS", "GLIOMA_REGIONS", "SCHEMES", "recognise_labels", "scheme_named"]
 
 GLIOMA_REGIONS = ("whole", "core", "enhancing")
+
+FILE_WORDS = {"enhancing": "enhance"}
+"""Regions that the challenge's file names call otherwise, as in ``<case>_unc_enhance.nii.gz``."""
 
 
 def _glioma(
@@ -49,7 +52,13 @@ SCHEMES: dict[str, LabelScheme] = {
         ),
         _glioma("msd", (1, 2, 3), (2, 3), 3, (1, 2, 3), {1: _ED, 2: "non-enhancing core", 3: _ET}),
         _glioma("nnunet", (1, 2, 3), (2, 3), 3, (1, 2, 3), {1: _ED, 2: _NCR, 3: _ET}),
-        LabelScheme("kits19", {"kidney": (1, 2), "tumour": (2,)}, (1, 2), {1: "kidney", 2: "tumour"}),
+        # The official code counts every label above 1 as tumour.
+        LabelScheme(
+            "kits19",
+            {"kidney": (1, 2, 3), "tumour": (2, 3)},
+            (1, 2),
+            {1: "kidney", 2: "tumour", 3: "tumour too, or a cyst since 2021"},
+        ),
     )
 }
 

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from tunetseg.data.case import MODALITIES, Case
 from tunetseg.data.volume import read_image, read_label_map
 from tunetseg.errors import InputError
-from tunetseg.inference.segment import FILE_WORDS
-from tunetseg.regions import LabelScheme, recognise_labels, scheme_named
+from tunetseg.regions import FILE_WORDS, LabelScheme, recognise_labels, scheme_named
 
 __all__ = ["draw_segmentation"]
 

@@ -13,6 +13,8 @@ from tunetseg.errors import InputError
 __all__ = ["LabelFile", "Pair", "Pairing", "list_label_files", "pair_files"]
 
 _BESIDE_A_PREDICTION = re.compile(r"_(unc|prob)_[A-Za-z0-9]+$")
+_KITS_PREDICTION = re.compile(r"prediction_(\d+)")
+_KITS_REFERENCE = "segmentation.nii.gz"
 _SUFFIXES = {f"{layout.separator}{suffix}" for layout in LAYOUTS for suffix in layout.suffixes}
 _SEGMENTATION = ("_seg", "-seg")
 _IMAGES = tuple(_SUFFIXES - set(_SEGMENTATION))
@@ -27,12 +29,19 @@ class LabelFile:
         path: The file.
         told: Name of its label scheme, where something other than its values tells.
         told_by: What tells it.
+        image: An image of the same patient, where the file is a cohort's; it tells where the brain is.
     """
 
     case: str
     path: Path
     told: str | None = None
     told_by: Literal["manifest", "dataset", "nothing"] = "nothing"
+    image: Path | None = None
+
+    def beside(self, kind: Literal["unc", "prob"], word: str) -> Path:
+        """Where this prediction's uncertainty or probability map of a region lies, by the challenge's names."""
+        stem = _stem(self.path)
+        return self.path.with_name(f"{stem}_{kind}_{word}.nii.gz")
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,9 @@ def _stem(path: Path) -> str | None:
 
 
 def _case_name(stem: str) -> str:
+    kidney = _KITS_PREDICTION.fullmatch(stem)
+    if kidney:
+        return f"case_{kidney[1]}"
     for suffix in _SEGMENTATION:
         stem = stem.removesuffix(suffix)
     return stem
@@ -85,12 +97,22 @@ def _from_manifest(path: Path, case: str) -> LabelFile:
     return LabelFile(case, path, labels, "manifest") if isinstance(labels, str) else LabelFile(case, path)
 
 
+def _kits(folder: Path) -> dict[str, LabelFile]:
+    """KiTS references: ``case_00000/segmentation.nii.gz``."""
+    return {
+        path.parent.name: LabelFile(path.parent.name, path, "kits19", "dataset")
+        for path in sorted(folder.rglob(_KITS_REFERENCE))
+    }
+
+
 def _flat(folder: Path) -> dict[str, LabelFile]:
     """Label maps that lie directly in a folder as ``<case>.nii.gz``."""
     stems = {path: _stem(path) for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
     found: dict[str, LabelFile] = {}
     for path, stem in stems.items():
         if stem is None or not path.is_file() or _BESIDE_A_PREDICTION.search(stem) or stem.endswith(_IMAGES):
+            continue
+        if path.name == _KITS_REFERENCE:
             continue
         case = _case_name(stem)
         if case in found:
@@ -119,7 +141,7 @@ def list_label_files(side: Path) -> dict[str, LabelFile]:
         return {case: _from_manifest(side, case)}
     if not side.is_dir():
         raise InputError(f"{side}: there is no such file or folder")
-    found = _flat(side)
+    found = _flat(side) or _kits(side)
     if found:
         return found
     try:
@@ -134,34 +156,52 @@ def list_label_files(side: Path) -> dict[str, LabelFile]:
             "or a cohort folder with <case>_seg.nii.gz (or <case>-seg.nii.gz as in 2023)"
         )
     return {
-        case.id: LabelFile(case.id, case.segmentation, case.labels, "dataset" if case.labels else "nothing")
+        case.id: LabelFile(
+            case.id,
+            case.segmentation,
+            case.labels,
+            "dataset" if case.labels else "nothing",
+            next(iter(case.images.values()), None),
+        )
         for case in cases
         if case.segmentation is not None
     }
 
 
-def pair_files(predictions: Path, references: Path, *, all_references: bool) -> Pairing:
-    """Match both sides by case.
+def pair_files(predictions: Path, references: Path, only: Path | None = None) -> Pairing:
+    """Match both sides by case; a reference without a prediction is paired with None.
 
     Args:
         predictions: Flat folder, cohort folder or one file.
         references: The same. Two single files are a pair whatever their names.
-        all_references: Also pair a reference that has no prediction, with None.
+        only: Text file of case names; the others are passed over on both sides.
 
     Raises:
-        InputError: A side cannot be listed, or they have no case in common.
+        InputError: A side cannot be listed, a name of the list has no reference, or the sides have no case in common.
     """
     predicted, present = list_label_files(predictions), list_label_files(references)
     if predictions.is_file() and references.is_file():
         case, reference = next(iter(present.items()))
         return Pairing((Pair(case, reference, next(iter(predicted.values()))),), (), ())
-    both = sorted(predicted.keys() & present.keys())
-    if not both:
+    if only is not None:
+        wanted = _names(only)
+        unknown = [case for case in wanted if case not in present]
+        if unknown or not wanted:
+            raise InputError(f"{only}: {unknown[0] if unknown else 'no case'} is not among the references")
+        present = {case: present[case] for case in wanted}
+        predicted = {case: file for case, file in predicted.items() if case in present}
+    if not predicted.keys() & present.keys():
+        one, other = min(predicted, default="none"), min(present)
         raise InputError(
-            f"{predictions} and {references} have no case in common; the first have "
-            f"{sorted(predicted)[0]}, the second {sorted(present)[0]}"
+            f"{predictions} and {references} have no case in common; the first have {one}, the second {other}"
         )
+    pairs = tuple(Pair(case, present[case], predicted.get(case)) for case in sorted(present))
     missing = tuple(sorted(present.keys() - predicted.keys()))
-    cases = sorted(present) if all_references else both
-    pairs = tuple(Pair(case, present[case], predicted.get(case)) for case in cases)
     return Pairing(pairs, missing, tuple(sorted(predicted.keys() - present.keys())))
+
+
+def _names(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f"{path}: cannot be read; --cases takes a text file of case names") from None

@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tunetseg.errors import InputError
-from tunetseg.regions import LabelScheme, recognise_labels, scheme_named
+from tunetseg.regions import GLIOMA_REGIONS, LabelScheme, recognise_labels, scheme_named
 from tunetseg.report.scores_files import LabelFile
 
 __all__ = ["Finding", "describe_findings", "find_scheme"]
 
-HowKnown = Literal["option", "manifest", "dataset", "values"]
+HowKnown = Literal["option", "manifest", "dataset", "rules", "values"]
 
 _HOW = {
     "option": "as the option says",
     "manifest": "as the manifest beside each prediction says",
     "dataset": "as the dataset's year tells",
+    "rules": "as the rules say",
 }
 
 
@@ -35,8 +36,8 @@ class Finding:
     values: frozenset[int]
 
 
-def find_scheme(file: LabelFile, values: Iterable[int], overrule: str | None) -> Finding:
-    """Scheme of one label map: as the option says, else the manifest, the dataset's year, or the values.
+def find_scheme(file: LabelFile, values: Iterable[int], overrule: str | None, usual: str = "brats2017") -> Finding:
+    """Scheme of one label map: as the option says, else the manifest, the dataset's year, the rules or the values.
 
     A file alone is enough where only values tell: with both 3 and 4 in it a person must say, with one of them
     it is clear, and with neither the two schemes in question mean the same.
@@ -45,6 +46,7 @@ def find_scheme(file: LabelFile, values: Iterable[int], overrule: str | None) ->
         file: The label map.
         values: Label values that it holds.
         overrule: A year or scheme that a person named.
+        usual: The rules' own scheme. It decides where it has other regions than glioma's, whose years values tell.
 
     Raises:
         InputError: No such scheme, or the file holds values that the scheme does not have.
@@ -55,6 +57,8 @@ def find_scheme(file: LabelFile, values: Iterable[int], overrule: str | None) ->
         named: tuple[str, HowKnown] | None = (overrule, "option")
     elif file.told is not None and file.told_by != "nothing":
         named = (file.told, file.told_by)
+    elif scheme_named(usual).region_names != GLIOMA_REGIONS:
+        named = (usual, "rules")
     else:
         named = None
     if named is None:

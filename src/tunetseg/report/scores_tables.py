@@ -14,22 +14,18 @@ from rich.console import Console
 from rich.table import Table
 
 from tunetseg.errors import InputError
+from tunetseg.metrics import SCORES
 
-__all__ = ["COLUMNS", "check_out", "print_summary", "summary_lines", "summary_table", "write_scores"]
+__all__ = ["check_out", "columns", "print_summary", "summary_lines", "summary_tables", "write_scores"]
 
-COLUMNS = (
-    "case",
-    "region",
-    "dice",
-    "hd95",
-    "sensitivity",
-    "specificity",
-    "precision",
-    "reference_ml",
-    "predicted_ml",
-    "empty",
-    "status",
-)
+_FIRST = ("case", "region", *SCORES[:5])
+_LAST = ("reference_ml", "predicted_ml", "lesion_tp", "lesion_fp", "lesion_fn", "empty", "status")
+
+
+def columns(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Columns of a table whose rows are like this one, in the order in which a reader wants them."""
+    return tuple(name for name in (*_FIRST, *SCORES[5:], *_LAST) if name in row)
+
 
 _LISTED = 10
 
@@ -77,14 +73,15 @@ def write_scores(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any], 
     """Write the rows as CSV and the summary as JSON beside it; a score that was left out is a blank cell.
 
     Args:
-        rows: One a case and region, with `COLUMNS` as keys.
+        rows: One a case and region, all with the same keys.
         summary: Anything that JSON can hold; NaN becomes null.
         path: Ends in ``.csv``.
     """
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([_cell(row[column]) for column in COLUMNS] for row in rows)
+    names = columns(rows[0])
+    writer.writerow(names)
+    writer.writerows([_cell(row[name]) for name in names] for row in rows)
     _write_whole(text.getvalue(), path)
     said = json.dumps(_without_nan(summary), indent=2, ensure_ascii=False, allow_nan=False)
     _write_whole(said + "\n", path.with_suffix(".json"))
@@ -97,23 +94,45 @@ def _mean_sd(found: Mapping[str, Any], digits: int) -> str:
     return f"{found['mean']:.{digits}f}{spread}"
 
 
-def summary_table(summary: Mapping[str, Any]) -> Table:
-    """Means and standard deviations, one row a region; ``n`` counts the cases that have an HD95."""
-    cases, rules = summary["cases"]["scored"], summary["rules"]["name"]
+_SHOWN = {
+    "dice": ("Dice", 3),
+    "hd95": ("HD95 in mm", 2),
+    "sensitivity": ("sensitivity", 3),
+    "specificity": ("specificity", 4),
+}
+_LESIONS = {"lesion_dice": ("lesion-wise Dice", 3), "lesion_hd95": ("lesion-wise HD95", 2)}
+_MAPS = {"dauc": ("DAUC", 3), "rftp": ("RFTP", 3), "rftn": ("RFTN", 3), "qu_score": ("score", 3), "ece": ("ECE", 4)}
+
+
+def summary_tables(summary: Mapping[str, Any]) -> list[Table]:
+    """Means and standard deviations, one row a region; ``n`` counts the cases that have an HD95.
+
+    One table of the label maps, one of their lesions and one of the uncertainty where these were scored.
+    """
+    cases, rules = summary["cases"]["references"], summary["rules"]["name"]
     title = f"{cases} case{'' if cases == 1 else 's'}, rules {rules}, mean ± SD"
+    regions = summary["regions"]
+    any_region = next(iter(regions.values()))
+    shown = {**_SHOWN, **({"surface_dice": ("surface Dice", 3)} if "surface_dice" in any_region else {})}
+    tables = [_table(title, shown, regions)]
+    tables += [_table(None, more, regions) for more in (_LESIONS, _MAPS) if any(name in any_region for name in more)]
+    return tables
+
+
+def _table(title: str | None, shown: Mapping[str, tuple[str, int]], regions: Mapping[str, Any]) -> Table:
     table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("region", no_wrap=True)
-    for heading in ("Dice", "HD95 in mm", "n", "sensitivity", "specificity"):
+    for name, (heading, _) in shown.items():
         table.add_column(heading, justify="right", no_wrap=True)
-    for region, found in summary["regions"].items():
-        table.add_row(
-            region,
-            _mean_sd(found["dice"], 3),
-            _mean_sd(found["hd95"], 2),
-            str(found["hd95"]["n"]),
-            _mean_sd(found["sensitivity"], 3),
-            _mean_sd(found["specificity"], 4),
-        )
+        if name == "hd95":
+            table.add_column("n", justify="right", no_wrap=True)
+    for region, found in regions.items():
+        cells = []
+        for name, (_, digits) in shown.items():
+            cells.append(_mean_sd(found[name], digits))
+            if name == "hd95":
+                cells.append(str(found[name]["n"]))
+        table.add_row(region, *cells)
     return table
 
 
@@ -124,6 +143,10 @@ def _count(number: int, noun: str) -> str:
 def _listed(names: Sequence[str]) -> str:
     more = len(names) - _LISTED
     return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _reasons(faults: Mapping[str, str]) -> str:
+    return "; ".join(f"{case} ({why})" for case, why in list(faults.items())[:_LISTED])
 
 
 def _empty_line(region: str, found: Mapping[str, Any], penalty: float | None) -> str:
@@ -142,7 +165,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     """What a reader of the table must know: rules, labels, and every case that is not plainly scored."""
     rules, cases = summary["rules"], summary["cases"]
     lines = [
-        f"Rules {rules['name']}: {rules['description']}.",
+        f"Rules {rules['name']}, version {rules['version']}: {rules['description']}.",
         f"HD95: {rules['hd95_description']}.",
         f"Labels of the predictions: {summary['labels']['predictions']['sentence'] or 'none read'}.",
         f"Labels of the references: {summary['labels']['references']['sentence']}.",
@@ -150,22 +173,16 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     for region, found in summary["regions"].items():
         if any(found["empty"].values()):
             lines.append(f"{_empty_line(region, found, rules['penalty_mm'])}.")
-    missing = cases["references_without_prediction"]
-    if missing:
-        counted = "counted as empty predictions"
-        if cases["counted_as"] == "left out":
-            counted = "left out (--all-references counts them as empty predictions)"
+    if cases["missing"]:
         lines.append(
-            f"WARNING: {len(missing)} of {cases['references']} references without a prediction "
-            f"{counted}: {_listed(missing)}."
+            f"WARNING: {len(cases['missing'])} of {cases['references']} references have no prediction, which counts as "
+            f"an empty one (--cases names those to score): {_listed(cases['missing'])}."
         )
-    unreadable = cases["unreadable_predictions"]
-    if unreadable:
-        lines.append(
-            f"WARNING: {_count(len(unreadable), 'prediction')} cannot be read and counted as empty: "
-            + "; ".join(f"{case} ({why})" for case, why in list(unreadable.items())[:_LISTED])
-            + "."
-        )
+    for status, what in (("unreadable", "cannot be read"), ("misaligned", "lie on another grid")):
+        if cases[status]:
+            lines.append(f"WARNING: predictions that {what} and count as empty: {_reasons(cases[status])}.")
+    if cases["maps_at_fault"]:
+        lines.append(f"WARNING: maps that count as the worst there are: {_reasons(cases['maps_at_fault'])}.")
     stray = cases["predictions_without_reference"]
     if stray:
         lines.append(f"WARNING: {_count(len(stray), 'prediction')} without a reference passed over: {_listed(stray)}.")
@@ -175,6 +192,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
 def print_summary(summary: Mapping[str, Any], console: Console | None = None) -> None:
     """Print the table and what must be known with it."""
     shown = console or Console()
-    shown.print(summary_table(summary))
+    for table in summary_tables(summary):
+        shown.print(table)
     for line in summary_lines(summary):
         shown.print(line, style="yellow" if line.startswith("WARNING") else None, markup=False, highlight=False)

@@ -1,0 +1,98 @@
+"""Scores of uncertainty maps: are voxels uncertain where, and only where, the label is wrong? (paper, 2.8 and 3)"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.integrate import trapezoid
+
+__all__ = ["QU_BRATS_THRESHOLDS", "UncertaintyScores", "score_uncertainty"]
+
+QU_BRATS_THRESHOLDS = tuple(float(threshold) for threshold in np.linspace(0, 100, 41))
+"""0, 2.5, ..., 100, as the challenge's code of 2020 has them."""
+
+_EPSILON = 1.1920929e-07
+"""Added to the denominators of the ratios in the challenge's code."""
+
+
+@dataclass(frozen=True)
+class UncertaintyScores:
+    """Scores of one region of one case; all areas and ratios lie in 0..1.
+
+    Args:
+        dauc: Area under Dice over the thresholds; higher is better.
+        rftp: Area under the share of true positives that is filtered out; lower is better.
+        rftn: Area under the share of true negatives that is filtered out; lower is better.
+        thresholds: 0 (only certain voxels are kept) to 100 (all are), rising.
+        dice: Of the voxels kept at each threshold, shape (threshold,).
+        filtered_tp: Share of true positives that each threshold filters out, shape (threshold,).
+        filtered_tn: The same of true negatives.
+    """
+
+    dauc: float
+    rftp: float
+    rftn: float
+    thresholds: NDArray[np.float64]
+    dice: NDArray[np.float64]
+    filtered_tp: NDArray[np.float64]
+    filtered_tn: NDArray[np.float64]
+
+    @property
+    def score(self) -> float:
+        """(DAUC + (1 - RFTP) + (1 - RFTN)) / 3 (Mehta et al., MELBA 2022)."""
+        return (self.dauc + (1 - self.rftp) + (1 - self.rftn)) / 3
+
+
+def score_uncertainty(
+    prediction: NDArray[np.bool_],
+    reference: NDArray[np.bool_],
+    uncertainty: NDArray[np.generic],
+    brain: NDArray[np.bool_],
+    thresholds: Sequence[float] = QU_BRATS_THRESHOLDS,
+) -> UncertaintyScores:
+    """Score one region's uncertainty map in one pass over the voxels.
+
+    A voxel is kept at a threshold if its uncertainty is no higher. Dice is taken over the kept voxels of the whole
+    grid and is 1 where neither mask has one left; true positives and negatives are counted inside the brain only.
+    Where a ratio's denominator is 0, the ratio is 0. All this is as the challenge's code has it, except that there a
+    brain mask's negative values count with negative weight, which is a fault and not copied.
+
+    Args:
+        prediction: Booleans, shape (x, y, z).
+        reference: Booleans, the same shape.
+        uncertainty: 0 certain to 100 uncertain, the same shape; higher values are never kept.
+        brain: Booleans, the same shape.
+        thresholds: At least two, rising, from 0 to 100.
+
+    Raises:
+        ValueError: Shapes or thresholds do not fit, or the map holds NaN.
+    """
+    steps = np.asarray(thresholds, dtype=np.float64)
+    if steps.size < 2 or (np.diff(steps) <= 0).any() or steps[0] != 0 or steps[-1] != 100:
+        raise ValueError(f"thresholds {list(thresholds)} must rise from 0 to 100")
+    shapes = {prediction.shape, reference.shape, uncertainty.shape, brain.shape}
+    if len(shapes) > 1:
+        raise ValueError(f"prediction, reference, uncertainty and brain differ in shape: {sorted(shapes)}")
+    kept_from = _first_kept(uncertainty, steps)
+    # One cell a threshold and kind of voxel: bit 2 predicted, bit 1 present, bit 0 in the brain.
+    kind = prediction.astype(np.uint16) << 2 | reference.astype(np.uint16) << 1 | brain
+    cells = np.bincount((kept_from * np.uint16(8) + kind).ravel(), minlength=8 * (steps.size + 1))
+    kept = np.cumsum(cells.reshape(-1, 8), axis=0)[: steps.size].astype(np.float64)
+    tp, fp, fn = (kept[:, 2 * which : 2 * which + 2].sum(axis=1) for which in (3, 2, 1))
+    inside_tp, inside_tn = kept[:, 7], kept[:, 1]
+    total = 2 * tp + fp + fn
+    dice = np.where(total > 0, 2 * tp / np.maximum(total, 1), 1.0)
+    ratios = [(inside[-1] - inside) / (inside[-1] + _EPSILON) for inside in (inside_tp, inside_tn)]
+    areas = [float(trapezoid(curve, steps)) / 100 for curve in (dice, *ratios)]
+    return UncertaintyScores(areas[0], areas[1], areas[2], steps, dice, ratios[0], ratios[1])
+
+
+def _first_kept(uncertainty: NDArray[np.generic], thresholds: NDArray[np.float64]) -> NDArray[np.uint16]:
+    """Number of the lowest threshold that keeps each voxel; as many as there are where none does."""
+    if uncertainty.dtype == np.uint8:
+        return np.searchsorted(thresholds, np.arange(256)).astype(np.uint16)[uncertainty]
+    values = uncertainty.astype(np.float64, copy=False)
+    if np.isnan(values).any():
+        raise ValueError("the uncertainty map holds NaN")
+    return np.searchsorted(thresholds, values).astype(np.uint16)
