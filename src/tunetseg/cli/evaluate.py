@@ -17,6 +17,7 @@ def evaluate(
     uncertainty: bool = False,
     tolerance: float | None = None,
     out: Path | None = None,
+    tables: bool = False,
     labels: str | None = None,
     prediction_labels: str | None = None,
     workers: int | None = None,
@@ -37,6 +38,7 @@ def evaluate(
             REFERENCES must hold the patients' images, which tell where the brain is.
         tolerance: Score surface Dice too, at this many mm.
         out: CSV file for one row a case and region; the summary goes beside it as JSON.
+        tables: Write .md and .tex tables of the means beside the CSV file too.
         labels: BraTS year or scheme of both sides' label values, instead of what the files themselves tell.
         prediction_labels: The same for the predictions alone.
         workers: Cases scored at the same time.
@@ -56,10 +58,12 @@ def evaluate(
         uncertainty=uncertainty,
         tolerance=tolerance,
         out=out,
+        tables=tables,
         workers=workers,
         progress=True,
     )
     console = Console()
     print_summary(scores.summary, console)
     if out is not None:
-        console.print(f"Wrote {out} and {out.with_suffix('.json')}.", markup=False, highlight=False)
+        also = [out.with_suffix(ending) for ending in (".json", *((".md", ".tex") if tables else ()))]
+        console.print(f"Wrote {', '.join(map(str, [out, *also]))}.", markup=False, highlight=False)

@@ -12,13 +12,15 @@ COMMANDS = {
     "segment": "find the tumour in one patient or many",
     "train": "train a model on a cohort",
     "evaluate": "score segmentations against the experts'",
+    "compare": "compare methods' scores on the same cases",
+    "submission": "check and zip a folder for a challenge",
     "info": "versions, device, recipes, models, variants",
     "demo": "segment the embedded patient and score the result",
 }
 
 
 def _overview() -> str:
-    lines = "\n".join(f"  {name:<10}{what}" for name, what in COMMANDS.items())
+    lines = "\n".join(f"  {name:<12}{what}" for name, what in COMMANDS.items())
     return (
         "usage: tunet COMMAND [--help] ...\n\n"
         "Brain-tumour segmentation with cascaded networks (TuNet). Research use, not a medical device.\n\n"

@@ -1,6 +1,5 @@
 """Reading and writing volumes: checked, in one orientation inside, in the patient's own outside."""
 
-import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from tunetseg.data.case import MODALITIES, Case
 from tunetseg.errors import InputError
+from tunetseg.files import whole_file
 
 __all__ = [
     "Grid",
@@ -225,10 +225,5 @@ def write_nifti(array: NDArray, grid: Grid, path: str | Path) -> None:
     header["scl_slope"], header["scl_inter"] = 1, 0
     header["cal_max"] = header["cal_min"] = 0
     header["descrip"] = b"tunetseg"
-    ending = ".nii.gz" if target.name.endswith(".gz") else ".nii"
-    partial = target.with_name(f".{target.name.removesuffix(ending)}.{os.getpid()}{ending}")
-    try:
+    with whole_file(target) as partial:
         nib.save(nib.Nifti1Image(array, None, header), partial)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)

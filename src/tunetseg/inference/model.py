@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from safetensors.torch import save_file
 from tunetseg.data.case import MODALITIES
 from tunetseg.data.preprocess import Preprocessing
 from tunetseg.errors import InputError
+from tunetseg.files import whole_file
 from tunetseg.networks import Architecture, Cascade, build_network
 
 __all__ = ["ModelSpec", "file_hash", "load_model", "read_spec", "save_model"]
@@ -53,12 +53,8 @@ def save_model(path: str | Path, network: Cascade, spec: ModelSpec, dtype: torch
     """
     target = Path(path)
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in network.state_dict().items()}
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
+    with whole_file(target) as partial:
         save_file(tensors, partial, metadata={"format": _FORMAT, "spec": json.dumps(asdict(spec))})
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_spec(path: str | Path) -> ModelSpec:

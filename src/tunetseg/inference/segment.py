@@ -1,7 +1,6 @@
 """From patients' files to segmentations, uncertainty maps and a manifest, in the patients' own geometry."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from tunetseg import __version__
 from tunetseg.data.case import Case
 from tunetseg.data.volume import Grid, read_volume, write_nifti
 from tunetseg.errors import InputError
+from tunetseg.files import whole_file
 from tunetseg.inference.ensemble import Ensemble
 from tunetseg.inference.postprocess import Postprocessing, postprocess
 from tunetseg.inference.uncertainty import uncertainty
@@ -193,6 +193,5 @@ def _write(
     for name, array in files.items():
         write_nifti(grid.from_lps(array), grid, folder / name)
     manifest["seconds"] = round(time.monotonic() - began, 2)
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    partial.write_text(json.dumps(manifest, indent=1))
-    os.replace(partial, target)
+    with whole_file(target) as partial:
+        partial.write_text(json.dumps(manifest, indent=1))

@@ -1,7 +1,6 @@
 """One picture of a segmented patient: contrasts, labels and uncertainty in the slice with the most tumour."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from tunetseg.data.case import MODALITIES, Case
 from tunetseg.data.volume import read_image, read_label_map
 from tunetseg.errors import InputError
+from tunetseg.files import whole_file
 from tunetseg.regions import FILE_WORDS, LabelScheme, recognise_labels, scheme_named
 
 __all__ = ["draw_segmentation"]
@@ -153,9 +153,5 @@ def _words(figure: Figure, case: Case, manifest: dict[str, Any], scheme: LabelSc
 def _save(figure: Figure, out: Path) -> None:
     FigureCanvasAgg(figure)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
+    with whole_file(out) as partial:
         figure.savefig(partial, dpi=110, format="png")
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)

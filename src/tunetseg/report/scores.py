@@ -17,6 +17,7 @@ from tunetseg import __version__
 from tunetseg.data.volume import LabelMap, check_same_grid, read_label_map
 from tunetseg.errors import InputError
 from tunetseg.metrics import Rules, count_empty, joint_box, rules_named, score_case, summarise_regions
+from tunetseg.report.paper_tables import write_tables
 from tunetseg.report.scores_files import Pair, Pairing, pair_files
 from tunetseg.report.scores_labels import Finding, describe_findings, find_scheme
 from tunetseg.report.scores_maps import score_maps
@@ -194,6 +195,7 @@ def evaluate(
     uncertainty: bool = False,
     tolerance: float | None = None,
     out: str | Path | None = None,
+    tables: bool = False,
     workers: int | None = None,
     progress: bool = False,
 ) -> Scores:
@@ -211,6 +213,7 @@ def evaluate(
             the references must be a cohort, whose images tell where the brain is. Always with ``qu-brats``.
         tolerance: Millimetres; if given, surface Dice is scored too.
         out: A ``.csv`` file for the rows; the summary goes beside it as ``.json``.
+        tables: Write the means as Markdown and LaTeX tables too, in the layout of the paper's Tables 1 and 4.
         workers: Cases scored at the same time; None takes one a processor, four at most.
         progress: Show a bar on a terminal.
 
@@ -235,6 +238,8 @@ def evaluate(
         raise InputError(f"workers {workers}: at least one is needed")
     if tolerance is not None and not tolerance >= 0:
         raise InputError(f"tolerance {tolerance}: must be millimetres from 0 up")
+    if tables and out is None:
+        raise InputError("tables are written beside the table of scores; name it with --out")
     target = None if out is None else check_out(Path(out))
     pairing = pair_files(Path(predictions), Path(references), None if cases is None else Path(cases))
     asked = uncertainty or chosen.uncertainty is not None
@@ -244,4 +249,10 @@ def evaluate(
     scores = Scores(rows, _summary(results, pairing, settings))
     if target is not None:
         write_scores(scores.rows, scores.summary, target)
+        if tables:
+            told = next(iter(scores.summary["regions"].values()))
+            wanted = [
+                score for score in ("dice", "hd95", "lesion_dice", "lesion_hd95", "dauc", "rftp") if score in told
+            ]
+            write_tables({target.stem: scores.summary["regions"]}, wanted, target)
     return scores

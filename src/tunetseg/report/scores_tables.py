@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -14,9 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tunetseg.errors import InputError
+from tunetseg.files import whole_file
 from tunetseg.metrics import SCORES
 
-__all__ = ["check_out", "columns", "print_summary", "summary_lines", "summary_tables", "write_scores"]
+__all__ = ["check_out", "columns", "print_summary", "summary_lines", "summary_tables", "write_json", "write_scores"]
 
 _FIRST = ("case", "region", *SCORES[:5])
 _LAST = ("reference_ml", "predicted_ml", "lesion_tp", "lesion_fp", "lesion_fn", "empty", "status")
@@ -59,16 +59,6 @@ def _without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _write_whole(text: str, path: Path) -> None:
-    """Write a file so that it is either the old one or the complete new one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_text(text, encoding="utf-8", newline="")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def write_scores(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any], path: Path) -> None:
     """Write the rows as CSV and the summary as JSON beside it; a score that was left out is a blank cell.
 
@@ -82,9 +72,16 @@ def write_scores(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any], 
     names = columns(rows[0])
     writer.writerow(names)
     writer.writerows([_cell(row[name]) for name in names] for row in rows)
-    _write_whole(text.getvalue(), path)
-    said = json.dumps(_without_nan(summary), indent=2, ensure_ascii=False, allow_nan=False)
-    _write_whole(said + "\n", path.with_suffix(".json"))
+    with whole_file(path) as partial:
+        partial.write_text(text.getvalue(), encoding="utf-8", newline="")
+    write_json(summary, path.with_suffix(".json"))
+
+
+def write_json(facts: Mapping[str, Any], path: Path) -> None:
+    """Write facts as JSON, with null for NaN, which JSON does not have."""
+    said = json.dumps(_without_nan(facts), indent=2, ensure_ascii=False, allow_nan=False)
+    with whole_file(path) as partial:
+        partial.write_text(said + "\n", encoding="utf-8")
 
 
 def _mean_sd(found: Mapping[str, Any], digits: int) -> str:

@@ -1,7 +1,6 @@
 """Checkpoints as safetensors: never unpickled, and a kill while writing loses nothing."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from tunetseg.errors import InputError
+from tunetseg.files import whole_file
 from tunetseg.training.module import TrainingModule
 
 __all__ = ["SafeCheckpoints", "SaveEachEpoch"]
@@ -45,20 +45,15 @@ class SafeCheckpoints(CheckpointIO):
     """Writes Lightning's checkpoint dictionary as one safetensors file with the rest as JSON in its header."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write beside the target, force it to disk, then rename: the old file stands until the new is whole."""
+        """Write one file; the old one stands until the new is whole and on disk."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         tensors: dict[str, torch.Tensor] = {}
         plain = json.dumps(_flatten(checkpoint, tensors))
-        partial = target.with_name(f".{target.name}.partial")
-        save_file(
-            {name: tensor.clone() for name, tensor in tensors.items()},
-            partial,
-            metadata={"checkpoint": plain},
-        )
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, target)
+        with whole_file(target, durable=True) as partial:
+            save_file(
+                {name: tensor.clone() for name, tensor in tensors.items()}, partial, metadata={"checkpoint": plain}
+            )
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None

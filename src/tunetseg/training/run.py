@@ -23,6 +23,7 @@ from tunetseg.data.cache import Cache
 from tunetseg.data.folds import split_folds
 from tunetseg.data.preprocess import Preprocessing
 from tunetseg.errors import InputError
+from tunetseg.files import whole_file
 from tunetseg.inference.device import choose_device, uses_bfloat16
 from tunetseg.inference.model import ModelSpec, file_hash, load_model, save_model
 from tunetseg.inference.zoo import find_model
@@ -186,9 +187,8 @@ def _open_folder(folder: Path, record: dict[str, Any], resume: bool) -> None:
     }
     for name in ("training", "validation"):
         (folder / f"{name}.txt").write_text("".join(f"{case}\n" for case in record[name]))
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({**record, "made_with": made_with}, indent=1))
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps({**record, "made_with": made_with}, indent=1))
 
 
 def _train_stage(run: _Run, number: int, stage: Stage, network: Cascade, say: Callable[[str], None]) -> Cascade:

@@ -1,0 +1,54 @@
+"""`tunet compare`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+__all__ = ["compare"]
+
+
+def compare(
+    tables: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SCORES.CSV")],
+    *,
+    scores: tuple[str, ...] = ("dice", "hd95"),
+    names: tuple[str, ...] = (),
+    common: bool = False,
+    out: Path | None = None,
+    plot: Path | None = None,
+) -> None:
+    """Compare methods on the same cases: means with intervals, paired tests, the challenge's ranks.
+
+    Each SCORES.CSV is a table that 'tunet evaluate --out' wrote, all with the same rules.
+
+    Args:
+        tables: Two tables or more.
+        scores: Columns to compare and rank by.
+        names: What to call the methods; by default as their files or folders.
+        common: Leave out cases that a table lacks, which may flatter the method that failed on them.
+        out: JSON file of all that was found; tables as .md and .tex, in the layout of the paper's, go beside it.
+        plot: PNG file: every case a dot, means with their 95 % intervals.
+    """
+    from rich.console import Console
+
+    from tunetseg.errors import InputError
+    from tunetseg.report.comparison import compare as compare_tables
+    from tunetseg.report.comparison import names_for, read_scores
+    from tunetseg.report.comparison_text import print_comparison, write_comparison
+
+    if names and len(names) != len(tables):
+        raise InputError(f"--names: {len(names)} names for {len(tables)} tables")
+    if out is not None and out.suffix != ".json":
+        raise InputError(f"{out}: the comparison is a .json file, with a .md and a .tex beside it")
+    called = names or names_for(tables)
+    given = [read_scores(path, name) for path, name in zip(tables, called, strict=True)]
+    found = compare_tables(given, scores=scores, common=common)
+    console = Console()
+    print_comparison(found, console)
+    written = [] if out is None else write_comparison(found, out)
+    if plot is not None:
+        from tunetseg.report.comparison_plot import draw_comparison
+
+        written.append(draw_comparison(found, given, plot))
+    if written:
+        console.print(f"Wrote {', '.join(map(str, written))}.", markup=False, highlight=False)

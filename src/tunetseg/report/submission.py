@@ -1,0 +1,143 @@
+"""Is a folder ready for a BraTS challenge's upload? Every case, name, value and grid is looked at; then the zip."""
+
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tunetseg.data import Case, find_cases
+from tunetseg.data.volume import Grid, check_same_grid, read_image, read_label_map
+from tunetseg.errors import InputError
+from tunetseg.files import whole_file
+from tunetseg.regions import FILE_WORDS, GLIOMA_REGIONS, scheme_named
+
+__all__ = ["SubmissionCheck", "check_submission", "write_zip"]
+
+_BRATS_SHAPE = (240, 240, 155)
+
+
+@dataclass(frozen=True)
+class SubmissionCheck:
+    """What was looked at.
+
+    Args:
+        cases: All that should be there.
+        files: All that goes into the zip, if nothing is at fault.
+        faults: One sentence each.
+        passed_over: Files of the folder that are no part of a submission.
+    """
+
+    cases: tuple[str, ...]
+    files: tuple[Path, ...]
+    faults: tuple[str, ...]
+    passed_over: tuple[str, ...]
+
+
+def check_submission(
+    folder: str | Path,
+    *,
+    cohort: str | Path | None = None,
+    cases: str | Path | None = None,
+    year: str = "2020",
+    uncertainty: bool = False,
+    progress: Callable[[], None] = lambda: None,
+) -> SubmissionCheck:
+    """Check a folder of ``<case>.nii.gz`` and, for task 3 of 2019 and 2020, ``<case>_unc_<region>.nii.gz``.
+
+    Args:
+        folder: What ``tunet segment`` wrote.
+        cohort: The patients' images, whose cases must all be there, on the same grid.
+        cases: Text file of the cases that must be there; without it the cohort's, and without that those found.
+        year: Whose label values are wanted.
+        uncertainty: The uncertainty maps must be there too.
+        progress: Called after each case.
+
+    Raises:
+        InputError: The folder, the list or the cohort cannot be used at all.
+    """
+    place = Path(folder)
+    if not place.is_dir():
+        raise InputError(f"{place}: there is no such folder")
+    patients = {case.id: case for case in find_cases(cohort)} if cohort is not None else {}
+    wanted = _wanted(place, patients, cases)
+    words = [FILE_WORDS.get(region, region) for region in GLIOMA_REGIONS] if uncertainty else []
+    faults: list[str] = []
+    files: list[Path] = []
+    for case in wanted:
+        maps = [place / f"{case}_unc_{word}.nii.gz" for word in words]
+        label_map = place / f"{case}.nii.gz"
+        faults += _faults_of_case(label_map, maps, patients.get(case), year)
+        files += [label_map, *maps]
+        progress()
+    extra = {path.name for path in place.iterdir() if not path.name.startswith(".")} - {path.name for path in files}
+    stray = sorted(
+        name for name in extra if name.endswith((".nii.gz", ".nii")) and "_prob_" not in name and "_unc_" not in name
+    )
+    faults += [f"{place / name}: is no case that is wanted" for name in stray]
+    return SubmissionCheck(tuple(wanted), tuple(files), tuple(faults), tuple(sorted(extra - set(stray))))
+
+
+def _wanted(folder: Path, patients: dict[str, Case], cases: str | Path | None) -> list[str]:
+    if cases is not None:
+        try:
+            wanted = Path(cases).read_text().split()
+        except (OSError, UnicodeDecodeError):
+            raise InputError(f"{cases}: cannot be read; --cases takes a text file of case names") from None
+    else:
+        wanted = list(patients) or [
+            path.name.removesuffix(".nii.gz")
+            for path in folder.glob("*.nii.gz")
+            if "_unc_" not in path.name and "_prob_" not in path.name
+        ]
+    if not wanted:
+        raise InputError(f"{folder}: no case is wanted or found; expected <case>.nii.gz")
+    return sorted(wanted)
+
+
+def _faults_of_case(label_map: Path, maps: list[Path], patient: Case | None, year: str) -> list[str]:
+    """What is wrong with one case's files, one sentence a file."""
+    faults = []
+    grid: Grid | None = None
+    if patient is not None:
+        image = next(iter(patient.images.values()))
+        grid, source = read_image(image)[1], image
+    try:
+        found = read_label_map(label_map)
+        scheme_named(year).check(np.unique(found.array).tolist(), str(label_map))
+        if grid is None:
+            if found.grid.shape != _BRATS_SHAPE:
+                raise InputError(f"{label_map}: shape {found.grid.shape}, but BraTS has {_BRATS_SHAPE}")
+            grid, source = found.grid, label_map
+        check_same_grid(label_map, found.grid, source, grid)
+    except InputError as fault:
+        faults.append(str(fault))
+    for path in maps:
+        try:
+            array, own = read_image(path)
+            if array.min() < 0 or array.max() > 100:
+                raise InputError(f"{path}: holds {array.min():g} to {array.max():g}; uncertainty runs from 0 to 100")
+            if grid is not None:
+                check_same_grid(path, own, source, grid)
+        except InputError as fault:
+            faults.append(str(fault))
+    return faults
+
+
+def write_zip(check: SubmissionCheck, out: str | Path) -> Path:
+    """Pack the files flat, as the platform wants them; appears only when complete.
+
+    Raises:
+        InputError: Something is at fault, or the name does not end in ``.zip``.
+    """
+    target = Path(out)
+    if check.faults:
+        raise InputError(f"{target}: not written, for {len(check.faults)} files are at fault; {check.faults[0]}")
+    if target.suffix != ".zip" or not target.parent.is_dir():
+        raise InputError(f"{target}: name a .zip file in a folder that exists")
+    # The files are compressed already.
+    with whole_file(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+        for path in check.files:
+            archive.write(path, path.name)
+    return target

@@ -1,0 +1,109 @@
+"""Comparing tables of scores, from files to files."""
+
+import json
+from pathlib import Path
+
+import matplotlib.image
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tunetseg.cli.main import main
+from tunetseg.errors import InputError
+from tunetseg.report.comparison import compare, names_for, read_scores
+from tunetseg.report.comparison_plot import draw_comparison
+from tunetseg.report.scores import evaluate
+
+
+def cube(size: int, shift: int = 0) -> np.ndarray:
+    labels = np.zeros((16, 16, 16), np.uint8)
+    labels[2 + shift : 12 + shift, 2:12, 2:12] = 2
+    labels[3 + shift : 3 + shift + size, 3:9, 3:9] = 1
+    labels[4 + shift : 3 + shift + size - 1, 4:8, 4:8] = 4
+    return labels
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> list[Path]:
+    """A good and a worse method on eight cases, evaluated."""
+    written = []
+    for method, worse in (("truth", 0), ("good", 1), ("bad", 2)):
+        folder = tmp_path / method
+        folder.mkdir()
+        for case in range(8):
+            labels = cube(6 + case % 3, shift=min(worse, (case + worse) % 4))
+            nib.save(nib.Nifti1Image(labels, np.eye(4)), folder / f"case{case}.nii.gz")
+        if method != "truth":
+            evaluate(folder, tmp_path / "truth", out=tmp_path / f"{method}.csv")
+            written.append(tmp_path / f"{method}.csv")
+    return written
+
+
+def test_the_better_method_wins(tables: list[Path]) -> None:
+    found = compare([read_scores(path) for path in tables])
+    assert found.ranks["good"] < found.ranks["bad"]
+    whole = {name: found.methods[name]["whole"]["dice"] for name in ("good", "bad")}
+    assert whole["good"]["mean"] > whole["bad"]["mean"]
+    assert whole["good"]["n"] == 8
+    assert {(test["score"], test["region"]) for test in found.tests} == {
+        (score, region) for score in ("dice", "hd95") for region in ("whole", "core", "enhancing")
+    }
+    assert all(test["p"] <= test["p_holm"] <= 1 for test in found.tests)
+
+
+def test_command_writes_everything(tables: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compare", *map(str, tables), "--out", str(tmp_path / "all.json"), "--plot", str(tmp_path / "all.png")]
+    assert main(words) == 0
+    text = capsys.readouterr().out
+    assert "paired Wilcoxon" in text
+    assert "Mean rank" in text
+    facts = json.loads((tmp_path / "all.json").read_text())
+    assert facts["rules"] == "brats2020"
+    assert len(facts["cases"]) == 8
+    markdown = (tmp_path / "all.md").read_text().splitlines()
+    assert markdown[0] == "| Model | DSC whole | DSC core | DSC enh. | HD95 whole | HD95 core | HD95 enh. |"
+    assert markdown[2].startswith("| good | ")
+    latex = (tmp_path / "all.tex").read_text()
+    assert r"\multicolumn{3}{c}{DSC} & \multicolumn{3}{c}{HD95}" in latex
+    assert latex.count("&") == 2 + 3 * 6
+    assert matplotlib.image.imread(tmp_path / "all.png").shape[0] > 300
+
+
+def test_faults_are_said(tables: list[Path], tmp_path: Path) -> None:
+    good, bad = (read_scores(path) for path in tables)
+    with pytest.raises(InputError, match="two or more"):
+        compare([good])
+    with pytest.raises(InputError, match="different names"):
+        compare([good, good])
+    with pytest.raises(InputError, match="no score 'dauc'"):
+        compare([good, bad], scores=("dauc",))
+    lines = tables[1].read_text().splitlines()
+    shorter = tmp_path / "short.csv"
+    shorter.write_text("\n".join(lines[:-3]))
+    shorter.with_suffix(".json").write_bytes(tables[1].with_suffix(".json").read_bytes())
+    short = read_scores(shorter)
+    with pytest.raises(InputError, match=r"short: has no case7.*--common"):
+        compare([good, short])
+    common = compare([good, short], common=True)
+    assert common.facts["left_out"] == {"short": ["case7"]}
+    assert len(common.facts["cases"]) == 7
+    draw_comparison(common, [good, short], tmp_path / "common.png")
+    (tmp_path / "broken.csv").write_text("\n".join(lines[:-1]))
+    with pytest.raises(InputError, match="enhancing of case7 is missing"):
+        read_scores(tmp_path / "broken.csv")
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="no table of scores"):
+        read_scores(tmp_path / "other.csv")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_scores(tmp_path / "nowhere.csv")
+
+
+def test_other_rules_do_not_mix(tables: list[Path], tmp_path: Path) -> None:
+    evaluate(tmp_path / "bad", tmp_path / "truth", rules="brats2019", out=tmp_path / "skip.csv")
+    with pytest.raises(InputError, match="rules brats2019, but good has brats2020"):
+        compare([read_scores(tables[0]), read_scores(tmp_path / "skip.csv")])
+
+
+def test_tables_of_one_name_are_called_by_their_folder() -> None:
+    assert names_for([Path("a/scores.csv"), Path("b/scores.csv")]) == ["a", "b"]
+    assert names_for([Path("a/one.csv"), Path("a/two.csv")]) == ["one", "two"]
