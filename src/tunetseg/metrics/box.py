@@ -28,10 +28,18 @@ def joint_box(first: NDArray[np.generic], second: NDArray[np.generic]) -> tuple[
     """
     if first.shape != second.shape:
         raise ValueError(f"two grids: {first.shape} and {second.shape}")
-    filled = (first != 0) | (second != 0)
-    slices = []
-    for axis in range(filled.ndim):
-        others = tuple(other for other in range(filled.ndim) if other != axis)
-        used = np.flatnonzero(filled.any(axis=others))
-        slices.append(slice(int(used[0]), int(used[-1]) + 1) if used.size else slice(0, 0))
-    return tuple(slices)
+    one, other = _box(first), _box(second)
+    if not all(side.stop for side in one):
+        return other
+    if not all(side.stop for side in other):
+        return one
+    return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+
+
+def _box(array: NDArray[np.generic]) -> tuple[slice, ...]:
+    """Box of one array, looked for along its slowest axis first: that is quickest, and files come in either order."""
+    if array.flags.f_contiguous and not array.flags.c_contiguous:
+        return _box(array.T)[::-1]
+    used = np.flatnonzero(array.reshape(len(array), -1).any(axis=1)) if array.size else np.empty(0, int)
+    outer = slice(int(used[0]), int(used[-1]) + 1) if used.size else slice(0, 0)
+    return (outer,) if array.ndim == 1 else (outer, *_box(np.any(array[outer], axis=0)))

@@ -1,7 +1,10 @@
 """Distances between the surfaces of two masks, in millimetres."""
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -125,18 +128,40 @@ def _weighted_mean(distances: NDArray[np.float64], areas: NDArray[np.float64]) -
     return float((distances * areas).sum() / areas.sum()) if distances.size else float("nan")
 
 
+_REACH = 2
+
+
+@lru_cache(maxsize=32)
+def _steps_around(spacing: tuple[float, ...]) -> list[tuple[tuple[int, ...], float]]:
+    """Steps on the lattice to all points as near as two of its shortest steps, the nearest first, and their lengths."""
+    steps = itertools.product(range(-_REACH, _REACH + 1), repeat=len(spacing))
+    lengths = ((step, math.hypot(*(n * mm for n, mm in zip(step, spacing, strict=True)))) for step in steps)
+    near = _REACH * min(spacing) * (1 + 1e-9)
+    return sorted((found for found in lengths if found[1] <= near), key=lambda found: found[1])
+
+
 def _nearest(
-    points: NDArray[np.int64], targets: NDArray[np.int64], shape: tuple[int, ...], steps: NDArray[np.float64]
+    points: NDArray[np.int64], targets: NDArray[np.int64], shape: tuple[int, ...], spacing: tuple[float, ...]
 ) -> NDArray[np.float64]:
-    """Distance of every point to the nearest target, both indices on one lattice, shape (point, axis)."""
-    is_target = np.zeros(shape, bool)
-    is_target[tuple(targets.T)] = True
-    apart = ~is_target[tuple(points.T)]
+    """Distance of every point to the nearest target, both indices on one lattice, shape (point, axis).
+
+    Most surfaces of a good segmentation lie within two steps of each other, where trying every step is quicker than
+    asking the tree; the tree has the rest.
+    """
+    wide = tuple(n + 2 * _REACH for n in shape)
+    strides = [math.prod(wide[axis + 1 :]) for axis in range(len(wide))]
+    is_target = np.zeros(math.prod(wide), bool)
+    is_target[(targets + _REACH) @ strides] = True
     distances = np.zeros(len(points))
-    if apart.any():
+    left, places = np.arange(len(points)), (points + _REACH) @ strides
+    for step, length in _steps_around(spacing):
+        found = is_target[places + sum(n * stride for n, stride in zip(step, strides, strict=True))]
+        distances[left[found]] = length
+        left, places = left[~found], places[~found]
+    if left.size:
         # An unbalanced tree with loose nodes is quickest to build, and no slower to ask, over lattice points.
-        tree = KDTree(targets * steps, balanced_tree=False, compact_nodes=False)
-        distances[apart] = tree.query(points[apart] * steps)[0]
+        tree = KDTree(targets * spacing, balanced_tree=False, compact_nodes=False)
+        distances[left] = tree.query(points[left] * spacing)[0]
     return distances
 
 
@@ -149,9 +174,9 @@ def surface_distances(
 ) -> SurfaceDistances:
     """Distances from each surface element of one mask to the nearest of the other.
 
-    A k-d tree over the elements is used because on real tumours it was 1.4 to 4 times as fast as scipy's distance
-    transform over the same cropped box, and 1.1 to 5 times as fast as the `edt` package's; only masks of pure noise
-    favour the transform.
+    A k-d tree over the elements beyond the nearest ones is used because on real tumours it was 1.4 to 4 times as fast
+    as scipy's distance transform over the same cropped box, and 1.1 to 5 times as fast as the `edt` package's; only
+    masks of pure noise favour the transform.
 
     Args:
         prediction: Booleans, shape (x, y, z); with ``voxels`` any other number of axes too.
@@ -163,8 +188,8 @@ def surface_distances(
     Raises:
         ValueError: The shapes differ, or the spacing is not one positive number an axis.
     """
-    steps = np.asarray(spacing, dtype=np.float64)
-    if steps.shape != (prediction.ndim,) or not (np.isfinite(steps) & (steps > 0)).all():
+    steps = tuple(float(step) for step in spacing)
+    if len(steps) != prediction.ndim or not all(math.isfinite(step) and step > 0 for step in steps):
         raise ValueError(f"spacing {tuple(spacing)} is not {prediction.ndim} positive numbers of millimetres")
     box = joint_box(prediction, reference)
     predicted, present = prediction[box], reference[box]
@@ -175,8 +200,8 @@ def surface_distances(
         near, far = np.argwhere(surface_voxels(predicted)), np.argwhere(surface_voxels(present))
         near_areas, far_areas = np.ones(len(near)), np.ones(len(far))
     else:
-        near, near_areas = surface_elements(predicted, spacing)
-        far, far_areas = surface_elements(present, spacing)
+        near, near_areas = surface_elements(predicted, steps)
+        far, far_areas = surface_elements(present, steps)
     shape = tuple(n + 1 for n in predicted.shape)
     return SurfaceDistances(_nearest(near, far, shape, steps), _nearest(far, near, shape, steps), near_areas, far_areas)
 
