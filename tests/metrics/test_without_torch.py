@@ -3,6 +3,7 @@
 import site
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nibabel as nib
@@ -60,3 +61,13 @@ def test_the_command_works(bare: Path, tmp_path: Path) -> None:
     assert (tmp_path / "scores.csv").read_text().count("\n") == 4
     words = ["compare", str(tmp_path / "scores.csv"), str(tmp_path / "scores.csv"), "--names", "a", "b"]
     assert "Mean rank" in run(bare, f"from tunetseg.cli.main import main; main({words!r})")
+
+
+def test_import_is_quick() -> None:
+    """Under 0.4 s: scipy, which takes longer, is imported when it is needed."""
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import tunetseg.metrics"], check=True)
+        seconds.append(time.perf_counter() - began)
+    assert min(seconds) < 0.4

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from tunetseg.metrics.box import joint_box
 from tunetseg.metrics.overlap import count_voxels
@@ -114,6 +113,8 @@ def match_lesions(
     Raises:
         ValueError: Shapes or spacing do not fit.
     """
+    from scipy import ndimage
+
     # Dilations that meet at all meet inside the box too, and nothing predicted lies outside it.
     box = joint_box(prediction, reference)
     predicted, present = prediction[box], reference[box]
@@ -143,6 +144,8 @@ def match_lesions(
 
 
 def _dilate(mask: NDArray[np.bool_], steps: int) -> NDArray[np.bool_]:
+    from scipy import ndimage
+
     if not steps:
         return mask
     return ndimage.binary_dilation(mask, ndimage.generate_binary_structure(3, 2), iterations=steps)

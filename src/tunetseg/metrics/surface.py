@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from tunetseg.metrics.box import joint_box
 from tunetseg.metrics.elements import surface_elements
@@ -159,6 +158,8 @@ def _nearest(
         distances[left[found]] = length
         left, places = left[~found], places[~found]
     if left.size:
+        from scipy.spatial import KDTree
+
         # An unbalanced tree with loose nodes is quickest to build, and no slower to ask, over lattice points.
         tree = KDTree(targets * spacing, balanced_tree=False, compact_nodes=False)
         distances[left] = tree.query(points[left] * spacing)[0]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import trapezoid
 
 __all__ = ["QU_BRATS_THRESHOLDS", "UncertaintyScores", "score_uncertainty"]
 
@@ -84,8 +83,13 @@ def score_uncertainty(
     total = 2 * tp + fp + fn
     dice = np.where(total > 0, 2 * tp / np.maximum(total, 1), 1.0)
     ratios = [(inside[-1] - inside) / (inside[-1] + _EPSILON) for inside in (inside_tp, inside_tn)]
-    areas = [float(trapezoid(curve, steps)) / 100 for curve in (dice, *ratios)]
+    areas = [_area(curve, steps) for curve in (dice, *ratios)]
     return UncertaintyScores(areas[0], areas[1], areas[2], steps, dice, ratios[0], ratios[1])
+
+
+def _area(curve: NDArray[np.float64], steps: NDArray[np.float64]) -> float:
+    """Area under a curve by the trapezoid rule, over thresholds of 0 to 100, 0..1."""
+    return float(((curve[1:] + curve[:-1]) / 2 * np.diff(steps)).sum()) / 100
 
 
 def _first_kept(uncertainty: NDArray[np.generic], thresholds: NDArray[np.float64]) -> NDArray[np.uint16]:
