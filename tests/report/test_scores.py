@@ -425,6 +425,18 @@ def test_files_on_disk(tmp_path, references):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["references", "scores.csv", "scores.json"]
 
 
+def test_tables_in_the_papers_layout(tmp_path, references):
+    predictions = flat(tmp_path / "predictions", a=tumour(shift=1), b=tumour())
+    scores = evaluate(predictions, references, rules="brats2023", out=tmp_path / "mine.csv", tables=True)
+    first, second = (tmp_path / "mine.md").read_text().split("\n\n")
+    dice = scores.summary["regions"]["whole"]["dice"]
+    assert first.splitlines()[2].split(" | ")[:2] == ["| mine", f"{100 * dice['mean']:.2f} ({100 * dice['sd']:.2f})"]
+    assert second.startswith("| Model | lesion-wise DSC whole |")
+    assert (tmp_path / "mine.tex").read_text().count(r"\begin{tabular}") == 2
+    with pytest.raises(InputError, match="--out"):
+        evaluate(predictions, references, tables=True)
+
+
 def test_unknown_spread_is_null_in_json(tmp_path):
     side = flat(tmp_path / "side", a=tumour())
     evaluate(side, side, out=tmp_path / "scores.csv")

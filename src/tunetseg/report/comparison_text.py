@@ -63,4 +63,4 @@ def write_comparison(comparison: Comparison, out: Path) -> list[Path]:
     """Write all facts as JSON, and the methods' means and deviations as Markdown and LaTeX tables beside it."""
     write_json(comparison.facts, out)
     regions = next(iter(comparison.methods.values()))
-    return [out, *write_tables(comparison.methods, list(next(iter(regions.values()))), out)]
+    return [out, *write_tables(comparison.methods, [list(next(iter(regions.values())))], out)]

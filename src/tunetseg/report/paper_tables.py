@@ -7,7 +7,7 @@ from typing import Any
 
 from tunetseg.files import whole_file
 
-__all__ = ["latex_table", "markdown_table", "score_table", "write_tables"]
+__all__ = ["PAPER_GROUPS", "latex_table", "markdown_table", "score_table", "write_tables"]
 
 _NAMES = {
     "dice": ("DSC", 100),
@@ -20,6 +20,9 @@ _NAMES = {
     "qu_score": ("Score", 100),
 }
 """Heading, and what a score is multiplied by: the paper gives ratios in percent."""
+
+PAPER_GROUPS = (("dice", "hd95"), ("lesion_dice", "lesion_hd95"), ("dauc", "rftp"))
+"""Scores that stand together in a table: the paper's Tables 1 and 2, the same lesion by lesion, and its Table 4."""
 
 _REGIONS = {"enhancing": "enh."}
 
@@ -50,14 +53,21 @@ def score_table(
 
 
 def write_tables(
-    methods: Mapping[str, Mapping[str, Any]], scores: Sequence[str], beside: Path, *, spread: bool = True
+    methods: Mapping[str, Mapping[str, Any]], groups: Sequence[Sequence[str]], beside: Path, *, spread: bool = True
 ) -> list[Path]:
-    """Write the table as ``.md`` and ``.tex`` beside a file; returns their paths."""
-    heads, body = score_table(methods, scores, spread=spread)
+    """Write a table each group of scores, all in one ``.md`` and all in one ``.tex`` beside a file.
+
+    Groups that the methods have no scores of are left out.
+
+    Returns:
+        Paths of both files.
+    """
+    first = next(iter(next(iter(methods.values())).values()))
+    tables = [score_table(methods, group, spread=spread) for group in groups if all(name in first for name in group)]
     files = []
-    for ending, text in ((".md", markdown_table(heads, body)), (".tex", latex_table(heads, body))):
+    for ending, layout in ((".md", markdown_table), (".tex", latex_table)):
         with whole_file(beside.with_suffix(ending)) as partial:
-            partial.write_text(text, encoding="utf-8")
+            partial.write_text("\n".join(layout(heads, body) for heads, body in tables), encoding="utf-8")
         files.append(beside.with_suffix(ending))
     return files
 

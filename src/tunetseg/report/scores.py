@@ -17,7 +17,7 @@ from tunetseg import __version__
 from tunetseg.data.volume import LabelMap, check_same_grid, read_label_map
 from tunetseg.errors import InputError
 from tunetseg.metrics import Rules, count_empty, joint_box, rules_named, score_case, summarise_regions
-from tunetseg.report.paper_tables import write_tables
+from tunetseg.report.paper_tables import PAPER_GROUPS, write_tables
 from tunetseg.report.scores_files import Pair, Pairing, pair_files
 from tunetseg.report.scores_labels import Finding, describe_findings, find_scheme
 from tunetseg.report.scores_maps import score_maps
@@ -250,9 +250,5 @@ def evaluate(
     if target is not None:
         write_scores(scores.rows, scores.summary, target)
         if tables:
-            told = next(iter(scores.summary["regions"].values()))
-            wanted = [
-                score for score in ("dice", "hd95", "lesion_dice", "lesion_hd95", "dauc", "rftp") if score in told
-            ]
-            write_tables({target.stem: scores.summary["regions"]}, wanted, target)
+            write_tables({target.stem: scores.summary["regions"]}, PAPER_GROUPS, target)
     return scores

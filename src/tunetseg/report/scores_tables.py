@@ -97,6 +97,7 @@ _SHOWN = {
     "sensitivity": ("sensitivity", 3),
     "specificity": ("specificity", 4),
 }
+_SURFACES = {"surface_dice": ("surface Dice", 3), "assd": ("ASSD in mm", 2), "hd100": ("HD100 in mm", 2)}
 _LESIONS = {"lesion_dice": ("lesion-wise Dice", 3), "lesion_hd95": ("lesion-wise HD95", 2)}
 _MAPS = {"dauc": ("DAUC", 3), "rftp": ("RFTP", 3), "rftn": ("RFTN", 3), "qu_score": ("score", 3), "ece": ("ECE", 4)}
 
@@ -104,16 +105,14 @@ _MAPS = {"dauc": ("DAUC", 3), "rftp": ("RFTP", 3), "rftn": ("RFTN", 3), "qu_scor
 def summary_tables(summary: Mapping[str, Any]) -> list[Table]:
     """Means and standard deviations, one row a region; ``n`` counts the cases that have an HD95.
 
-    One table of the label maps, one of their lesions and one of the uncertainty where these were scored.
+    One table of the label maps, and one each of surfaces, lesions and uncertainty where these were asked for.
     """
     cases, rules = summary["cases"]["references"], summary["rules"]["name"]
     title = f"{cases} case{'' if cases == 1 else 's'}, rules {rules}, mean ± SD"
     regions = summary["regions"]
     any_region = next(iter(regions.values()))
-    shown = {**_SHOWN, **({"surface_dice": ("surface Dice", 3)} if "surface_dice" in any_region else {})}
-    tables = [_table(title, shown, regions)]
-    tables += [_table(None, more, regions) for more in (_LESIONS, _MAPS) if any(name in any_region for name in more)]
-    return tables
+    more = [extra for extra in (_SURFACES, _LESIONS, _MAPS) if all(name in any_region for name in extra)]
+    return [_table(title, _SHOWN, regions), *(_table(None, extra, regions) for extra in more)]
 
 
 def _table(title: str | None, shown: Mapping[str, tuple[str, int]], regions: Mapping[str, Any]) -> Table:
