@@ -100,6 +100,13 @@ def test_starting_from_a_models_weights(cohort: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "third").exists()
 
 
+def test_without_a_compiler_compiling_is_refused(cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="needs a C"):
+        train(cohort, tmp_path / "run", recipe=TINY, compiled=True, say=quiet)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_compiled_gradients_are_the_same() -> None:

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import platform
+import shutil
 import time
 import warnings
 from collections.abc import Callable
@@ -37,6 +38,8 @@ from tunetseg.training.recipes import Recipe, Stage, recipe_named
 __all__ = ["train"]
 
 MODEL = "model.safetensors"
+
+_COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,8 @@ def train(
         InputError: Bad cohort, recipe or run folder.
     """
     chosen = recipe if isinstance(recipe, Recipe) else recipe_named(recipe)
+    if compiled and not any(map(shutil.which, _COMPILERS)):
+        raise InputError(f"--compile needs a C++ compiler, one of {', '.join(_COMPILERS)}; install one or leave it out")
     architecture = Architecture(variant, base_filters=chosen.base_filters, levels=chosen.levels)
     cases = [case for case in find_cases(cohort) if case.segmentation is not None]
     if not cases:
@@ -115,7 +120,7 @@ def train(
         "training": [case.id for case in training],
         "validation": [case.id for case in validation],
     }
-    _open_folder(folder, record, resume)
+    _open_folder(folder, record, str(cohort), resume)
     if (folder / MODEL).exists():
         say(f"{folder / MODEL}: already finished")
         return folder / MODEL
@@ -166,7 +171,7 @@ def _split(cases: list[Case], recipe: Recipe, fold: int | Literal["all"]) -> tup
     return [case for n, own in enumerate(folds) if n != fold for case in own], folds[fold]
 
 
-def _open_folder(folder: Path, record: dict[str, Any], resume: bool) -> None:
+def _open_folder(folder: Path, record: dict[str, Any], cohort: str, resume: bool) -> None:
     """Write what was asked for, or check that a resumed run was asked for the same."""
     path = folder / "run.json"
     if path.exists():
@@ -184,6 +189,7 @@ def _open_folder(folder: Path, record: dict[str, Any], resume: bool) -> None:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
+        "cohort": cohort,
     }
     for name in ("training", "validation"):
         (folder / f"{name}.txt").write_text("".join(f"{case}\n" for case in record[name]))
