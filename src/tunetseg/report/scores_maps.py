@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,33 +62,37 @@ def score_maps(
     for region, mask, truth in zip(regions, predicted, present, strict=True):
         full = np.zeros((2, *grid.shape), bool)
         full[(slice(None), *box)] = mask, truth
-        found, truly = full[(slice(None), *around)]
         row: dict[str, float] = {**_WORST, "ece": float("nan")}
         try:
             unsure = _map(pair, "unc", region, grid, 100)
-            if unsure is None and pair.prediction is not None:
-                raise InputError(f"{_path(pair, 'unc', region)}: there is no such uncertainty map")
             if unsure is not None:
-                scores = score_uncertainty(
-                    found, truly, unsure[around], brain[around], rules.uncertainty or QU_BRATS_THRESHOLDS
-                )
-                row |= {"dauc": scores.dauc, "rftp": scores.rftp, "rftn": scores.rftn, "qu_score": scores.score}
+                row |= _uncertainty(full[(slice(None), *around)], unsure[around], brain[around], rules)
+            elif pair.prediction is not None:
+                raise InputError(f"{_path(pair, 'unc', region)}: there is no such uncertainty map")
             probability = _map(pair, "prob", region, grid, 1)
             if probability is not None:
-                row["ece"] = calibrate(probability[around], truly, brain[around]).expected_error
+                row["ece"] = calibrate(probability[around], full[1][around], brain[around]).expected_error
         except InputError as error:
             fault = fault or str(error)
         rows.append(row)
     return rows, fault
 
 
-def _path(pair: Pair, kind: str, region: str) -> Path | None:
+def _uncertainty(
+    masks: NDArray[np.bool_], unsure: NDArray[np.float32], brain: NDArray[np.bool_], rules: Rules
+) -> dict[str, float]:
+    """Scores of one region; masks are prediction and reference, shape (2, x, y, z)."""
+    scores = score_uncertainty(masks[0], masks[1], unsure, brain, rules.uncertainty or QU_BRATS_THRESHOLDS)
+    return {"dauc": scores.dauc, "rftp": scores.rftp, "rftn": scores.rftn, "qu_score": scores.score}
+
+
+def _path(pair: Pair, kind: Literal["unc", "prob"], region: str) -> Path | None:
     if pair.prediction is None:
         return None
-    return pair.prediction.beside("unc" if kind == "unc" else "prob", FILE_WORDS.get(region, region))
+    return pair.prediction.beside(kind, FILE_WORDS.get(region, region))
 
 
-def _map(pair: Pair, kind: str, region: str, grid: Grid, most: float) -> NDArray[np.float32] | None:
+def _map(pair: Pair, kind: Literal["unc", "prob"], region: str, grid: Grid, most: float) -> NDArray[np.float32] | None:
     """A map on the reference's grid, with values from 0 to ``most``; None where there is none."""
     path = _path(pair, kind, region)
     if path is None or not path.exists():

@@ -57,6 +57,7 @@ class _Run:
     workers: int
     compiled: bool
     on_fault: Callable[[InputError], None] | None
+    say: Callable[[str], None]
 
 
 def train(
@@ -104,10 +105,7 @@ def train(
     if compiled and not any(map(shutil.which, _COMPILERS)):
         raise InputError(f"--compile needs a C++ compiler, one of {', '.join(_COMPILERS)}; install one or leave it out")
     architecture = Architecture(variant, base_filters=chosen.base_filters, levels=chosen.levels)
-    cases = [case for case in find_cases(cohort) if case.segmentation is not None]
-    if not cases:
-        raise InputError(f"{cohort}: no case has a segmentation, so there is nothing to learn from")
-    training, validation = _split(cases, chosen, fold)
+    training, validation = _split(cohort, chosen, fold)
     network = build_network(architecture)
     started_from = None if pretrained is None else _take_weights(network, architecture, find_model(pretrained))
     folder = Path(out)
@@ -125,28 +123,24 @@ def train(
         say(f"{folder / MODEL}: already finished")
         return folder / MODEL
     on_fault = (lambda fault: say(f"left out: {fault}")) if skip_broken else None
+    place = Path(cache or folder.parent / "cache")
     run = _Run(
-        folder,
-        Path(cache or folder.parent / "cache"),
-        chosen,
-        architecture,
-        training,
-        validation,
-        labels,
-        device,
-        workers,
-        compiled,
-        on_fault,
+        folder, place, chosen, architecture, training, validation, labels, device, workers, compiled, on_fault, say
     )
     _quiet()
     lightning.seed_everything(chosen.seed, verbose=False)
     if pretrained is None:
         network.reset_parameters(chosen.head_bias)
-    for number, stage in enumerate(chosen.stages):
-        network = _train_stage(run, number, stage, network, say)
-    os.replace(folder / f"stage-{len(chosen.stages) - 1}" / MODEL, folder / MODEL)
-    say(f"model: {folder / MODEL}")
-    return folder / MODEL
+    return _train_stages(run, network)
+
+
+def _train_stages(run: _Run, network: Cascade) -> Path:
+    for number, stage in enumerate(run.recipe.stages):
+        network = _train_stage(run, number, stage, network)
+    finished = run.out / MODEL
+    os.replace(run.out / f"stage-{len(run.recipe.stages) - 1}" / MODEL, finished)
+    run.say(f"model: {finished}")
+    return finished
 
 
 def _take_weights(network: Cascade, architecture: Architecture, path: Path) -> dict[str, Any]:
@@ -161,7 +155,11 @@ def _take_weights(network: Cascade, architecture: Architecture, path: Path) -> d
     return {"sha256": file_hash(path), "training": spec.training}
 
 
-def _split(cases: list[Case], recipe: Recipe, fold: int | Literal["all"]) -> tuple[list[Case], list[Case]]:
+def _split(cohort: str | Path, recipe: Recipe, fold: int | Literal["all"]) -> tuple[list[Case], list[Case]]:
+    """Cases to train on and cases to validate on."""
+    cases = [case for case in find_cases(cohort) if case.segmentation is not None]
+    if not cases:
+        raise InputError(f"{cohort}: no case has a segmentation, so there is nothing to learn from")
     if fold == "all":
         # Watched, not held out: the figures then say only that training goes on.
         return cases, split_folds(cases, min(recipe.folds, len(cases)), recipe.seed)[0] if len(cases) > 1 else cases
@@ -197,7 +195,7 @@ def _open_folder(folder: Path, record: dict[str, Any], cohort: str, resume: bool
         partial.write_text(json.dumps({**record, "made_with": made_with}, indent=1))
 
 
-def _train_stage(run: _Run, number: int, stage: Stage, network: Cascade, say: Callable[[str], None]) -> Cascade:
+def _train_stage(run: _Run, number: int, stage: Stage, network: Cascade) -> Cascade:
     """Train one stage, or load it if it is finished; returns its kept network."""
     folder = run.out / f"stage-{number}"
     finished = folder / MODEL
@@ -232,13 +230,13 @@ def _train_stage(run: _Run, number: int, stage: Stage, network: Cascade, say: Ca
 
     saver = SaveEachEpoch(folder, export)
     trainer = _trainer(run, stage, folder, saver)
-    say(f"stage {number}: {len(training)} cases, {len(learned)} steps x {stage.epochs} epochs, {_precision(run)}")
+    run.say(f"stage {number}: {len(training)} cases, {len(learned)} steps x {stage.epochs} epochs, {_precision(run)}")
     last = folder / "last.ckpt"
     began = time.monotonic()
     trainer.fit(module, learned, watched, ckpt_path=str(last) if last.exists() else None)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    say(f"stage {number}: {time.monotonic() - began:.0f} s")
+    run.say(f"stage {number}: {time.monotonic() - began:.0f} s")
     if run.recipe.keep == "last" or not (folder / "best.safetensors").exists():
         export(module, finished)
     else:
