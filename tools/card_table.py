@@ -1,0 +1,28 @@
+"""Print the table of a model card from summaries that ``tunet evaluate --out`` wrote.
+
+python tools/card_table.py scores-brats2019.json scores-brats2020.json
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def cell(found: dict[str, Any], digits: int) -> str:
+    """Mean, its 95 % interval, and for how many cases."""
+    low, high = found["ci95"]
+    return f"{found['mean']:.{digits}f} ({low:.{digits}f} to {high:.{digits}f}), n {found['n']}"
+
+
+def main(*files: str) -> None:
+    """Markdown to standard output: mean, 95 % interval and cases of each region under each set of rules."""
+    print("| rules | region | Dice | HD95, mm |\n|---|---|---|---|")
+    for file in files:
+        summary = json.loads(Path(file).read_text())
+        for region, found in summary["regions"].items():
+            print(f"| `{summary['rules']['name']}` | {region} | {cell(found['dice'], 3)} | {cell(found['hd95'], 1)} |")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
