@@ -71,6 +71,12 @@ def test_one_case_in_two_folders_is_said(tmp_path: Path) -> None:
         find_cases(tmp_path)
 
 
+def test_a_file_in_place_of_a_folder_is_said(tmp_path: Path) -> None:
+    lay(tmp_path, "anna")
+    with pytest.raises(InputError, match="anna_t1.nii.gz: is a file; give its folder"):
+        find_cases(tmp_path / "anna_t1.nii.gz")
+
+
 def test_four_files_by_name(tmp_path: Path) -> None:
     files = {}
     for modality in ("t1", "t1ce", "t2", "flair"):

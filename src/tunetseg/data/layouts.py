@@ -134,6 +134,8 @@ def find_cases(folder: str | Path) -> list[Case]:
         The names decide, not the folders: any tree of ``<case>_t1.nii.gz`` (or ``<case>-t1n.nii.gz``) works.
     """
     root = Path(folder)
+    if root.is_file():
+        raise InputError(f"{root}: is a file; give its folder, or all four files with --t1 --t1ce --t2 --flair")
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder")
     cases: dict[str, Case] = {}
