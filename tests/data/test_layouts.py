@@ -73,7 +73,7 @@ def test_one_case_in_two_folders_is_said(tmp_path: Path) -> None:
 
 def test_a_file_in_place_of_a_folder_is_said(tmp_path: Path) -> None:
     lay(tmp_path, "anna")
-    with pytest.raises(InputError, match="anna_t1.nii.gz: is a file; give its folder"):
+    with pytest.raises(InputError, match="is a file; give its folder"):
         find_cases(tmp_path / "anna_t1.nii.gz")
 
 
