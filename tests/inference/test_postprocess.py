@@ -61,7 +61,16 @@ def test_nesting() -> None:
     masks, _ = postprocess(found, REGIONS, 1.0)
     assert not (masks[1] & ~masks[0]).any()
     assert not (masks[2] & ~masks[1]).any()
-    assert np.array_equal(masks[1], (found[0] >= 0.5) & (found[1] >= 0.5))
+    assert np.array_equal(masks[2], found[2] >= 0.5)
+    assert np.array_equal(masks[0], (found >= 0.5).any(axis=0))
+
+
+def test_an_enhancing_tumour_makes_a_core() -> None:
+    found = probabilities(0.9, 0.4, 0.1)
+    found[2].flat[:600] = 0.9
+    masks, said = postprocess(found, REGIONS, 1.0)
+    assert masks[1].sum() == 600, "a core is there, so its threshold stays"
+    assert said == []
 
 
 def test_equation_2_by_hand() -> None:

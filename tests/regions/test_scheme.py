@@ -49,9 +49,9 @@ def test_merging_masks_and_taking_them_apart_again(scheme: LabelScheme, depth: n
 def test_merging_enforces_nesting(masks: np.ndarray) -> None:
     scheme = SCHEMES["brats2017"]
     whole, core, enhancing = scheme.masks(scheme.merge(masks))
-    assert np.array_equal(whole, masks[0])
-    assert np.array_equal(core, masks[0] & masks[1])
-    assert np.array_equal(enhancing, masks.all(axis=0))
+    assert np.array_equal(enhancing, masks[2])
+    assert np.array_equal(core, masks[1] | masks[2])
+    assert np.array_equal(whole, masks.any(axis=0))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tunetseg.regions import nested
+
 __all__ = ["Postprocessing", "postprocess"]
 
 
@@ -32,9 +34,9 @@ def postprocess(
     voxel_mm3: float,
     settings: Postprocessing | None = None,
 ) -> tuple[NDArray[np.bool_], list[str]]:
-    """Threshold, apply both rules, enforce nesting.
+    """Threshold, apply both rules, enforce nesting: what an inner region holds, its outer ones hold too.
 
-    A core counts as found only inside the whole tumour, since nesting would take it away elsewhere.
+    Below the first threshold a core is looked for only inside the whole tumour.
 
     Args:
         probabilities: Shape (region, x, y, z), outermost region first.
@@ -47,7 +49,7 @@ def postprocess(
     """
     rules = settings or Postprocessing()
     first, *lower = rules.ladder
-    masks = np.logical_and.accumulate(probabilities >= first, axis=0)
+    masks = nested(probabilities >= first)
     said: list[str] = []
     if rules.ladder_region in regions:
         level = regions.index(rules.ladder_region)
@@ -56,9 +58,6 @@ def postprocess(
             found = (probabilities[level] >= threshold) & outer
             if found.any():
                 masks[level] = found
-                masks[level:] = np.logical_and.accumulate(
-                    np.concatenate([found[None], probabilities[level + 1 :] >= first]), axis=0
-                )
                 said.append(f"{rules.ladder_region} found only at threshold {threshold:g}")
                 break
     if rules.sparse_region in regions:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tunetseg.errors import InputError
 
-__all__ = ["LabelScheme"]
+__all__ = ["LabelScheme", "nested"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class LabelScheme:
         >>> scheme = LabelScheme("kits", {"kidney": (1, 2), "tumour": (2,)}, (1, 2), {1: "kidney", 2: "tumour"})
         >>> scheme.masks(np.array([[[0, 1, 2]]]))[:, 0, 0].tolist()
         [[False, True, True], [False, False, True]]
-        >>> scheme.merge(np.array([[[[0, 1, 1]]], [[[1, 0, 1]]]], bool)).ravel().tolist()
+        >>> scheme.merge(np.array([[[[0, 1, 0]]], [[[0, 0, 1]]]], bool)).ravel().tolist()
         [0, 1, 2]
     """
 
@@ -95,7 +95,7 @@ class LabelScheme:
         return np.stack([depth > level for level in range(len(self.regions))])
 
     def merge(self, masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        """Label map of region masks, with nesting enforced: an inner region counts only inside all outer ones.
+        """Label map of region masks, with nesting enforced: a voxel of an inner region lies in all outer ones too.
 
         Args:
             masks: Booleans, shape (region, x, y, z), outermost region first.
@@ -103,5 +103,20 @@ class LabelScheme:
         Returns:
             uint8 label values, shape (x, y, z).
         """
-        depth = np.logical_and.accumulate(masks, axis=0).sum(axis=0, dtype=np.uint8)
+        depth = nested(masks).sum(axis=0, dtype=np.uint8)
         return np.array((0, *self.shells), np.uint8)[depth]
+
+
+def nested(masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Masks in which a voxel of an inner region lies in all outer ones too.
+
+    The other way to enforce nesting, taking away what lies outside an outer region, loses what an inner network found
+    where an outer one did not; ``docs/results.md`` has what that cost. The paper does not say which it took.
+
+    Args:
+        masks: Booleans, shape (region, x, y, z), outermost region first.
+
+    Returns:
+        Booleans of the same shape.
+    """
+    return np.logical_or.accumulate(masks[::-1], axis=0)[::-1]
