@@ -308,6 +308,11 @@ def test_uncertainty_maps_are_scored(tmp_path, rules):
     assert whole["ece"] == pytest.approx(wrong[inside].mean())
     assert math.isnan(row(scores, "BraTS19_X_1", "core")["ece"])
     assert "dauc" in (tmp_path / "scores.csv").read_text().splitlines()[0]
+    few = evaluate(predictions, references, rules=rules, thresholds=(0, 50, 75))
+    assert few.summary["rules"]["uncertainty_thresholds"] == (0, 50, 75)
+    assert row(few, "BraTS19_X_1", "whole")["dauc"] == 1, "what is wrong is filtered at all of these"
+    with pytest.raises(InputError, match="rise within"):
+        evaluate(predictions, references, rules=rules, thresholds=(0, 50, 25))
 
 
 def test_a_missing_or_bad_uncertainty_map_is_the_worst_there_is(tmp_path):

@@ -15,6 +15,7 @@ def evaluate(
     rules: str = "brats2020",
     cases: Path | None = None,
     uncertainty: bool = False,
+    thresholds: tuple[float, ...] | None = None,
     tolerance: float | None = None,
     out: Path | None = None,
     tables: bool = False,
@@ -36,6 +37,7 @@ def evaluate(
         cases: Text file of case names, such as a run folder's validation.txt; only these are scored.
         uncertainty: Score the uncertainty maps beside the predictions too, and probability maps where there are any;
             REFERENCES must hold the patients' images, which tell where the brain is.
+        thresholds: Of uncertainty, such as 0 10 25 50 75, instead of 0 2.5 ... 100; asks for --uncertainty.
         tolerance: Score surface Dice too, at this many mm.
         out: CSV file for one row a case and region; the summary goes beside it as JSON.
         tables: Write .md and .tex tables of the means beside the CSV file too.
@@ -56,6 +58,7 @@ def evaluate(
         labels=labels,
         prediction_labels=prediction_labels,
         uncertainty=uncertainty,
+        thresholds=thresholds,
         tolerance=tolerance,
         out=out,
         tables=tables,

@@ -15,7 +15,7 @@ from tunetseg.metrics.surface import (
     surface_distances,
     surface_voxels,
 )
-from tunetseg.metrics.uncertainty import QU_BRATS_THRESHOLDS, UncertaintyScores, score_uncertainty
+from tunetseg.metrics.uncertainty import QU_BRATS_THRESHOLDS, UncertaintyScores, check_thresholds, score_uncertainty
 
 __all__ = [
     "HAUSDORFF",
@@ -34,6 +34,7 @@ __all__ = [
     "UncertaintyScores",
     "WhenEmpty",
     "calibrate",
+    "check_thresholds",
     "count_empty",
     "count_voxels",
     "emptiness",

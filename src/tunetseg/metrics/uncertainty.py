@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["QU_BRATS_THRESHOLDS", "UncertaintyScores", "score_uncertainty"]
+__all__ = ["QU_BRATS_THRESHOLDS", "UncertaintyScores", "check_thresholds", "score_uncertainty"]
 
 QU_BRATS_THRESHOLDS = tuple(float(threshold) for threshold in np.linspace(0, 100, 41))
 """0, 2.5, ..., 100, as the challenge's code of 2020 has them."""
@@ -23,7 +23,7 @@ class UncertaintyScores:
         dauc: Area under Dice over the thresholds; higher is better.
         rftp: Area under the share of true positives that is filtered out; lower is better.
         rftn: Area under the share of true negatives that is filtered out; lower is better.
-        thresholds: 0 (only certain voxels are kept) to 100 (all are), rising.
+        thresholds: Rising; 0 keeps only certain voxels, 100 all.
         dice: Of the voxels kept at each threshold, shape (threshold,).
         filtered_tp: Share of true positives that each threshold filters out, shape (threshold,).
         filtered_tn: The same of true negatives.
@@ -41,6 +41,18 @@ class UncertaintyScores:
     def score(self) -> float:
         """(DAUC + (1 - RFTP) + (1 - RFTN)) / 3 (Mehta et al., MELBA 2022)."""
         return (self.dauc + (1 - self.rftp) + (1 - self.rftn)) / 3
+
+
+def check_thresholds(thresholds: Sequence[float]) -> NDArray[np.float64]:
+    """Thresholds as an array.
+
+    Raises:
+        ValueError: Fewer than two, or not rising within 0..100.
+    """
+    steps = np.asarray(thresholds, dtype=np.float64)
+    if steps.size < 2 or not (np.diff(steps) > 0).all() or steps[0] < 0 or steps[-1] > 100:
+        raise ValueError(f"thresholds {list(thresholds)}: must be two or more that rise within 0..100")
+    return steps
 
 
 def score_uncertainty(
@@ -62,34 +74,35 @@ def score_uncertainty(
         reference: Booleans, the same shape.
         uncertainty: 0 certain to 100 uncertain, the same shape; higher values are never kept.
         brain: Booleans, the same shape.
-        thresholds: At least two, rising, from 0 to 100.
+        thresholds: At least two, rising, within 0..100. Areas are divided by the span of the thresholds; what is
+            filtered is a share of what there is at 100, whether 100 is among them or not.
 
     Raises:
         ValueError: Shapes or thresholds do not fit, or the map holds NaN.
     """
-    steps = np.asarray(thresholds, dtype=np.float64)
-    if steps.size < 2 or (np.diff(steps) <= 0).any() or steps[0] != 0 or steps[-1] != 100:
-        raise ValueError(f"thresholds {list(thresholds)} must rise from 0 to 100")
+    steps = check_thresholds(thresholds)
     shapes = {prediction.shape, reference.shape, uncertainty.shape, brain.shape}
     if len(shapes) > 1:
         raise ValueError(f"prediction, reference, uncertainty and brain differ in shape: {sorted(shapes)}")
-    kept_from = _first_kept(uncertainty, steps)
+    wanted = steps.size
+    every = steps if steps[-1] == 100 else np.append(steps, 100)
+    kept_from = _first_kept(uncertainty, every)
     # One cell a threshold and kind of voxel: bit 2 predicted, bit 1 present, bit 0 in the brain.
     kind = prediction.astype(np.uint16) << 2 | reference.astype(np.uint16) << 1 | brain
-    cells = np.bincount((kept_from * np.uint16(8) + kind).ravel(), minlength=8 * (steps.size + 1))
-    kept = np.cumsum(cells.reshape(-1, 8), axis=0)[: steps.size].astype(np.float64)
+    cells = np.bincount((kept_from * np.uint16(8) + kind).ravel(), minlength=8 * (every.size + 1))
+    kept = np.cumsum(cells.reshape(-1, 8), axis=0)[: every.size].astype(np.float64)
     tp, fp, fn = (kept[:, 2 * which : 2 * which + 2].sum(axis=1) for which in (3, 2, 1))
     inside_tp, inside_tn = kept[:, 7], kept[:, 1]
     total = 2 * tp + fp + fn
-    dice = np.where(total > 0, 2 * tp / np.maximum(total, 1), 1.0)
-    ratios = [(inside[-1] - inside) / (inside[-1] + _EPSILON) for inside in (inside_tp, inside_tn)]
+    dice = np.where(total > 0, 2 * tp / np.maximum(total, 1), 1.0)[:wanted]
+    ratios = [((inside[-1] - inside) / (inside[-1] + _EPSILON))[:wanted] for inside in (inside_tp, inside_tn)]
     areas = [_area(curve, steps) for curve in (dice, *ratios)]
     return UncertaintyScores(areas[0], areas[1], areas[2], steps, dice, ratios[0], ratios[1])
 
 
 def _area(curve: NDArray[np.float64], steps: NDArray[np.float64]) -> float:
-    """Area under a curve by the trapezoid rule, over thresholds of 0 to 100, 0..1."""
-    return float(((curve[1:] + curve[:-1]) / 2 * np.diff(steps)).sum()) / 100
+    """Area under a curve by the trapezoid rule, as a share of the thresholds' span, 0..1."""
+    return float(((curve[1:] + curve[:-1]) / 2 * np.diff(steps)).sum() / (steps[-1] - steps[0]))
 
 
 def _first_kept(uncertainty: NDArray[np.generic], thresholds: NDArray[np.float64]) -> NDArray[np.uint16]:

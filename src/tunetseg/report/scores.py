@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,16 @@ from rich.progress import track
 from tunetseg import __version__
 from tunetseg.data.volume import LabelMap, check_same_grid, read_label_map
 from tunetseg.errors import InputError
-from tunetseg.metrics import Rules, count_empty, joint_box, rules_named, score_case, summarise_regions
+from tunetseg.metrics import (
+    QU_BRATS_THRESHOLDS,
+    Rules,
+    check_thresholds,
+    count_empty,
+    joint_box,
+    rules_named,
+    score_case,
+    summarise_regions,
+)
 from tunetseg.report.paper_tables import PAPER_GROUPS, write_tables
 from tunetseg.report.scores_files import Pair, Pairing, pair_files
 from tunetseg.report.scores_labels import Finding, describe_findings, find_scheme
@@ -153,6 +162,7 @@ def _rules_for_file(settings: _Settings) -> dict[str, Any]:
         "hd95_description": rules.hd95_description,
         "penalty_mm": rules.penalty_mm,
         "lesions": None if rules.lesions is None else asdict(rules.lesions),
+        "uncertainty_thresholds": (rules.uncertainty or QU_BRATS_THRESHOLDS) if settings.uncertainty else None,
         "surface_dice_tolerance_mm": settings.tolerance,
     }
 
@@ -184,6 +194,16 @@ def _summary(results: list[_CaseResult], pairing: Pairing, settings: _Settings) 
     }
 
 
+def _choose_rules(name: str, thresholds: Sequence[float] | None) -> Rules:
+    try:
+        rules = rules_named(name)
+        if thresholds is None:
+            return rules
+        return replace(rules, uncertainty=tuple(check_thresholds(thresholds).tolist()))
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
 def evaluate(
     predictions: str | Path,
     references: str | Path,
@@ -193,6 +213,7 @@ def evaluate(
     labels: str | None = None,
     prediction_labels: str | None = None,
     uncertainty: bool = False,
+    thresholds: Sequence[float] | None = None,
     tolerance: float | None = None,
     out: str | Path | None = None,
     tables: bool = False,
@@ -211,6 +232,7 @@ def evaluate(
         prediction_labels: The same for the predictions alone.
         uncertainty: Score the uncertainty maps beside the predictions too, and probability maps where there are any;
             the references must be a cohort, whose images tell where the brain is. Always with ``qu-brats``.
+        thresholds: Of uncertainty, instead of the rules' own: two or more, rising, within 0..100.
         tolerance: Millimetres; if given, surface Dice is scored too.
         out: A ``.csv`` file for the rows; the summary goes beside it as ``.json``.
         tables: Write the means as Markdown and LaTeX tables too, in the layout of the paper's Tables 1 and 4.
@@ -230,10 +252,7 @@ def evaluate(
         >>> scores.summary["regions"]["enhancing"]["dice"]["mean"]  # doctest: +SKIP
         0.78
     """
-    try:
-        chosen = rules_named(rules)
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    chosen = _choose_rules(rules, thresholds)
     if workers is not None and workers < 1:
         raise InputError(f"workers {workers}: at least one is needed")
     if tolerance is not None and not tolerance >= 0:
