@@ -1,6 +1,6 @@
 """Segment one patient of each BraTS year with ``tunet segment``: Dice, seconds, peak memory.
 
-    python benchmarks/segment_years.py COHORT [--model NAME-OR-PATH] [--unseen CASES.txt]
+    python benchmarks/segment_years.py COHORT [--model NAME-OR-PATH ...] [--unseen CASES.txt]
 
 A year's patient is the first that the list of unseen cases names, else the year's first. Each is segmented by a
 process of its own, as a user would, so seconds include starting Python and loading torch, and the peak is that
@@ -49,11 +49,11 @@ def segment(case: Case, out: Path, options: list[str]) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cohort", type=Path)
-    parser.add_argument("--model", action="append", default=[])
+    parser.add_argument("--model", nargs="+", default=[])
     parser.add_argument("--unseen", type=Path)
     given = parser.parse_args()
     unseen = set(given.unseen.read_text().split()) if given.unseen else set()
-    options = [word for model in given.model for word in ("--model", model)]
+    options = ["--model", *given.model] if given.model else []
     rows = []
     with tempfile.TemporaryDirectory() as name:
         out = Path(name)

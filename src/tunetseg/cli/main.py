@@ -44,12 +44,21 @@ def _run(arguments: Sequence[str]) -> None:
     import tyro
 
     name, *rest = arguments
+    _refuse_repeats(rest)
     module = import_module(f"tunetseg.cli.{name}")
     prog = f"tunet {name}"
     if hasattr(module, "tyro_options"):
         module.train(tyro.cli(module.Arguments, args=rest, prog=prog, **module.tyro_options(rest)))
     else:
         tyro.cli(getattr(module, name), args=rest, prog=prog)
+
+
+def _refuse_repeats(words: Sequence[str]) -> None:
+    """The parser would keep the last of two equal flags without a word."""
+    flags = [word.split("=")[0] for word in words if word.startswith("--")]
+    twice = next((flag for flag in flags if flags.count(flag) > 1), None)
+    if twice is not None:
+        raise InputError(f"{twice}: is there twice; give it once, followed by all its values")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
