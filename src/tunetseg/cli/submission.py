@@ -50,7 +50,9 @@ def submission(
     for fault in check.faults:
         console.print(f"fault: {fault}", markup=False, soft_wrap=True)
     if check.faults:
-        raise InputError(f"{folder}: {len(check.faults)} faults in {len(check.cases)} cases; nothing was zipped")
+        raise InputError(
+            f"{folder}: {len(check.faults)} file(s) of {len(check.cases)} case(s) at fault; nothing was zipped"
+        )
     console.print(f"{len(check.cases)} cases, {len(check.files)} files, nothing at fault.", markup=False)
     if check.passed_over:
         console.print(f"Not part of it: {', '.join(check.passed_over[:10])}.", markup=False, soft_wrap=True)

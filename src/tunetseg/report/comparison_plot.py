@@ -33,8 +33,9 @@ def draw_comparison(comparison: Comparison, tables: Sequence[ScoreTable], out: s
     panels = figure.subplots(len(scores), len(regions), squeeze=False)
     cases = comparison.facts["cases"]
     generator = np.random.default_rng(0)
-    for row, score in zip(panels, scores, strict=True):
-        for axes, region in zip(row, regions, strict=True):
+    for down, score in enumerate(scores):
+        for right, region in enumerate(regions):
+            axes = panels[down, right]
             for place, table in enumerate(tables):
                 colour = _COLOURS[place % len(_COLOURS)]
                 values = table.values[score, region][np.searchsorted(table.cases, cases)]
@@ -45,14 +46,14 @@ def draw_comparison(comparison: Comparison, tables: Sequence[ScoreTable], out: s
                 axes.plot([place, place], [low, high], color=colour, linewidth=2.5)
                 axes.plot(place, found["mean"], "o", color=colour, markersize=7, markeredgecolor="white")
             axes.set_xticks(
-                range(len(names)), names if row is panels[-1] else [""] * len(names), rotation=20, ha="right"
+                range(len(names)), names if down == len(scores) - 1 else [""] * len(names), rotation=20, ha="right"
             )
             axes.set_xlim(-0.6, len(names) - 0.4)
             axes.grid(axis="y", alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)
-            if row is panels[0]:
+            if down == 0:
                 axes.set_title(region, fontsize=11)
-            if axes is row[0]:
+            if right == 0:
                 axes.set_ylabel(_LABELS.get(score, score))
     figure.suptitle(
         f"{len(cases)} cases, rules {comparison.facts['rules'] or 'unknown'}; "
