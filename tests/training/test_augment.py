@@ -89,3 +89,25 @@ def test_drop_blanks_one_channel() -> None:
     image, masks = sample(batch=1)
     changed, _ = augment(image, masks, torch.tensor([0]), Augmentation(drop=1.0))
     assert sorted(bool(channel.any()) for channel in changed[0]) == [False, True, True, True]
+
+
+def test_tumour_contrast_changes_regions_alone() -> None:
+    """Each region's own voxels move along the line to the healthy mean, all by one factor a channel."""
+    image, masks = sample(batch=1)
+    changed, turned = augment(image, masks, torch.tensor([0]), Augmentation(tumour=0.6))
+    assert torch.equal(turned, masks)
+    healthy = (masks[0, 0] == 0) & (image[0] != 0)
+    assert torch.allclose(changed[0][healthy], image[0][healthy], atol=1e-6)
+    assert (changed[image == 0] == 0).all()
+    found = []
+    for region in range(3):
+        own = masks[0, region] - (masks[0, region + 1] if region < 2 else 0)
+        for channel in range(4):
+            there = (own > 0) & (image[0, channel] != 0)
+            mean = image[0, channel][healthy[channel]].mean()
+            before, after = image[0, channel][there] - mean, changed[0, channel][there] - mean
+            factor = float((before * after).sum() / (before * before).sum())
+            assert torch.allclose(after, before * factor, atol=1e-4)
+            found.append(factor)
+    assert all(0.54 < factor < 1.83 for factor in found)
+    assert len({round(factor, 4) for factor in found}) == 12

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tunetseg.errors import InputError
 
-__all__ = ["MODALITIES", "Case"]
+__all__ = ["MODALITIES", "Case", "read_case_list"]
 
 MODALITIES = ("t1", "t1ce", "flair", "t2")
 """Channel order of a volume: that of the author's earlier code."""
@@ -56,3 +56,18 @@ class Case:
             first = seen.setdefault(path.resolve(), modality)
             if first != modality:
                 raise InputError(f"{path}: given as {first} and as {modality}; each needs its own file")
+
+
+def read_case_list(path: str | Path) -> list[str]:
+    """Case names from a text file, such as a run folder's ``validation.txt``; white space parts them.
+
+    Raises:
+        InputError: The file cannot be read, or names no case.
+    """
+    try:
+        names = Path(path).read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f"{path}: cannot be read; --cases takes a text file of case names") from None
+    if not names:
+        raise InputError(f"{path}: names no case; --cases takes a text file of case names")
+    return names

@@ -7,7 +7,11 @@ from pathlib import Path
 from tunetseg.data.case import MODALITIES, Case
 from tunetseg.errors import InputError
 
-__all__ = ["LAYOUTS", "Layout", "case_from_files", "find_cases"]
+__all__ = ["LAYOUTS", "Layout", "NoCaseError", "case_from_files", "find_cases"]
+
+
+class NoCaseError(InputError):
+    """A folder holds no file that is named like a case's."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,8 @@ def find_cases(folder: str | Path) -> list[Case]:
     says so when it is checked.
 
     Raises:
-        InputError: No such folder, no case in it, or two cases of one name.
+        NoCaseError: No case in the folder.
+        InputError: No such folder, or two cases of one name.
 
     Tip:
         The names decide, not the folders: any tree of ``<case>_t1.nii.gz`` (or ``<case>-t1n.nii.gz``) works.
@@ -145,7 +150,7 @@ def find_cases(folder: str | Path) -> list[Case]:
                 raise InputError(f"{inner}: case {case.id} is there twice; remove one of its folders")
             cases[case.id] = case
     if not cases:
-        raise InputError(
+        raise NoCaseError(
             f"{root}: no case found; expected files named <case>_t1.nii.gz, _t1ce, _t2, _flair "
             "(or <case>-t1n.nii.gz, -t1c, -t2w, -t2f as in 2023), or name four files with --t1 --t1ce --t2 --flair"
         )

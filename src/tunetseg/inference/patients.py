@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tunetseg.data import Case, case_from_files, find_cases
+from tunetseg.data import Case, case_from_files, find_cases, read_case_list
 from tunetseg.errors import InputError
 from tunetseg.inference.device import choose_device
 from tunetseg.inference.ensemble import Ensemble
@@ -46,13 +46,10 @@ def choose_cases(
                 raise InputError(f"{folder}: case {case.id} is in another folder too; segment them one at a time")
     if only is None:
         return list(cases.values())
-    try:
-        wanted = Path(only).read_text().split()
-    except (OSError, UnicodeDecodeError):
-        raise InputError(f"{only}: cannot be read; --cases takes a text file of case names") from None
+    wanted = read_case_list(only)
     missing = [case for case in wanted if case not in cases]
-    if missing or not wanted:
-        raise InputError(f"{only}: {missing[0] if missing else 'no case'} is not among the patients given")
+    if missing:
+        raise InputError(f"{only}: {missing[0]} is not among the patients given")
     return [cases[case] for case in wanted]
 
 

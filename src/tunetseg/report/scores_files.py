@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tunetseg.data import find_cases
+from tunetseg.data import NoCaseError, find_cases, read_case_list
 from tunetseg.data.layouts import LAYOUTS
 from tunetseg.errors import InputError
 
@@ -146,9 +146,7 @@ def list_label_files(side: Path) -> dict[str, LabelFile]:
         return found
     try:
         cases = [case for case in find_cases(side) if case.segmentation is not None]
-    except InputError as error:
-        if "no case found" not in str(error):
-            raise
+    except NoCaseError:
         cases = []
     if not cases:
         raise InputError(
@@ -184,10 +182,10 @@ def pair_files(predictions: Path, references: Path, only: Path | None = None) ->
         case, reference = next(iter(present.items()))
         return Pairing((Pair(case, reference, next(iter(predicted.values()))),), (), ())
     if only is not None:
-        wanted = _names(only)
+        wanted = read_case_list(only)
         unknown = [case for case in wanted if case not in present]
-        if unknown or not wanted:
-            raise InputError(f"{only}: {unknown[0] if unknown else 'no case'} is not among the references")
+        if unknown:
+            raise InputError(f"{only}: {unknown[0]} is not among the references")
         present = {case: present[case] for case in wanted}
         predicted = {case: file for case, file in predicted.items() if case in present}
     if not predicted.keys() & present.keys():
@@ -198,10 +196,3 @@ def pair_files(predictions: Path, references: Path, only: Path | None = None) ->
     pairs = tuple(Pair(case, present[case], predicted.get(case)) for case in sorted(present))
     missing = tuple(sorted(present.keys() - predicted.keys()))
     return Pairing(pairs, missing, tuple(sorted(predicted.keys() - present.keys())))
-
-
-def _names(path: Path) -> list[str]:
-    try:
-        return path.read_text().split()
-    except (OSError, UnicodeDecodeError):
-        raise InputError(f"{path}: cannot be read; --cases takes a text file of case names") from None

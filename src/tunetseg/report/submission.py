@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tunetseg.data import Case, find_cases
+from tunetseg.data import Case, find_cases, read_case_list
 from tunetseg.data.volume import Grid, check_same_grid, read_image, read_label_map
 from tunetseg.errors import InputError
 from tunetseg.files import whole_file
@@ -81,10 +81,7 @@ def check_submission(
 
 def _wanted(folder: Path, patients: dict[str, Case], cases: str | Path | None) -> list[str]:
     if cases is not None:
-        try:
-            wanted = Path(cases).read_text().split()
-        except (OSError, UnicodeDecodeError):
-            raise InputError(f"{cases}: cannot be read; --cases takes a text file of case names") from None
+        wanted = read_case_list(cases)
     else:
         wanted = list(patients) or [
             path.name.removesuffix(".nii.gz")

@@ -29,6 +29,7 @@ def augment(image: Tensor, masks: Tensor, seeds: Tensor, settings: Augmentation)
         generator = torch.Generator().manual_seed(seed)
         moved, turned = _flip(one, mask, settings, generator)
         moved, turned = _turn(moved, turned, settings, generator)
+        moved = _tumour(moved, turned, settings, generator)
         images.append(_intensity(moved, settings, generator))
         targets.append(turned)
     return torch.stack(images), torch.stack(targets)
@@ -70,6 +71,24 @@ def _turn(image: Tensor, masks: Tensor, settings: Augmentation, generator: torch
     grid = F.affine_grid(theta, [1, 1, *image.shape[1:]], align_corners=False)
     moved = F.grid_sample(torch.cat([image, masks])[None], grid, mode="bilinear", align_corners=False)[0]
     return moved[: len(image)], (moved[len(image) :] >= 0.5).to(masks.dtype)
+
+
+def _tumour(image: Tensor, masks: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
+    """Make each region of the tumour paler or plainer against the rest of the brain, in each channel by itself.
+
+    Few patients show few contrasts between tumour and brain; this shows more.
+    """
+    if not settings.tumour:
+        return image
+    factors = torch.exp(_uniform(generator, len(masks), len(image)) * settings.tumour).to(image)
+    brain = image != 0
+    healthy = brain * (1 - masks[0])
+    mean = (image * healthy).sum((1, 2, 3)) / healthy.sum((1, 2, 3)).clamp(min=1)
+    # Nested masks, so what is one region's own is its mask less the next one's; outside all of them the factor is 1.
+    own = masks - torch.cat([masks[1:], torch.zeros_like(masks[:1])])
+    factor = 1 + torch.einsum("rc,rxyz->cxyz", factors - 1, own)
+    mean = mean[:, None, None, None]
+    return ((image - mean) * factor + mean) * brain
 
 
 def _intensity(image: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:

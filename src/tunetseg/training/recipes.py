@@ -20,6 +20,8 @@ class Augmentation:
         flip: Probability of a mirror flip along x, y, z.
         rotation: Largest angle in degrees about x, y, z.
         scale: Largest relative change of size: 0.1 is 90 to 110 %.
+        tumour: Largest logarithm of the factor by which the tumour's difference from the rest of the brain is
+            multiplied, a region and channel.
         shift: Largest change of brightness, in standard deviations of the brain.
         contrast: Largest relative change of contrast, a channel.
         gamma: Largest change of the logarithm of gamma, a channel.
@@ -33,6 +35,7 @@ class Augmentation:
     flip: tuple[float, float, float] = (0.0, 0.0, 0.0)
     rotation: tuple[float, float, float] = (0.0, 0.0, 0.0)
     scale: float = 0.0
+    tumour: float = 0.0
     shift: float = 0.0
     contrast: float = 0.0
     gamma: float = 0.0
