@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunetseg.data.cache import CachedCase
-from tunetseg.training.patches import EpochSampler, PatchDataset, cut, grid_starts
-from tunetseg.training.recipes import Stage
+from tunetseg.training.patches import EpochSampler, PatchDataset, cut, grid_starts, paste_tumour
+from tunetseg.training.recipes import Augmentation, Stage
 
 STAGE = Stage(patch=(8, 8, 8), sampling="random", samples_per_case=3, batch=1)
 
@@ -84,3 +84,33 @@ def test_a_patient_smaller_than_the_patch_is_shown_whole() -> None:
     dataset = PatchDataset([case()], stage, 4, 0, training=True)
     for key in keys(dataset, 0):
         assert dataset[key]["depth"].sum() == case().depth.sum()
+
+
+def test_pasting_lays_the_tumour_where_both_have_brain() -> None:
+    host, donor = (np.full((4, 6, 6, 6), value, np.float32) for value in (1, 2))
+    host[:, 0] = 0
+    host_depth, donor_depth = np.zeros((2, 6, 6, 6), np.uint8)
+    host_depth[5, 5, 5] = 1
+    donor_depth[0:2, 2:4, 2:4] = 1
+    donor_depth[1, 2, 2] = 3
+    image, depth = paste_tumour(host, host_depth, donor, donor_depth, 0)
+    assert not image[:, 0].any()
+    assert (depth[0] == 0).all()
+    assert np.array_equal(depth[1], donor_depth[1])
+    assert np.array_equal(image[0] == 2, depth * (np.arange(6)[:, None, None] < 5) > 0)
+    assert depth[5, 5, 5] == 1
+    wider, same = paste_tumour(host, host_depth, donor, donor_depth, 1)
+    assert np.array_equal(same, depth)
+    assert (wider[0] == 2).sum() == 4 + 8 + 4
+
+
+def test_pasting_is_asked_for_and_drawn_from_the_position() -> None:
+    stage = dataclasses.replace(STAGE, augmentation=Augmentation(paste=1.0))
+    cases = [case("a"), case("bb", (16, 16, 10))]
+    plain, pasted, again = (PatchDataset(cases, s, 4, 0, training=True) for s in (STAGE, stage, stage))
+    found = [[dataset[key] for key in keys(dataset, 0)] for dataset in (plain, pasted, again)]
+    for before, after, same in zip(*found, strict=True):
+        assert (before["seed"], before["case"]) == (after["seed"], after["case"])
+        assert np.array_equal(after["image"], same["image"])
+        assert np.array_equal(after["depth"], same["depth"])
+    assert any(not np.array_equal(before["image"], after["image"]) for before, after in zip(*found[:2], strict=True))

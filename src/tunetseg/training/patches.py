@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch.utils.data import Dataset, Sampler
 
 from tunetseg.data.cache import CachedCase
 from tunetseg.training.recipes import Stage
 
-__all__ = ["EpochSampler", "PatchDataset", "cut", "grid_starts"]
+__all__ = ["EpochSampler", "PatchDataset", "cut", "grid_starts", "paste_tumour"]
 
 
 def grid_starts(size: int, patch: int) -> list[int]:
@@ -32,6 +33,27 @@ def cut(array: NDArray, start: tuple[int, ...], patch: tuple[int, ...]) -> NDArr
     everything = (slice(None),) * (array.ndim - 3)
     result[everything + place] = array[everything + inside]
     return result
+
+
+def paste_tumour(
+    image: NDArray, depth: NDArray, donor_image: NDArray, donor_depth: NDArray, steps: int
+) -> tuple[NDArray, NDArray]:
+    """Lay a donor's tumour over a patch, where both have brain; healthy tissue and tumours are thus paired anew.
+
+    After CarveMix (Zhang et al., MICCAI 2021), which carves along the distance to the tumour too.
+
+    Args:
+        image: Shape (channel, x, y, z), background 0.
+        depth: Count of nested regions that hold a voxel, shape (x, y, z).
+        donor_image: As ``image``.
+        donor_depth: As ``depth``.
+        steps: Voxels around the tumour that come along.
+    """
+    carved = donor_depth > 0
+    if steps:
+        carved = ndimage.binary_dilation(carved, iterations=steps)
+    carved &= image.any(axis=0) & donor_image.any(axis=0)
+    return np.where(carved, donor_image, image), np.where(carved, donor_depth, depth)
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -104,10 +126,19 @@ class PatchDataset(Dataset[dict[str, Any]]):
                 patch = self._whole(sides)
                 start = tuple((n - p) // 2 for n, p in zip(sides, patch, strict=True))
         case = self.cases[index]
+        seed = int(generator.integers(2**62))
+        image, depth = cut(case.image, start, patch), cut(case.depth, start, patch)
+        if self.training and generator.random() < self.stage.augmentation.paste:
+            donor = self.cases[int(generator.integers(len(self.cases)))]
+            place = self._draw(donor, generator)
+            steps = int(generator.integers(4))
+            image, depth = paste_tumour(
+                image, depth, cut(donor.image, place, patch), cut(donor.depth, place, patch), steps
+            )
         return {
-            "image": torch.from_numpy(cut(case.image, start, patch).astype(np.float32)),
-            "depth": torch.from_numpy(cut(case.depth, start, patch)),
-            "seed": int(generator.integers(2**62)),
+            "image": torch.from_numpy(image.astype(np.float32)),
+            "depth": torch.from_numpy(depth),
+            "seed": seed,
             "case": index,
         }
 

@@ -17,6 +17,7 @@ class Augmentation:
     """Random changes to each training patch.
 
     Args:
+        paste: Probability that another patient's tumour, with a little of what surrounds it, is laid over the patch.
         flip: Probability of a mirror flip along x, y, z.
         rotation: Largest angle in degrees about x, y, z.
         scale: Largest relative change of size: 0.1 is 90 to 110 %.
@@ -32,6 +33,7 @@ class Augmentation:
         intensity: Probability that the changes of intensity above are applied to a patch.
     """
 
+    paste: float = 0.0
     flip: tuple[float, float, float] = (0.0, 0.0, 0.0)
     rotation: tuple[float, float, float] = (0.0, 0.0, 0.0)
     scale: float = 0.0
