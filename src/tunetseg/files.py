@@ -5,7 +5,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["whole_file"]
+from tunetseg.errors import InputError
+
+__all__ = ["check_target", "whole_file"]
+
+
+def check_target(path: str | Path, ending: str) -> Path:
+    """A file to be written, if it can be: asked before the work, so that none is lost for want of a folder.
+
+    Raises:
+        InputError: The name does not end so, is a folder's, or lies in a folder that does not exist.
+    """
+    target = Path(path)
+    if target.suffix != ending:
+        raise InputError(f"{target}: what is written there is a {ending} file; name it so")
+    if target.is_dir() or not target.parent.is_dir():
+        what = "is a folder" if target.is_dir() else f"the folder {target.parent} does not exist"
+        raise InputError(f"{target}: {what}")
+    return target
 
 
 @contextmanager

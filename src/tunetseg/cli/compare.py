@@ -32,14 +32,16 @@ def compare(
     from rich.console import Console
 
     from tunetseg.errors import InputError
+    from tunetseg.files import check_target
     from tunetseg.report.comparison import compare as compare_tables
     from tunetseg.report.comparison import names_for, read_scores
     from tunetseg.report.comparison_text import print_comparison, write_comparison
 
     if names and len(names) != len(tables):
         raise InputError(f"--names: {len(names)} names for {len(tables)} tables")
-    if out is not None and out.suffix != ".json":
-        raise InputError(f"{out}: the comparison is a .json file, with a .md and a .tex beside it")
+    for target, ending in ((out, ".json"), (plot, ".png")):
+        if target is not None:
+            check_target(target, ending)
     called = names or names_for(tables)
     given = [read_scores(path, name) for path, name in zip(tables, called, strict=True)]
     found = compare_tables(given, scores=scores, common=common)

@@ -26,8 +26,8 @@ def evaluate(
     """Score predicted label maps against the experts' and print means and standard deviations.
 
     Each side is a cohort folder, a flat folder of <case>.nii.gz, or a single file. A reference whose prediction is
-    missing, unreadable or on another grid counts as one for which nothing was found. For research use; not a
-    medical device.
+    missing, unreadable, on another grid or of unknown labels counts as one for which nothing was found. For research
+    use; not a medical device.
 
     Args:
         predictions: What was predicted.
@@ -37,7 +37,7 @@ def evaluate(
         cases: Text file of case names, such as a run folder's validation.txt; only these are scored.
         uncertainty: Score the uncertainty maps beside the predictions too, and probability maps where there are any;
             REFERENCES must hold the patients' images, which tell where the brain is.
-        thresholds: Of uncertainty, such as 0 10 25 50 75, instead of 0 2.5 ... 100; asks for --uncertainty.
+        thresholds: Of uncertainty, such as 0 10 25 50 75, instead of 0 2.5 ... 100; implies --uncertainty.
         tolerance: Score surface Dice too, at this many mm.
         out: CSV file for one row a case and region; the summary goes beside it as JSON.
         tables: Write .md and .tex tables of the means beside the CSV file too.

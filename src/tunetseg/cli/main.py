@@ -61,6 +61,13 @@ def _refuse_repeats(words: Sequence[str]) -> None:
         raise InputError(f"{twice}: is there twice; give it once, followed by all its values")
 
 
+def _explain(fault: OSError | ModuleNotFoundError) -> str:
+    """What neither the input nor the program is to blame for: a disk, a folder, an installation."""
+    if isinstance(fault, ModuleNotFoundError):
+        return f"this command needs {fault.name}, which is not installed; install tunetseg with its dependencies"
+    return str(fault)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line.
 
@@ -77,6 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 2
+    except (OSError, ModuleNotFoundError) as fault:
+        print(f"error: {_explain(fault)}", file=sys.stderr)
+        return 1
     except Exception as fault:
         import traceback
 

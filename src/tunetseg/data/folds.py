@@ -27,9 +27,8 @@ def split_folds(cases: list[Case], folds: int = 5, seed: int = 0) -> list[list[C
     for case in sorted(cases, key=lambda case: case.id):
         patients[case.patient].append(case)
     if not 2 <= folds <= len(patients):
-        raise InputError(
-            f"{len(patients)} patients cannot be split into {folds} folds; take between 2 and {len(patients)}"
-        )
+        way = f"take between 2 and {len(patients)}" if len(patients) > 1 else "two patients are the least"
+        raise InputError(f"{len(patients)} patient(s) cannot be split into {folds} folds; {way}")
     strata: dict[str, list[str]] = defaultdict(list)
     for patient, own in patients.items():
         strata[own[0].grade or ""].append(patient)

@@ -1,8 +1,10 @@
 """Finding cases in the folders of BraTS 2017 to 2023 as they were released."""
 
+import csv
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from tunetseg.data.case import MODALITIES, Case
 from tunetseg.errors import InputError
@@ -54,6 +56,8 @@ def _layout(
     return Layout(dataset, re.compile(case), labels, separator, suffixes, numbering or dataset, strays or {})
 
 
+_NAME_MAPPING = "name_mapping.csv"
+
 LAYOUTS = (
     # 2017 to 2019 kept their patients' names, 2021 and 2023 their numbers, so a patient is known across them.
     _layout("BraTS 2017", r"Brats17_(?P<patient>.+)_\d+", "brats2017", numbering="named"),
@@ -95,6 +99,29 @@ def _split(path: Path) -> tuple[str, str, Layout] | None:
     return None
 
 
+class _Named(NamedTuple):
+    """What the ``name_mapping.csv`` of BraTS 2020 says of a case: its grade, and its patient by an earlier name."""
+
+    grade: str | None
+    patient: str | None
+
+
+def _read_name_mapping(folder: Path) -> dict[str, _Named]:
+    try:
+        with (folder / _NAME_MAPPING).open(newline="", encoding="utf-8-sig") as lines:
+            rows = list(csv.DictReader(lines))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return {}
+    found = {}
+    for row in rows:
+        patient = None
+        for layout in (layout for layout in LAYOUTS if layout.numbering == "named"):
+            match = layout.case.fullmatch(row.get(f"{layout.dataset.replace(' ', '_')}_subject_ID") or "")
+            patient = f"{layout.numbering}/{match['patient']}" if match else patient
+        found[row.get("BraTS_2020_subject_ID") or ""] = _Named(row.get("Grade") or None, patient)
+    return found
+
+
 def _cases_in(folder: Path) -> list[Case]:
     """Cases whose files lie directly in one folder."""
     found: dict[str, dict[str, list[Path]]] = {}
@@ -128,8 +155,9 @@ def _cases_in(folder: Path) -> list[Case]:
 def find_cases(folder: str | Path) -> list[Case]:
     """Every case below a folder, one or several years' releases, sorted by name.
 
-    The folder may be one case's own. Nothing is read; a case with missing or doubled files is listed too and
-    says so when it is checked.
+    The folder may be one case's own. Only names are read, and the ``name_mapping.csv`` of BraTS 2020, which tells
+    grades and the patients' names of the years before; a case with missing or doubled files is listed too and says so
+    when it is checked.
 
     Raises:
         NoCaseError: No case in the folder.
@@ -144,11 +172,15 @@ def find_cases(folder: str | Path) -> list[Case]:
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder")
     cases: dict[str, Case] = {}
+    named: dict[str, _Named] = {}
+    for place in (root.parent, root, *sorted(path.parent for path in root.rglob(_NAME_MAPPING))):
+        named |= _read_name_mapping(place)
     for inner in sorted([root, *(path for path in root.rglob("*") if path.is_dir())]):
         for case in _cases_in(inner):
             if case.id in cases:
                 raise InputError(f"{inner}: case {case.id} is there twice; remove one of its folders")
-            cases[case.id] = case
+            grade, patient = named.get(case.id, (None, None))
+            cases[case.id] = replace(case, grade=case.grade or grade, patient=patient or case.patient)
     if not cases:
         raise NoCaseError(
             f"{root}: no case found; expected files named <case>_t1.nii.gz, _t1ce, _t2, _flair "
@@ -166,6 +198,8 @@ def case_from_files(images: dict[str, Path], case_id: str | None = None) -> Case
     unknown = sorted(set(images) - set(MODALITIES))
     if unknown:
         raise InputError(f"modality {unknown[0]!r}: there are only {', '.join(MODALITIES)}")
+    if case_id is not None and (not case_id or Path(case_id).name != case_id):
+        raise InputError(f"name {case_id!r}: a case's name begins its files' names, so it cannot hold a folder")
     name = case_id
     if name is None and "t1" in images:
         parts = _split(images["t1"])

@@ -112,15 +112,21 @@ def _read(path: Path, dtype: type | None) -> tuple[NDArray, Grid]:
     """One 3-D NIfTI file, its values as ``dtype`` or as they come."""
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
+    damage = (EOFError, OSError, zlib.error, ValueError)
     try:
         image = nib.load(path)
-        array = np.asanyarray(image.dataobj, dtype=dtype)  # type: ignore[attr-defined]
     except ImageFileError:
         raise InputError(f"{path}: not a NIfTI image; convert it to .nii.gz first") from None
-    except (EOFError, OSError, zlib.error, ValueError) as error:
+    except damage as error:
         raise InputError(f"{path}: damaged or cut off ({error}); copy the file again") from None
     if not isinstance(image, nib.Nifti1Image | nib.Nifti1Pair):
         raise InputError(f"{path}: not a NIfTI image but {type(image).__name__}; convert it to .nii.gz first")
+    if image.get_data_dtype().kind not in "iuf":
+        raise InputError(f"{path}: its voxels are colours or complex numbers; an image of one number a voxel is needed")
+    try:
+        array = np.asanyarray(image.dataobj, dtype=dtype)
+    except damage as error:
+        raise InputError(f"{path}: damaged or cut off ({error}); copy the file again") from None
     if array.ndim == 4 and array.shape[3] == 1:
         array = array[..., 0]
     if array.ndim != 3:

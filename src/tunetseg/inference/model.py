@@ -31,7 +31,7 @@ class ModelSpec:
         window: Voxels at the working spacing that it was trained on, along x, y, z.
         whole_volume: True where that window held whole brains, so inference is one pass.
         modalities: Channels in order.
-        training: What it was trained with, for people: recipe, epochs, number of cases, seconds.
+        training: What it was trained with, for people: recipe, stage, spacing in mm, cases, epochs, steps.
     """
 
     architecture: Architecture

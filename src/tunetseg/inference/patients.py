@@ -32,7 +32,9 @@ def choose_cases(
         InputError: Neither or both are given, a case is there twice, or a name of the list is not among them.
     """
     if bool(patients) == bool(files):
-        raise InputError("give either patients' folders or four files with --t1 --t1ce --t2 --flair")
+        raise InputError(
+            "give either patients' folders, before any --model, or four files with --t1 --t1ce --t2 --flair"
+        )
     if files:
         if only is not None:
             raise InputError("--cases chooses among folders' cases; four files are one case")

@@ -116,6 +116,7 @@ def _segment_case(
     spec = ensemble.spec
     regions = spec.architecture.regions
     scheme = _fitting_scheme(labels or case.labels or _UNLABELLED, regions)
+    _spare_inputs(case, folder)
     volume = read_volume(case, spec.modalities)
     found = ensemble.predict(volume, lambda share: progress(case.id, 0.1 + 0.7 * share))
     masks, notes = postprocess(found, regions, volume.grid.voxel_ml * 1000, rules)
@@ -146,6 +147,14 @@ def _segment_case(
     _write(folder, case.id, files, volume.grid, manifest, began)
     progress(case.id, 1.0)
     return Segmentation(case.id, folder / f"{case.id}.nii.gz", manifest)
+
+
+def _spare_inputs(case: Case, folder: Path) -> None:
+    """Four files named ``t1.nii.gz`` and so on make a case ``t1``, whose label map would be written over its T1."""
+    target = folder / f"{case.id}.nii.gz"
+    inputs = (path for path in (*case.images.values(), case.segmentation) if path is not None)
+    if target.resolve() in {path.resolve() for path in inputs}:
+        raise InputError(f"{target}: is the patient's own file; choose another --out, or another --name for the case")
 
 
 def _looks_stripped(array: NDArray[np.float32]) -> bool:

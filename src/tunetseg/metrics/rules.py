@@ -154,7 +154,7 @@ RULES: dict[str, Rules] = {
         _brats2023("met", LesionRules(dilation=1, min_volume_mm3=2.0)),
         Rules(
             "qu-brats",
-            "uncertainty maps filtered at 41 thresholds from 0 to 100; the rest as in brats2020",
+            "uncertainty maps filtered at rising thresholds; the rest as in brats2020",
             _BRATS2020,
             uncertainty=QU_BRATS_THRESHOLDS,
         ),

@@ -26,13 +26,13 @@ class ScoreTable:
         name: Of the method: the file's, or its folder's where all files are called the same.
         cases: Names, sorted.
         values: (score, region) -> one value a case, NaN where the rules left it out.
-        rules: Name of the rules, where the JSON beside the table tells.
+        rules: What the JSON beside the table says of the rules, their version and thresholds; None where there is none.
     """
 
     name: str
     cases: tuple[str, ...]
     values: dict[tuple[str, str], NDArray[np.float64]]
-    rules: str | None
+    rules: dict[str, Any] | None
 
 
 def read_scores(path: str | Path, name: str | None = None) -> ScoreTable:
@@ -67,11 +67,12 @@ def read_scores(path: str | Path, name: str | None = None) -> ScoreTable:
     return ScoreTable(name or file.stem, cases, values, _rules(file.with_suffix(".json")))
 
 
-def _rules(path: Path) -> str | None:
+def _rules(path: Path) -> dict[str, Any] | None:
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["rules"]["name"])
+        rules = json.loads(path.read_text(encoding="utf-8"))["rules"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return rules if isinstance(rules, dict) else None
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,10 @@ def compare(
     """
     names = [table.name for table in tables]
     if len(tables) < 2 or len(set(names)) < len(names):
-        raise InputError(f"compare needs two or more tables of different names, not {', '.join(names) or 'none'}")
+        raise InputError(
+            f"compare needs two or more tables of different names, not {', '.join(names) or 'none'}; "
+            "give names with --names"
+        )
     _check_alike(tables, scores)
     cases = sorted(set.intersection(*(set(table.cases) for table in tables)))
     lacking = {table.name: sorted(set().union(*(t.cases for t in tables)) - set(table.cases)) for table in tables}
@@ -156,15 +160,26 @@ def _check_alike(tables: Sequence[ScoreTable], scores: Sequence[str]) -> None:
     first = tables[0]
     for table in tables:
         if table.rules != first.rules:
-            raise InputError(
-                f"{table.name}: rules {table.rules}, but {first.name} has {first.rules}; evaluate both with the same"
-            )
+            raise InputError(_other_rules(first, table))
         if {key[1] for key in table.values} != {key[1] for key in first.values}:
             raise InputError(f"{table.name}: other regions than {first.name}")
         for score in scores:
             if score not in {key[0] for key in table.values}:
                 there = ", ".join(dict.fromkeys(key[0] for key in table.values))
                 raise InputError(f"{table.name}: no score {score!r}; there are {there}")
+
+
+def _other_rules(one: ScoreTable, other: ScoreTable) -> str:
+    for table in (one, other):
+        if table.rules is None:
+            return f"{table.name}: no .json beside the table tells its rules; keep what tunet evaluate wrote together"
+    assert one.rules is not None
+    assert other.rules is not None
+    key = next(key for key in (*one.rules, *other.rules) if one.rules.get(key) != other.rules.get(key))
+    return (
+        f"{other.name}: rules whose {key} is {other.rules.get(key)}, but {one.name} has {one.rules.get(key)}; "
+        "evaluate both with the same"
+    )
 
 
 def names_for(paths: Sequence[Path]) -> list[str]:

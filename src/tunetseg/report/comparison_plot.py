@@ -56,7 +56,7 @@ def draw_comparison(comparison: Comparison, tables: Sequence[ScoreTable], out: s
             if right == 0:
                 axes.set_ylabel(_LABELS.get(score, score))
     figure.suptitle(
-        f"{len(cases)} cases, rules {comparison.facts['rules'] or 'unknown'}; "
+        f"{len(cases)} cases, rules {(comparison.facts['rules'] or {}).get('name', 'unknown')}; "
         "dots are cases, bars the mean and its 95 % interval",
         fontsize=9,
     )

@@ -16,6 +16,7 @@ from rich.progress import track
 from tunetseg import __version__
 from tunetseg.data.volume import LabelMap, check_same_grid, read_label_map
 from tunetseg.errors import InputError
+from tunetseg.files import check_target
 from tunetseg.metrics import (
     QU_BRATS_THRESHOLDS,
     Rules,
@@ -26,11 +27,12 @@ from tunetseg.metrics import (
     score_case,
     summarise_regions,
 )
+from tunetseg.regions import GLIOMA_REGIONS, scheme_named
 from tunetseg.report.paper_tables import PAPER_GROUPS, write_tables
 from tunetseg.report.scores_files import Pair, Pairing, pair_files
 from tunetseg.report.scores_labels import Finding, describe_findings, find_scheme
 from tunetseg.report.scores_maps import score_maps
-from tunetseg.report.scores_tables import check_out, write_scores
+from tunetseg.report.scores_tables import write_scores
 
 __all__ = ["Scores", "evaluate"]
 
@@ -105,9 +107,13 @@ def _score_pair(pair: Pair, settings: _Settings) -> _CaseResult:
     inside, truth = array[box], reference.array[box]
     rules = settings.rules
     truth_found = find_scheme(pair.reference, _values(truth), settings.labels, rules.labels)
+    _check_regions(pair, truth_found, rules)
     found = None
     if predicted is not None and pair.prediction is not None:
-        found = find_scheme(pair.prediction, _values(inside), settings.prediction_labels, rules.labels)
+        try:
+            found = find_scheme(pair.prediction, _values(inside), settings.prediction_labels, rules.labels)
+        except InputError as error:
+            status, fault, inside = "unreadable", str(error), np.zeros_like(inside)
     scheme = truth_found.scheme if found is None else found.scheme
     regions = truth_found.scheme.region_names
     if scheme.region_names != regions:
@@ -131,6 +137,16 @@ def _score_pair(pair: Pair, settings: _Settings) -> _CaseResult:
         fault = fault or fault_of_maps
     rows = [{"case": pair.case, **row, "status": status} for row in rows]
     return _CaseResult(pair.case, rows, truth_found, found, status, fault)
+
+
+def _check_regions(pair: Pair, found: Finding, rules: Rules) -> None:
+    """Rules of another organ must not score gliomas; those for gliomas are general enough for others."""
+    wanted = scheme_named(rules.labels).region_names
+    if wanted not in (GLIOMA_REGIONS, found.scheme.region_names):
+        raise InputError(
+            f"{pair.reference.path}: has the regions {', '.join(found.scheme.region_names)}, but the rules "
+            f"{rules.name} are for {', '.join(wanted)}; choose others with --rules"
+        )
 
 
 def _score_all(
@@ -240,12 +256,12 @@ def evaluate(
         progress: Show a bar on a terminal.
 
     Returns:
-        Rows and summary. A reference whose prediction is missing, unreadable or on another grid counts as one for
-        which nothing was found, and is listed; none is ever left out.
+        Rows and summary. A reference whose prediction is missing, unreadable, on another grid or of label values that
+        no scheme has counts as one for which nothing was found, and is listed; none is ever left out.
 
     Raises:
         InputError: A side is missing, has no label map or no case in common with the other; a reference
-            cannot be read; or label values fit no scheme.
+            cannot be read; its label values fit no scheme, or its regions not the rules.
 
     Examples:
         >>> scores = evaluate("predictions", "cohort", rules="brats2019")  # doctest: +SKIP
@@ -259,7 +275,10 @@ def evaluate(
         raise InputError(f"tolerance {tolerance}: must be millimetres from 0 up")
     if tables and out is None:
         raise InputError("tables are written beside the table of scores; name it with --out")
-    target = None if out is None else check_out(Path(out))
+    for given in (labels, prediction_labels):
+        if given is not None:
+            scheme_named(given)
+    target = None if out is None else check_target(out, ".csv")
     pairing = pair_files(Path(predictions), Path(references), None if cases is None else Path(cases))
     asked = uncertainty or chosen.uncertainty is not None
     settings = _Settings(chosen, labels, prediction_labels or labels, asked, tolerance)

@@ -59,12 +59,10 @@ class Pairing:
 
     Args:
         pairs: What is to be scored, sorted by case.
-        without_prediction: Cases that only the references have.
         without_reference: Cases that only the predictions have.
     """
 
     pairs: tuple[Pair, ...]
-    without_prediction: tuple[str, ...]
     without_reference: tuple[str, ...]
 
 
@@ -180,7 +178,7 @@ def pair_files(predictions: Path, references: Path, only: Path | None = None) ->
     predicted, present = list_label_files(predictions), list_label_files(references)
     if predictions.is_file() and references.is_file():
         case, reference = next(iter(present.items()))
-        return Pairing((Pair(case, reference, next(iter(predicted.values()))),), (), ())
+        return Pairing((Pair(case, reference, next(iter(predicted.values()))),), ())
     if only is not None:
         wanted = read_case_list(only)
         unknown = [case for case in wanted if case not in present]
@@ -194,5 +192,4 @@ def pair_files(predictions: Path, references: Path, only: Path | None = None) ->
             f"{predictions} and {references} have no case in common; the first have {one}, the second {other}"
         )
     pairs = tuple(Pair(case, present[case], predicted.get(case)) for case in sorted(present))
-    missing = tuple(sorted(present.keys() - predicted.keys()))
-    return Pairing(pairs, missing, tuple(sorted(predicted.keys() - present.keys())))
+    return Pairing(pairs, tuple(sorted(predicted.keys() - present.keys())))

@@ -12,11 +12,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from tunetseg.errors import InputError
 from tunetseg.files import whole_file
 from tunetseg.metrics import SCORES
 
-__all__ = ["check_out", "columns", "print_summary", "summary_lines", "summary_tables", "write_json", "write_scores"]
+__all__ = ["columns", "print_summary", "summary_lines", "summary_tables", "write_json", "write_scores"]
 
 _FIRST = ("case", "region", *SCORES[:5])
 _LAST = ("reference_ml", "predicted_ml", "lesion_tp", "lesion_fp", "lesion_fn", "empty", "status")
@@ -28,20 +27,6 @@ def columns(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 _LISTED = 10
-
-
-def check_out(path: Path) -> Path:
-    """The path again, if a table can go there.
-
-    Raises:
-        InputError: Not a ``.csv``, a folder, or in a folder that does not exist.
-    """
-    if path.suffix != ".csv":
-        raise InputError(f"{path}: the table of scores is a .csv file, with a .json beside it")
-    if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder" if path.is_dir() else f"the folder {path.parent} does not exist"
-        raise InputError(f"{path}: {what}")
-    return path
 
 
 def _cell(value: Any) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 from tunetseg.data import Case, find_cases, read_case_list
 from tunetseg.data.volume import Grid, check_same_grid, read_image, read_label_map
 from tunetseg.errors import InputError
-from tunetseg.files import whole_file
-from tunetseg.regions import FILE_WORDS, GLIOMA_REGIONS, scheme_named
+from tunetseg.files import check_target, whole_file
+from tunetseg.regions import FILE_WORDS, GLIOMA_REGIONS, LabelScheme, scheme_named
 
 __all__ = ["SubmissionCheck", "check_submission", "write_zip"]
 
@@ -55,11 +55,12 @@ def check_submission(
         progress: Called after each case.
 
     Raises:
-        InputError: The folder, the list or the cohort cannot be used at all.
+        InputError: The folder, the list, the year or the cohort cannot be used at all.
     """
     place = Path(folder)
     if not place.is_dir():
         raise InputError(f"{place}: there is no such folder")
+    scheme = scheme_named(year)
     patients = {case.id: case for case in find_cases(cohort)} if cohort is not None else {}
     wanted = _wanted(place, patients, cases)
     words = [FILE_WORDS.get(region, region) for region in GLIOMA_REGIONS] if uncertainty else []
@@ -68,7 +69,7 @@ def check_submission(
     for case in wanted:
         maps = [place / f"{case}_unc_{word}.nii.gz" for word in words]
         label_map = place / f"{case}.nii.gz"
-        faults += _faults_of_case(label_map, maps, patients.get(case), year)
+        faults += _faults_of_case(label_map, maps, patients.get(case), scheme)
         files += [label_map, *maps]
         progress()
     extra = {path.name for path in place.iterdir() if not path.name.startswith(".")} - {path.name for path in files}
@@ -93,16 +94,18 @@ def _wanted(folder: Path, patients: dict[str, Case], cases: str | Path | None) -
     return sorted(wanted)
 
 
-def _faults_of_case(label_map: Path, maps: list[Path], patient: Case | None, year: str) -> list[str]:
+def _faults_of_case(label_map: Path, maps: list[Path], patient: Case | None, scheme: LabelScheme) -> list[str]:
     """What is wrong with one case's files, one sentence a file."""
     faults = []
     grid: Grid | None = None
     if patient is not None:
-        image = next(iter(patient.images.values()))
-        grid, source = read_image(image)[1], image
+        if not patient.images:
+            return [f"{patient.id}: the cohort has no image of it, so its grid is unknown"]
+        source = next(iter(patient.images.values()))
+        grid = read_image(source)[1]
     try:
         found = read_label_map(label_map)
-        scheme_named(year).check(np.unique(found.array).tolist(), str(label_map))
+        scheme.check(np.unique(found.array).tolist(), str(label_map))
         if grid is None:
             if found.grid.shape != _BRATS_SHAPE:
                 raise InputError(f"{label_map}: shape {found.grid.shape}, but BraTS has {_BRATS_SHAPE}")
@@ -128,11 +131,9 @@ def write_zip(check: SubmissionCheck, out: str | Path) -> Path:
     Raises:
         InputError: Something is at fault, or the name does not end in ``.zip``.
     """
-    target = Path(out)
+    target = check_target(out, ".zip")
     if check.faults:
         raise InputError(f"{target}: not written, for {len(check.faults)} files are at fault; {check.faults[0]}")
-    if target.suffix != ".zip" or not target.parent.is_dir():
-        raise InputError(f"{target}: name a .zip file in a folder that exists")
     # The files are compressed already.
     with whole_file(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
         for path in check.files:

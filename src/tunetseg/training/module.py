@@ -85,6 +85,12 @@ class TrainingModule(lightning.LightningModule):
         for case, count in zip(batch["case"].tolist(), counts, strict=True):
             self.overlap[case] = self.overlap.get(case, 0) + count
 
+    def on_validation_end(self) -> None:
+        """Let the plateau schedule see the loss, now, since the epoch's checkpoint must hold what follows from it."""
+        scheduler = self.lr_schedulers()
+        if isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step(float(self.trainer.callback_metrics["val/loss"]))
+
     def on_validation_epoch_end(self) -> None:
         """Mean Dice over cases at the working spacing; a region that is absent and not found counts 1."""
         both, found, true = torch.stack(list(self.overlap.values())).float().unbind(-1)
@@ -113,11 +119,16 @@ class TrainingModule(lightning.LightningModule):
             plateau = ReduceLROnPlateau(
                 optimizer,
                 factor=self.stage.plateau_factor,
-                patience=self.stage.plateau_patience,
+                # Keras' patience counts the epoch that acts, PyTorch's does not.
+                patience=self.stage.plateau_patience - 1,
                 threshold=1e-4,
                 threshold_mode="abs",
             )
-            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val/loss"}}
+            never = self.stage.epochs + 1  # by Lightning, which would do it after the checkpoint: on_validation_end
+            return {
+                "optimizer": optimizer,
+                "lr_scheduler": {"scheduler": plateau, "monitor": "val/loss", "frequency": never},
+            }
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": LambdaLR(optimizer, self._cosine), "interval": "step"},

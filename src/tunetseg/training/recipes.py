@@ -5,7 +5,7 @@ import json
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from tunetseg.errors import InputError
 
@@ -46,6 +46,14 @@ class Augmentation:
     blur: float = 0.0
     drop: float = 0.0
     intensity: float = 1.0
+
+
+def _check_choices(settings: Any) -> None:
+    """Raise InputError where a field is none of the words that it may be; files, unlike flags, can hold any."""
+    for name, hint in get_type_hints(type(settings)).items():
+        value = getattr(settings, name)
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            raise InputError(f"recipe: {name} is {value!r}; it can be {', '.join(get_args(hint))}")
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,13 @@ class Stage:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        """Check what would otherwise fail late."""
+        """Check what would otherwise fail late, or be taken for something else."""
+        _check_choices(self)
+        if len(self.patch) != 3 or self.spacing <= 0 or self.learning_rate < 0:
+            raise InputError(
+                f"recipe: patch {self.patch} needs three sides, spacing {self.spacing} must be above 0, "
+                f"learning_rate {self.learning_rate} not below"
+            )
         if min(self.patch) < 1 or self.batch < 1 or self.epochs < 1 or self.samples_per_case < 1:
             raise InputError(
                 f"recipe: patch {self.patch}, batch {self.batch} and epochs {self.epochs} must be positive"
@@ -134,6 +148,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check that there is a stage and that the patches can be halved often enough."""
+        _check_choices(self)
         if not self.stages:
             raise InputError(f"recipe {self.name}: has no stage")
         stride = 2 ** (self.levels - 1)

@@ -53,7 +53,7 @@ class _Run:
     training: list[Case]
     validation: list[Case]
     labels: str | None
-    device: str
+    device: torch.device
     workers: int
     compiled: bool
     on_fault: Callable[[InputError], None] | None
@@ -104,6 +104,7 @@ def train(
     chosen = recipe if isinstance(recipe, Recipe) else recipe_named(recipe)
     if compiled and not any(map(shutil.which, _COMPILERS)):
         raise InputError(f"--compile needs a C++ compiler, one of {', '.join(_COMPILERS)}; install one or leave it out")
+    hardware = choose_device(device)
     architecture = Architecture(variant, base_filters=chosen.base_filters, levels=chosen.levels)
     training, validation = _split(cohort, chosen, fold)
     network = build_network(architecture)
@@ -118,14 +119,15 @@ def train(
         "training": [case.id for case in training],
         "validation": [case.id for case in validation],
     }
-    _open_folder(folder, record, str(cohort), resume)
+    made_with = {"cohort": str(cohort), "device": str(hardware), "compiled": compiled, "skip_broken": skip_broken}
+    _open_folder(folder, record, made_with, resume)
     if (folder / MODEL).exists():
         say(f"{folder / MODEL}: already finished")
         return folder / MODEL
     on_fault = (lambda fault: say(f"left out: {fault}")) if skip_broken else None
     place = Path(cache or folder.parent / "cache")
     run = _Run(
-        folder, place, chosen, architecture, training, validation, labels, device, workers, compiled, on_fault, say
+        folder, place, chosen, architecture, training, validation, labels, hardware, workers, compiled, on_fault, say
     )
     _quiet()
     lightning.seed_everything(chosen.seed, verbose=False)
@@ -169,10 +171,13 @@ def _split(cohort: str | Path, recipe: Recipe, fold: int | Literal["all"]) -> tu
     return [case for n, own in enumerate(folds) if n != fold for case in own], folds[fold]
 
 
-def _open_folder(folder: Path, record: dict[str, Any], cohort: str, resume: bool) -> None:
-    """Write what was asked for, or check that a resumed run was asked for the same."""
+def _open_folder(folder: Path, record: dict[str, Any], made_with: dict[str, Any], resume: bool) -> None:
+    """Write what was asked for, or check that a resumed run was asked for the same.
+
+    A run that stopped before it learned anything, for want of a file or so, may be begun anew.
+    """
     path = folder / "run.json"
-    if path.exists():
+    if path.exists() and any(folder.glob("stage-*")):
         if not resume:
             raise InputError(f"{folder}: holds a run already; add --resume to go on with it, or name another folder")
         before = json.loads(path.read_text())
@@ -181,18 +186,19 @@ def _open_folder(folder: Path, record: dict[str, Any], cohort: str, resume: bool
             raise InputError(f"{folder}: was begun with another {' and '.join(different)}; resume with the same one")
         return
     folder.mkdir(parents=True, exist_ok=True)
-    made_with = {
+    versions = {
         "tunetseg": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
-        "cohort": cohort,
     }
-    for name in ("training", "validation"):
-        (folder / f"{name}.txt").write_text("".join(f"{case}\n" for case in record[name]))
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps({**record, "made_with": made_with}, indent=1))
+    for target, content in (
+        (folder / "recipe.json", record["recipe"]),
+        (path, {**record, "made_with": {**versions, **made_with}}),
+    ):
+        with whole_file(target) as partial:
+            partial.write_text(json.dumps(content, indent=1))
 
 
 def _train_stage(run: _Run, number: int, stage: Stage, network: Cascade) -> Cascade:
@@ -208,6 +214,9 @@ def _train_stage(run: _Run, number: int, stage: Stage, network: Cascade) -> Casc
         validation = cache.get_all(run.validation, on_fault=run.on_fault, progress=advance)
     if not training or not validation:
         raise InputError("no usable case is left to train or to validate on")
+    for name, used in (("training", training), ("validation", validation)):
+        with whole_file(run.out / f"{name}.txt") as partial:
+            partial.write_text("".join(f"{case.id}\n" for case in used))
     # Each stage draws anew.
     seed = run.recipe.seed + 1000 * number
     learned, watched = (
@@ -224,7 +233,7 @@ def _train_stage(run: _Run, number: int, stage: Stage, network: Cascade) -> Casc
             preprocessing,
             stage.patch,
             stage.whole_volume,
-            training={**facts, "epochs": module.current_epoch + 1, "steps": module.global_step},
+            training={**facts, "epochs": module.global_step // len(learned), "steps": module.global_step},
         )
         save_model(path, module.kept, spec)
 
@@ -251,17 +260,21 @@ def _loader(run: _Run, stage: Stage, dataset: PatchDataset) -> DataLoader:
 
 
 def _precision(run: _Run) -> Literal["bf16-mixed", "32-true"]:
-    low = uses_bfloat16(run.recipe.precision, choose_device(run.device))
+    low = uses_bfloat16(run.recipe.precision, run.device)
     return "bf16-mixed" if low else "32-true"
 
 
 def _trainer(run: _Run, stage: Stage, folder: Path, saver: SaveEachEpoch) -> lightning.Trainer:
     callbacks: list[lightning.Callback] = [saver, EpochLines()]
     if stage.stop_patience:
-        callbacks.append(EarlyStopping("val/loss", patience=stage.stop_patience, min_delta=1e-4))
+        # Counted before the epoch's checkpoint is written, which must hold the count.
+        stop = EarlyStopping(
+            "val/loss", patience=stage.stop_patience, min_delta=1e-4, verbose=False, check_on_train_epoch_end=False
+        )
+        callbacks.append(stop)
     return lightning.Trainer(
-        accelerator={"cuda": "gpu"}.get(choose_device(run.device).type, choose_device(run.device).type),
-        devices=1,
+        accelerator={"cuda": "gpu"}.get(run.device.type, run.device.type),
+        devices=1 if run.device.index is None else [run.device.index],
         precision=_precision(run),
         max_epochs=stage.epochs,
         check_val_every_n_epoch=min(stage.validate_every, stage.epochs),
