@@ -1,6 +1,7 @@
 """The command line as a person meets it: exit codes, sentences, files."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -76,7 +77,7 @@ def test_four_files_and_a_year(patient: Path, model: Path, tmp_path: Path) -> No
         (["segment", "{patient}", "--out", "{out}", "--model", "nothing"], "neither a packaged model"),
         (["segment", "{patient}", "--out", "{out}", "--device", "tpu"], "cannot be used here"),
         (["segment", "{patient}", "--out", "{out}", "--labels", "1999"], "no such dataset"),
-        (["segment", "--out", "{out}"], "give either patients' folders or four files"),
+        (["segment", "--out", "{out}"], "give either patients' folders, before any --model, or four files"),
         (["segment", "{out}", "--out", "{out}"], "there is no such folder"),
         (["evaluate", "{out}", "{patient}"], "{out}"),
         (["train", "{patient}", "--out", "{out}", "--recipe", "nope"], "there are paper, quick"),
@@ -142,3 +143,37 @@ def test_every_field_of_a_recipe_is_a_flag(patient: Path, tmp_path: Path) -> Non
     assert record["base_filters"] == 2
     assert record["stages"][0]["augmentation"]["noise"] == 0.3
     assert main(["segment", str(patient), "--out", str(tmp_path / "out"), "--model", str(tmp_path / "run")]) == 0
+
+
+def four_files(folder: Path, patient: Path) -> list[str]:
+    """Copies of a patient's images that are called by their contrast alone."""
+    folder.mkdir()
+    words = []
+    for name in ("t1", "t1ce", "t2", "flair"):
+        copy = shutil.copy(next(patient.glob(f"*_{name}.nii.gz")), folder / f"{name}.nii.gz")
+        words += [f"--{name}", str(copy)]
+    return words
+
+
+def test_a_patients_own_files_are_never_overwritten(
+    patient: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = four_files(tmp_path / "in", patient)
+    before = (tmp_path / "in/t1.nii.gz").read_bytes()
+    assert main(["segment", *words, "--out", str(tmp_path / "in"), "--model", str(model)]) == 2
+    assert "is the patient's own file" in capsys.readouterr().err
+    assert (tmp_path / "in/t1.nii.gz").read_bytes() == before
+    for name in ("../out", "a/b", ""):
+        assert main(["segment", *words, "--out", str(tmp_path / "out"), "--name", name, "--model", str(model)]) == 2
+        assert "cannot hold a folder" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_disks_fault_is_no_fault_of_the_program(
+    patient: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["segment", str(patient), "--out", str(tmp_path / "file/sub"), "--model", str(model)]) == 1
+    error = capsys.readouterr().err
+    assert str(tmp_path / "file/sub") in error
+    assert "Traceback" not in error

@@ -131,3 +131,12 @@ def test_case_355_of_2020(tmp_path: Path) -> None:
     folder = write_patient(make_patient(0, shape=(24, 24, 16), spacing=10), tmp_path, number=355)
     next(folder.glob("*_seg.nii.gz")).rename(folder / "W39_1998.09.19_Segm.nii.gz")
     assert only_case(tmp_path).segmentation == folder / "W39_1998.09.19_Segm.nii.gz"
+
+
+@pytest.mark.parametrize("kind", [np.complex64, np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])])
+def test_colours_and_complex_numbers_are_refused(folder: Path, kind: np.dtype) -> None:
+    image = nib.load(t2(folder))
+    nib.save(nib.Nifti1Image(np.zeros(image.shape, kind), image.affine), t2(folder))
+    for read in (lambda: read_volume(only_case(folder)), lambda: read_label_map(t2(folder))):
+        with pytest.raises(InputError, match=r"_t2\.nii\.gz: its voxels are colours or complex"):
+            read()

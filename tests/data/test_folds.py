@@ -48,5 +48,5 @@ def test_order_of_the_cases_does_not_matter(cases: list[Case]) -> None:
 
 @pytest.mark.parametrize("folds", [1, 4])
 def test_too_few_patients_are_said(folds: int) -> None:
-    with pytest.raises(InputError, match=f"3 patients cannot be split into {folds} folds"):
+    with pytest.raises(InputError, match=rf"3 patient\(s\) cannot be split into {folds} folds; take between 2 and 3"):
         split_folds([Case(f"p{n}", {}) for n in range(3)], folds)

@@ -99,3 +99,20 @@ def test_the_real_cohort_is_recognised_whole() -> None:
     for case in cases:
         case.check()
         assert case.labels is not None, f"{case.id}: no year recognised"
+
+
+def test_name_mapping_of_2020_tells_grade_and_patient(tmp_path: Path) -> None:
+    lay(tmp_path / "2020/BraTS20_Training_001", "BraTS20_Training_001")
+    lay(tmp_path / "2020/BraTS20_Training_002", "BraTS20_Training_002")
+    lay(tmp_path / "2018/HGG/Brats18_CBICA_AAB_1", "Brats18_CBICA_AAB_1")
+    (tmp_path / "2020/name_mapping.csv").write_text(
+        "Grade,BraTS_2017_subject_ID,BraTS_2018_subject_ID,BraTS_2019_subject_ID,BraTS_2020_subject_ID\n"
+        "HGG,Brats17_CBICA_AAB_1,Brats18_CBICA_AAB_1,BraTS19_CBICA_AAB_1,BraTS20_Training_001\n"
+        "LGG,NA,NA,NA,BraTS20_Training_002\n"
+    )
+    cases = {case.id: case for case in find_cases(tmp_path)}
+    assert [cases[f"BraTS20_Training_00{n}"].grade for n in (1, 2)] == ["HGG", "LGG"]
+    assert cases["BraTS20_Training_001"].patient == cases["Brats18_CBICA_AAB_1"].patient
+    assert len({case.patient for case in cases.values()}) == 2
+    (alone,) = find_cases(tmp_path / "2020/BraTS20_Training_002")
+    assert alone.grade == "LGG"

@@ -1,6 +1,7 @@
 """Comparing tables of scores, from files to files."""
 
 import json
+import sys
 from pathlib import Path
 
 import matplotlib.image
@@ -58,7 +59,7 @@ def test_command_writes_everything(tables: list[Path], tmp_path: Path, capsys: p
     assert "paired Wilcoxon" in text
     assert "Mean rank" in text
     facts = json.loads((tmp_path / "all.json").read_text())
-    assert facts["rules"] == "brats2020"
+    assert facts["rules"]["name"] == "brats2020"
     assert len(facts["cases"]) == 8
     markdown = (tmp_path / "all.md").read_text().splitlines()
     assert markdown[0] == "| Model | DSC whole | DSC core | DSC enh. | HD95 whole | HD95 core | HD95 enh. |"
@@ -100,8 +101,37 @@ def test_faults_are_said(tables: list[Path], tmp_path: Path) -> None:
 
 def test_other_rules_do_not_mix(tables: list[Path], tmp_path: Path) -> None:
     evaluate(tmp_path / "bad", tmp_path / "truth", rules="brats2019", out=tmp_path / "skip.csv")
-    with pytest.raises(InputError, match="rules brats2019, but good has brats2020"):
+    with pytest.raises(InputError, match="rules whose name is brats2019, but good has brats2020"):
         compare([read_scores(tables[0]), read_scores(tmp_path / "skip.csv")])
+    evaluate(tmp_path / "bad", tmp_path / "truth", rules="brats2020", tolerance=2.0, out=tmp_path / "near.csv")
+    with pytest.raises(InputError, match=r"surface_dice_tolerance_mm is 2\.0, but good has None"):
+        compare([read_scores(tables[0]), read_scores(tmp_path / "near.csv")])
+    (tmp_path / "near.json").unlink()
+    with pytest.raises(InputError, match=r"near: no \.json beside the table"):
+        compare([read_scores(tables[0]), read_scores(tmp_path / "near.csv")])
+
+
+def test_where_nothing_can_be_written_nothing_is_done(
+    tables: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for option, name, said in (
+        ("--out", "nowhere/x.json", "does not exist"),
+        ("--plot", "nowhere/x.png", "does not exist"),
+        ("--plot", "x.pdf", "is a .png file"),
+    ):
+        assert main(["compare", *map(str, tables), option, str(tmp_path / name)]) == 2
+        printed = capsys.readouterr()
+        assert said in printed.err
+        assert not printed.out
+
+
+def test_a_library_that_is_not_installed_is_named(
+    tables: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "tunetseg.report.comparison_plot", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+    assert main(["compare", *map(str, tables), "--plot", str(tmp_path / "x.png")]) == 1
+    assert "needs matplotlib" in capsys.readouterr().err
 
 
 def test_tables_of_one_name_are_called_by_their_folder() -> None:

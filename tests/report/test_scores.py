@@ -495,3 +495,20 @@ def test_real_cases_of_two_schemes_agree_with_themselves(tmp_path):
     assert scores.summary["labels"]["references"]["schemes"] == {"brats2017": 1, "brats2023": 1}
     # 32,731 voxels of 1 mm in the release's own count.
     assert row(scores, names[0], "enhancing")["reference_ml"] == pytest.approx(32.731)
+
+
+def test_labels_that_no_scheme_has_are_a_miss(tmp_path, references):
+    strange = tumour()
+    strange[0, 0, 0] = 7
+    scores = evaluate(flat(tmp_path / "predictions", a=tumour(), b=strange), references)
+    missed = row(scores, "b", "whole")
+    assert (missed["dice"], missed["status"]) == (0, "unreadable")
+    assert "7" in scores.summary["cases"]["unreadable"]["b"]
+    assert row(scores, "a", "whole")["dice"] == 1
+
+
+def test_a_kidneys_rules_do_not_score_gliomas(tmp_path):
+    references = cohort(tmp_path / "cohort", BraTS19_X_1=tumour())
+    predictions = flat(tmp_path / "predictions", BraTS19_X_1=tumour())
+    with pytest.raises(InputError, match="rules kits19 are for kidney, tumour"):
+        evaluate(predictions, references, rules="kits19")

@@ -99,3 +99,14 @@ def test_a_list_of_cases_and_the_grid_of_brats(folder: Path, tmp_path: Path) -> 
         check_submission(tmp_path / "nowhere")
     with pytest.raises(InputError, match="cannot be read"):
         check_submission(folder, cases=tmp_path / "nowhere.txt")
+
+
+def test_a_case_without_images_and_a_year_that_never_was(folder: Path, cohort: Path) -> None:
+    for path in (cohort / CASE.format(0)).glob("*.nii.gz"):
+        if "_seg" not in path.name:
+            path.unlink()
+    faults = check_submission(folder, cohort=cohort).faults
+    assert [fault for fault in faults if CASE.format(0) in fault] == list(faults)
+    assert "no image" in faults[0]
+    with pytest.raises(InputError, match="no such dataset"):
+        check_submission(folder, cohort=cohort, year="2077")

@@ -14,9 +14,10 @@ from tunetseg.data.preprocess import Preprocessing
 from tunetseg.errors import InputError
 from tunetseg.inference.model import file_hash, load_model, read_spec
 from tunetseg.networks import Architecture, build_network
+from tunetseg.training.checkpoint import SafeCheckpoints, SaveEachEpoch
 from tunetseg.training.loss import cascade_loss
 from tunetseg.training.module import TrainingModule
-from tunetseg.training.recipes import RECIPES, Augmentation, Recipe, Stage
+from tunetseg.training.recipes import RECIPES, Augmentation, Recipe, Stage, recipe_from_dict, recipe_named
 from tunetseg.training.run import train
 
 TINY = Recipe(
@@ -64,8 +65,6 @@ def test_resumed_run_ends_where_an_unbroken_one_does(
 
     class KilledError(Exception):
         pass
-
-    from tunetseg.training.checkpoint import SaveEachEpoch
 
     save = SaveEachEpoch.on_train_epoch_end
     calls = []
@@ -176,8 +175,6 @@ def test_recipe_paper_is_the_papers() -> None:
 
 
 def test_recipe_survives_json() -> None:
-    from tunetseg.training.recipes import recipe_from_dict
-
     for recipe in RECIPES.values():
         assert recipe_from_dict(json.loads(json.dumps(dataclasses.asdict(recipe)))) == recipe
     with pytest.raises(InputError, match="'batchsize'"):
@@ -188,3 +185,69 @@ def test_low_grade_patients_train_too(tmp_path: Path) -> None:
     for number in range(2):
         write_patient(make_patient(number, shape=(48, 48, 32), spacing=5, grade="LGG"), tmp_path / "c", number=number)
     assert train(tmp_path / "c", tmp_path / "run", recipe=TINY, say=quiet).exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("keep", "lowest", "best, last"),
+        ("precision", "fp16", "auto, bf16, 32"),
+        ("schedule", "linear", "plateau, cosine"),
+        ("sampling", "Grid", "grid, random"),
+        ("patch", [80, 96], "three sides"),
+        ("learning_rate", -1.0, "not below"),
+    ],
+)
+def test_a_file_cannot_hold_what_a_flag_cannot(field: str, value: object, said: str) -> None:
+    raw = {field: value} if field in {"keep", "precision"} else {"stages": [{field: value}]}
+    with pytest.raises(InputError, match=said):
+        recipe_from_dict(raw)
+
+
+def test_plateau_and_stop_survive_a_resumption(cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing improves, the rate falls and training ends at the epochs that Keras counts, killed or not."""
+    (stage, _) = TINY.stages
+    still = dataclasses.replace(
+        TINY,
+        average=0.0,
+        stages=(
+            dataclasses.replace(
+                stage, learning_rate=1e-12, schedule="plateau", epochs=20, plateau_patience=2, stop_patience=5
+            ),
+        ),
+    )
+    train(cohort, tmp_path / "whole", recipe=still, say=quiet)
+
+    class KilledError(Exception):
+        pass
+
+    save = SaveEachEpoch.on_train_epoch_end
+
+    def killed(self: SaveEachEpoch, *arguments: object) -> None:
+        save(self, *arguments)  # type: ignore[arg-type]
+        raise KilledError
+
+    for number in range(3):
+        monkeypatch.setattr(SaveEachEpoch, "on_train_epoch_end", killed)
+        with pytest.raises(KilledError):
+            train(cohort, tmp_path / "broken", recipe=still, resume=number > 0, say=quiet)
+    monkeypatch.setattr(SaveEachEpoch, "on_train_epoch_end", save)
+    train(cohort, tmp_path / "broken", recipe=still, resume=True, say=quiet)
+    for run in ("whole", "broken"):
+        state = SafeCheckpoints().load_checkpoint(tmp_path / run / "stage-0/last.ckpt")
+        # One good epoch, then five that are not: the rate falls after the second and the fourth of them.
+        assert state["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"] == 6, run
+        assert state["optimizer_states"][0]["param_groups"][0]["lr"] == pytest.approx(1e-12 * 0.2**2), run
+
+
+def test_a_run_that_never_began_does_not_block_its_folder(cohort: Path, tmp_path: Path) -> None:
+    next(cohort.rglob("BraTS20_Training_000_t2.nii.gz")).unlink()
+    with pytest.raises(InputError, match="no t2 image"):
+        train(cohort, tmp_path / "run", recipe=TINY, fold="all", say=quiet)
+    with pytest.raises(InputError, match="cannot be used here"):
+        train(cohort, tmp_path / "other", recipe=TINY, device="tpu", say=quiet)
+    assert not (tmp_path / "other").exists()
+    model = train(cohort, tmp_path / "run", recipe=TINY, fold="all", skip_broken=True, say=quiet)
+    assert (tmp_path / "run/training.txt").read_text().split() == [f"BraTS20_Training_{n:03d}" for n in (1, 2, 3)]
+    assert read_spec(model).training["epochs"] == TINY.stages[1].epochs
+    assert recipe_named(tmp_path / "run/recipe.json") == TINY
