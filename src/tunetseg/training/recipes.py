@@ -231,8 +231,8 @@ RECIPES: dict[str, Recipe] = {
                 _whole_brain(spacing=2.0, patch=(72, 88, 72), epochs=28, learning_rate=1.5e-3),
             ),
         ),
-        # That of the packaged weights, hours longer: it goes on from the weights of quick (--pretrained). At 3 mm, where
-        # a step costs a third, it learns where tumours are, and at 2 mm what they look like.
+        # That of the packaged weights, hours longer: it goes on from the weights of quick (--pretrained). At 3 mm,
+        # where a step costs a third, it learns where tumours are, and at 2 mm what they look like.
         Recipe(
             name="narrow",
             base_filters=8,
