@@ -51,6 +51,9 @@ def whole_file(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
         if durable:
             with partial.open("rb") as file:
                 os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        partial.chmod(0o666 & ~mask)  # some writers leave files that only their owner can read
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
