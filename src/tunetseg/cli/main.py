@@ -85,7 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 2
     except (OSError, ModuleNotFoundError) as fault:
-        print(f"error: {_explain(fault)}", file=sys.stderr)
+        if not isinstance(fault, BrokenPipeError):  # whoever read the output, such as head, had enough
+            print(f"error: {_explain(fault)}", file=sys.stderr)
         return 1
     except Exception as fault:
         import traceback
