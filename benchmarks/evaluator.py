@@ -143,6 +143,7 @@ def command(folder: Path) -> tuple[float, float]:
 
 
 def main() -> None:
+    """Measure, print, and end with the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cohort", type=Path)
     parser.add_argument("--cases", type=int, default=6)

@@ -47,6 +47,7 @@ def segment(case: Case, out: Path, options: list[str]) -> tuple[float, float]:
 
 
 def main() -> None:
+    """Segment, score, print, and end with the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cohort", type=Path)
     parser.add_argument("--model", nargs="+", default=[])

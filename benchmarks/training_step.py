@@ -23,6 +23,7 @@ from tunetseg.training.recipes import Recipe
 
 
 def main() -> None:
+    """Measure, print, and end with the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base-filters", type=int, default=8)
     parser.add_argument("--patch", type=int, nargs=3, default=(72, 88, 72))

@@ -16,6 +16,7 @@ STEPS = 15
 
 
 def read(kind: str) -> np.ndarray:
+    """One map of nilearn's MNI152 template, 0 to 1, axes towards left, posterior, superior."""
     spec = find_spec("nilearn")
     assert spec is not None
     assert spec.origin is not None
@@ -25,6 +26,7 @@ def read(kind: str) -> np.ndarray:
 
 
 def main(target: str) -> None:
+    """Write the small map of tissues that the synthetic patient is made from."""
     grey, white, t1 = read("gm"), read("wm"), read("t1")
     brain = ndimage.binary_fill_holes(ndimage.binary_opening(t1 > 0.1, iterations=1)).astype(np.float32)
     box = tuple(slice(max(0, s.start - 3), s.stop + 3) for s in ndimage.find_objects(brain.astype(np.uint8))[0])

@@ -10,6 +10,7 @@ from tunetseg.inference.zoo import find_model
 
 
 def main(run: str, folder: str) -> None:
+    """Write ``model.safetensors`` into a folder."""
     target = Path(folder) / "model.safetensors"
     target.parent.mkdir(parents=True, exist_ok=True)
     network, spec = load_model(find_model(run))

@@ -34,8 +34,11 @@ def submission(
     from rich.progress import Progress
 
     from tunetseg.errors import InputError
+    from tunetseg.files import check_target
     from tunetseg.report.submission import check_submission, write_zip
 
+    if out is not None:
+        check_target(out, ".zip")
     console = Console(highlight=False)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("Checking", total=None)

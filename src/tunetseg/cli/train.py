@@ -33,7 +33,7 @@ class Arguments:
         labels: BraTS year or scheme of the label values, instead of what each dataset tells.
         device: auto, cpu, cuda or mps.
         workers: Processes that read patches.
-        compile: Use torch.compile: a step then takes two thirds of the time, after a minute or two a stage. Needs a
+        compile: Use torch.compile: a step then takes about half the time, after a minute or two a stage. Needs a
             C++ compiler.
         skip_broken: Report a broken case and go on without it.
         settings: Fields of the recipe, preset by --recipe.

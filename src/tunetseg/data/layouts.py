@@ -172,10 +172,11 @@ def find_cases(folder: str | Path) -> list[Case]:
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder")
     cases: dict[str, Case] = {}
+    folders = sorted([root, *(path for path in root.rglob("*") if path.is_dir())])
     named: dict[str, _Named] = {}
-    for place in (root.parent, root, *sorted(path.parent for path in root.rglob(_NAME_MAPPING))):
+    for place in (root.parent, *folders):
         named |= _read_name_mapping(place)
-    for inner in sorted([root, *(path for path in root.rglob("*") if path.is_dir())]):
+    for inner in folders:
         for case in _cases_in(inner):
             if case.id in cases:
                 raise InputError(f"{inner}: case {case.id} is there twice; remove one of its folders")

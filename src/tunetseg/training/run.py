@@ -268,10 +268,9 @@ def _trainer(run: _Run, stage: Stage, folder: Path, saver: SaveEachEpoch) -> lig
     callbacks: list[lightning.Callback] = [saver, EpochLines()]
     if stage.stop_patience:
         # Counted before the epoch's checkpoint is written, which must hold the count.
-        stop = EarlyStopping(
-            "val/loss", patience=stage.stop_patience, min_delta=1e-4, verbose=False, check_on_train_epoch_end=False
+        callbacks.append(
+            EarlyStopping("val/loss", patience=stage.stop_patience, min_delta=1e-4, check_on_train_epoch_end=False)
         )
-        callbacks.append(stop)
     return lightning.Trainer(
         accelerator={"cuda": "gpu"}.get(run.device.type, run.device.type),
         devices=1 if run.device.index is None else [run.device.index],
