@@ -5,6 +5,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from tunetseg.networks import Architecture, build_network
 from tunetseg.training.checkpoint import SafeCheckpoints, SaveEachEpoch
 from tunetseg.training.loss import cascade_loss
 from tunetseg.training.module import TrainingModule
+from tunetseg.training.patches import PatchDataset
 from tunetseg.training.recipes import RECIPES, Augmentation, Recipe, Stage, recipe_from_dict, recipe_named
 from tunetseg.training.run import train
 
@@ -97,6 +99,29 @@ def test_starting_from_a_models_weights(cohort: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot start"):
         train(cohort, tmp_path / "third", recipe=TINY, variant="tunet", pretrained=first, say=quiet)
     assert not (tmp_path / "third").exists()
+
+
+def test_going_on_from_weights_draws_other_changes(
+    cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+    plain = PatchDataset.__getitem__
+
+    def noted(self: PatchDataset, key: tuple[int, int]) -> dict[str, Any]:
+        sample = plain(self, key)
+        if self.training:
+            drawn.append(sample["seed"])
+        return sample
+
+    monkeypatch.setattr(PatchDataset, "__getitem__", noted)
+    short = dataclasses.replace(TINY, stages=(dataclasses.replace(TINY.stages[0], epochs=1),))
+    train(cohort, tmp_path / "first", recipe=short, say=quiet)
+    train(cohort, tmp_path / "second", recipe=short, pretrained=tmp_path / "first", say=quiet)
+    train(cohort, tmp_path / "third", recipe=short, pretrained=tmp_path / "first", say=quiet)
+    assert len(drawn) == 6
+    first, second, third = drawn[:2], drawn[2:4], drawn[4:]
+    assert not set(first) & set(second)
+    assert second == third
 
 
 def test_without_a_compiler_compiling_is_refused(cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

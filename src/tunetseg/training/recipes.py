@@ -121,7 +121,8 @@ class Recipe:
         base_filters: Filters of the first level.
         levels: Resolutions of each sub-network.
         folds: Cross-validation folds.
-        seed: Of the folds, the weights, the order and the augmentation.
+        seed: Of the folds, the weights, the order and the augmentation; the last two also follow from the weights that
+            a run goes on from.
         denoise: Median filter first.
         l2: Penalty on the sum of squares of the convolution kernels, heads left out.
         cross_entropy: Weight of the added cross-entropy.

@@ -56,6 +56,7 @@ class _Run:
     device: torch.device
     workers: int
     compiled: bool
+    draws: int
     on_fault: Callable[[InputError], None] | None
     say: Callable[[str], None]
 
@@ -126,8 +127,11 @@ def train(
         return folder / MODEL
     on_fault = (lambda fault: say(f"left out: {fault}")) if skip_broken else None
     place = Path(cache or folder.parent / "cache")
+    # A run that goes on from another's weights must not show it the same patches, changed in the same way, again.
+    draws = chosen.seed if started_from is None else chosen.seed + int(started_from["sha256"][:12], 16)
     run = _Run(
-        folder, place, chosen, architecture, training, validation, labels, hardware, workers, compiled, on_fault, say
+        *(folder, place, chosen, architecture, training, validation, labels),
+        *(hardware, workers, compiled, draws, on_fault, say),
     )
     _quiet()
     lightning.seed_everything(chosen.seed, verbose=False)
@@ -218,7 +222,7 @@ def _train_stage(run: _Run, number: int, stage: Stage, network: Cascade) -> Casc
         with whole_file(run.out / f"{name}.txt") as partial:
             partial.write_text("".join(f"{case.id}\n" for case in used))
     # Each stage draws anew.
-    seed = run.recipe.seed + 1000 * number
+    seed = run.draws + 1000 * number
     learned, watched = (
         _loader(run, stage, PatchDataset(cases, stage, network.stride, seed, training=on))
         for cases, on in ((training, True), (validation, False))
