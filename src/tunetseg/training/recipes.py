@@ -233,9 +233,8 @@ RECIPES: dict[str, Recipe] = {
                 _whole_brain(spacing=2.0, patch=(72, 88, 72), epochs=16, learning_rate=1.2e-3),
             ),
         ),
-        # The last two stages of the packaged weights: it goes on from the weights of quick, or from its own once more
-        # (--pretrained). At 3 mm, where a step costs a third, it learns where tumours are, and at 2 mm what they look
-        # like.
+        # Goes on from the weights of quick (--pretrained). At 3 mm, where a step costs a third, it learns where tumours
+        # are, and at 2 mm what they look like.
         Recipe(
             name="narrow",
             base_filters=8,

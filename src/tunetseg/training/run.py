@@ -126,12 +126,22 @@ def train(
         say(f"{folder / MODEL}: already finished")
         return folder / MODEL
     on_fault = (lambda fault: say(f"left out: {fault}")) if skip_broken else None
-    place = Path(cache or folder.parent / "cache")
     # A run that goes on from another's weights must not show it the same patches, changed in the same way, again.
     draws = chosen.seed if started_from is None else chosen.seed + int(started_from["sha256"][:12], 16)
     run = _Run(
-        *(folder, place, chosen, architecture, training, validation, labels),
-        *(hardware, workers, compiled, draws, on_fault, say),
+        out=folder,
+        cache=Path(cache or folder.parent / "cache"),
+        recipe=chosen,
+        architecture=architecture,
+        training=training,
+        validation=validation,
+        labels=labels,
+        device=hardware,
+        workers=workers,
+        compiled=compiled,
+        draws=draws,
+        on_fault=on_fault,
+        say=say,
     )
     _quiet()
     lightning.seed_everything(chosen.seed, verbose=False)
