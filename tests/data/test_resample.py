@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tunetseg.data.phantom import make_patient
 from tunetseg.data.preprocess import Preprocessing, normalise, prepare
-from tunetseg.data.resample import resample, resampled_shape
+from tunetseg.data.resample import covered, resample, resampled_shape
 from tunetseg.data.volume import Grid, Volume
 from tunetseg.regions import SCHEMES
 
@@ -81,3 +81,25 @@ def test_anisotropic_and_turned_files_reach_the_same_grid() -> None:
     assert nib.aff2axcodes(grid.lps_affine) == ("L", "P", "S")
     assert np.array_equal(grid.from_lps(turned), array)
     assert prepare(Volume(turned, grid), Preprocessing(spacing=1.0)).shape == (30, 6, 16)
+
+
+def test_a_share_covered_is_a_share_of_volume() -> None:
+    """A voxel wholly in a mask is covered wholly, wherever its neighbours are; half of it, half."""
+    mask = np.zeros((1, 6, 6, 6), np.bool_)
+    mask[:, 2:4, 2:4, 2:4] = True
+    shares = covered(mask, (2, 2, 2), (3, 3, 3))[0]
+    assert shares[1, 1, 1] == 1
+    assert shares.sum() == 1
+    mask[:, 3] = False
+    assert covered(mask, (2, 2, 2), (3, 3, 3))[0].max() == 0.5
+
+
+@given(st.floats(0.3, 4.0), st.integers(1, 12), st.integers(0, 2**31))
+def test_covered_keeps_the_volume_inside(step: float, inputs: int, seed: int) -> None:
+    mask = np.random.default_rng(seed).random((1, inputs, 1, 1)) < 0.5
+    outputs = resampled_shape((inputs,), (1.0,), step)[0]
+    shares = covered(mask, (step, 1, 1), (outputs, 1, 1)).ravel()
+    lengths = np.minimum((np.arange(outputs) + 1) * step, inputs) - np.arange(outputs) * step
+    assert shares.min() >= 0
+    assert shares.max() <= 1 + 1e-6
+    assert shares @ lengths == pytest.approx(mask.sum() - max(0, inputs - outputs * step) * mask[0, -1, 0, 0], abs=1e-3)

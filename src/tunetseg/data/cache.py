@@ -20,7 +20,7 @@ from tunetseg.regions import LabelScheme, recognise_labels, scheme_named
 
 __all__ = ["Cache", "CachedCase"]
 
-_FORMAT = 1
+_FORMAT = 2
 """Raised whenever what is stored, or how it is computed, changes: old entries are then never found."""
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tunetseg.data.resample import resample, resampled_shape
+from tunetseg.data.resample import covered, resample, resampled_shape
 from tunetseg.data.volume import Volume
 from tunetseg.errors import InputError
 
@@ -85,7 +85,8 @@ class Prepared:
         cropped = masks[(slice(None), *self.box)]
         if self.steps == (1, 1, 1):
             return cropped
-        return resample(cropped.astype(np.float32), self.steps, self.shape) >= 0.5
+        # Halves stay halves in float32's rounding.
+        return covered(cropped, self.steps, self.shape) >= 0.5 - 1e-4
 
     def restore(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
         """Bring probabilities from the working grid to the volume's; 0 outside the brain's box.

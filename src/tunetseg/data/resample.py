@@ -1,11 +1,12 @@
 """Resampling between a patient's grid and a model's working spacing, axis by axis."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["resample", "resampled_shape"]
+__all__ = ["covered", "resample", "resampled_shape"]
 
 
 def resampled_shape(shape: tuple[int, ...], spacing: tuple[float, ...], target: float) -> tuple[int, ...]:
@@ -16,7 +17,7 @@ def resampled_shape(shape: tuple[int, ...], spacing: tuple[float, ...], target: 
     return tuple(max(1, math.ceil(n * s / target - 1e-3)) for n, s in zip(shape, spacing, strict=True))
 
 
-def _weights(inputs: int, outputs: int, step: float) -> NDArray[np.float32]:
+def _triangle(inputs: int, outputs: int, step: float) -> NDArray[np.float32]:
     """Interpolation matrix of one axis, shape (outputs, inputs), rows summing to 1.
 
     Both grids begin at the same corner; one output voxel is ``step`` input voxels long. The kernel is a
@@ -26,6 +27,33 @@ def _weights(inputs: int, outputs: int, step: float) -> NDArray[np.float32]:
     distances = np.abs(np.clip(centres, 0, inputs - 1)[:, None] - np.arange(inputs)[None])
     weights = np.clip(1 - distances / max(step, 1.0), 0, None)
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _overlap(inputs: int, outputs: int, step: float) -> NDArray[np.float32]:
+    """Share of each output voxel that each input voxel covers along one axis, shape (outputs, inputs), rows summing to 1.
+
+    What of an output voxel reaches beyond the last input voxel does not count.
+    """
+    begins = (np.arange(outputs) * step)[:, None]
+    voxels = np.arange(inputs)[None]
+    weights = np.clip(np.minimum(begins + step, voxels + 1) - np.maximum(begins, voxels), 0, None)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _along_axes(
+    array: NDArray[np.float32],
+    steps: tuple[float, float, float],
+    shape: tuple[int, int, int],
+    kernel: Callable[[int, int, float], NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    result = array.astype(np.float32, copy=False)
+    for axis, (step, outputs) in enumerate(zip(steps, shape, strict=True), start=1):
+        inputs = result.shape[axis]
+        if step == 1 and outputs == inputs:
+            continue
+        weights = kernel(inputs, outputs, step)
+        result = np.moveaxis(np.tensordot(result, weights, axes=(axis, 1)), -1, axis)
+    return np.ascontiguousarray(result)
 
 
 def resample(
@@ -41,11 +69,20 @@ def resample(
     Returns:
         float32, shape (channel, *shape).
     """
-    result = array.astype(np.float32, copy=False)
-    for axis, (step, outputs) in enumerate(zip(steps, shape, strict=True), start=1):
-        inputs = result.shape[axis]
-        if step == 1 and outputs == inputs:
-            continue
-        weights = _weights(inputs, outputs, step)
-        result = np.moveaxis(np.tensordot(result, weights, axes=(axis, 1)), -1, axis)
-    return np.ascontiguousarray(result)
+    return _along_axes(array, steps, shape, _triangle)
+
+
+def covered(
+    masks: NDArray[np.bool_], steps: tuple[float, float, float], shape: tuple[int, int, int]
+) -> NDArray[np.float32]:
+    """Share of each output voxel's volume that lies in a mask, 0 to 1.
+
+    Args:
+        masks: Shape (region, x, y, z).
+        steps: Length of an output voxel in input voxels along x, y, z.
+        shape: Voxels of the output along x, y, z.
+
+    Returns:
+        float32, shape (region, *shape).
+    """
+    return _along_axes(masks.astype(np.float32), steps, shape, _overlap)
