@@ -93,3 +93,21 @@ def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
     (bare,) = find_cases(tmp_path / "cohort")
     with pytest.raises(InputError, match="no segmentation"):
         Cache(tmp_path / "cache", Preprocessing(20.0)).get(bare)
+
+
+def test_another_process_that_is_first_keeps_its_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case, folder = case_in(tmp_path / "cohort"), tmp_path / "cache"
+    read = cache.read_volume
+    entries = []
+
+    def slow(case: Case):
+        monkeypatch.setattr(cache, "read_volume", read)
+        monkeypatch.setattr(cache.os, "getpid", lambda: 1)
+        Cache(folder, Preprocessing(20.0)).get(case)
+        monkeypatch.undo()
+        entries.extend(path.stat().st_ino for path in folder.iterdir())
+        return read(case)
+
+    monkeypatch.setattr(cache, "read_volume", slow)
+    Cache(folder, Preprocessing(20.0)).get(case)
+    assert [path.stat().st_ino for path in folder.iterdir()] == entries

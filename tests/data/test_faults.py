@@ -72,11 +72,20 @@ def test_missing_modality(folder: Path) -> None:
         read_volume(only_case(folder))
 
 
-@pytest.mark.parametrize("keep", [10, 500, -20])
+@pytest.mark.parametrize("keep", [10, 500, -20, -8, -1])
 def test_truncated_gzip(folder: Path, keep: int) -> None:
     t2(folder).write_bytes(t2(folder).read_bytes()[:keep])
     with pytest.raises(InputError, match=r"_t2\.nii\.gz: "):
         read_volume(only_case(folder))
+
+
+def test_flipped_bits(folder: Path) -> None:
+    """The checksum of gzip tells what inflates without complaint."""
+    whole = t2(folder).read_bytes()
+    for place in range(len(whole) // 2, len(whole), max(1, len(whole) // 17)):
+        t2(folder).write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with pytest.raises(InputError, match=r"_t2\.nii\.gz: "):
+            read_volume(only_case(folder))
 
 
 def test_no_nifti(folder: Path) -> None:

@@ -65,12 +65,22 @@ def test_nesting() -> None:
     assert np.array_equal(masks[0], (found >= 0.5).any(axis=0))
 
 
-def test_an_enhancing_tumour_makes_a_core() -> None:
+def test_a_core_is_looked_for_even_where_something_enhances() -> None:
     found = probabilities(0.9, 0.4, 0.1)
     found[2].flat[:600] = 0.9
+    found[1].flat[:100] = 0.0
     masks, said = postprocess(found, REGIONS, 1.0)
-    assert masks[1].sum() == 600, "a core is there, so its threshold stays"
-    assert said == []
+    assert masks[1].all(), "900 voxels by the ladder, 100 because they enhance"
+    assert said == ["core found only at threshold 0.3"]
+
+
+def test_one_enhancing_voxel_does_not_cost_the_core() -> None:
+    found = probabilities(0.9, 0.45, 0.1)
+    found[2, 0, 0, 0] = 0.6
+    masks, said = postprocess(found, REGIONS, 1.0)
+    assert masks[1].all()
+    assert not masks[2].any()
+    assert len(said) == 2
 
 
 def test_equation_2_by_hand() -> None:

@@ -114,3 +114,15 @@ def test_pasting_is_asked_for_and_drawn_from_the_position() -> None:
         assert np.array_equal(after["image"], same["image"])
         assert np.array_equal(after["depth"], same["depth"])
     assert any(not np.array_equal(before["image"], after["image"]) for before, after in zip(*found[:2], strict=True))
+
+
+def test_a_grid_tells_what_its_patches_before_have_shown() -> None:
+    """Without that, each voxel is there once: volumes counted over the grid are the volumes."""
+    stage = dataclasses.replace(STAGE, sampling="grid")
+    dataset = PatchDataset([case()], stage, 4, 0, training=False)
+    total = 0
+    for key in keys(dataset, 0):
+        sample = dataset[key]
+        x, y, z = sample["seen"].tolist()
+        total += int((sample["depth"][x:, y:, z:] > 0).sum())
+    assert total == int((case().depth > 0).sum())

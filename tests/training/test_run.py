@@ -1,15 +1,19 @@
 """A whole run on tiny patients: it learns, it resumes, it says what is wrong."""
 
 import copy
+import csv
 import dataclasses
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from tunetseg.data import find_cases
 from tunetseg.data.phantom import make_patient, write_cohort, write_patient
 from tunetseg.data.preprocess import Preprocessing
 from tunetseg.errors import InputError
@@ -219,12 +223,23 @@ def test_low_grade_patients_train_too(tmp_path: Path) -> None:
         ("precision", "fp16", "auto, bf16, 32"),
         ("schedule", "linear", "plateau, cosine"),
         ("sampling", "Grid", "grid, random"),
-        ("patch", [80, 96], "three sides"),
-        ("learning_rate", -1.0, "not below"),
+        ("patch", [80, 96], "three whole numbers"),
+        ("learning_rate", -1.0, "0 or more"),
+        ("spacing", 25, "between 0.2 and 20"),
+        ("epochs", 1.5, "a whole number"),
+        ("validate_every", 0, "1 or more"),
+        ("augmentation", {"flip": [1]}, "three numbers"),
+        ("augmentation", {"scale": 1.5}, "between 0 and 0.9"),
+        ("augmentation", 4, "fields with values"),
+        ("average", 1.5, "between 0 and"),
+        ("denoise", 1, "true or false"),
+        ("seed", -1, "between 0 and"),
+        ("stages", 5, "a list"),
     ],
 )
 def test_a_file_cannot_hold_what_a_flag_cannot(field: str, value: object, said: str) -> None:
-    raw = {field: value} if field in {"keep", "precision"} else {"stages": [{field: value}]}
+    ofrecipe = {field.name for field in dataclasses.fields(Recipe)}
+    raw = {field: value} if field in ofrecipe else {"stages": [{field: value}]}
     with pytest.raises(InputError, match=said):
         recipe_from_dict(raw)
 
@@ -258,11 +273,47 @@ def test_plateau_and_stop_survive_a_resumption(cohort: Path, tmp_path: Path, mon
             train(cohort, tmp_path / "broken", recipe=still, resume=number > 0, say=quiet)
     monkeypatch.setattr(SaveEachEpoch, "on_train_epoch_end", save)
     train(cohort, tmp_path / "broken", recipe=still, resume=True, say=quiet)
+    # The kill came after the last checkpoint; going on does not add an epoch.
+    monkeypatch.setattr(SaveEachEpoch, "on_train_epoch_end", save)
+    (tmp_path / "broken/model.safetensors").unlink()
+    train(cohort, tmp_path / "broken", recipe=still, resume=True, say=quiet)
+    rows = [
+        row for log in (tmp_path / "broken/stage-0/csv").glob("*.csv") for row in csv.DictReader(log.open(newline=""))
+    ]
+    assert {row["epoch"] for row in rows} == {str(epoch) for epoch in range(6)}, "no start's log is lost"
     for run in ("whole", "broken"):
         state = SafeCheckpoints().load_checkpoint(tmp_path / run / "stage-0/last.ckpt")
         # One good epoch, then five that are not: the rate falls after the second and the fourth of them.
         assert state["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"] == 6, run
         assert state["optimizer_states"][0]["param_groups"][0]["lr"] == pytest.approx(1e-12 * 0.2**2), run
+
+
+def test_a_terminated_run_is_not_a_finished_one(cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = SaveEachEpoch.on_train_epoch_end
+
+    def terminated(self: SaveEachEpoch, *arguments: object) -> None:
+        save(self, *arguments)  # type: ignore[arg-type]
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(SaveEachEpoch, "on_train_epoch_end", terminated)
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        train(cohort, tmp_path / "run", recipe=TINY, say=said.append)
+    assert "--resume" in said[-1]
+    assert not (tmp_path / "run/model.safetensors").exists()
+    monkeypatch.setattr(SaveEachEpoch, "on_train_epoch_end", save)
+    assert train(cohort, tmp_path / "run", recipe=TINY, resume=True, say=quiet).exists()
+
+
+def test_two_scans_of_one_patient_can_be_trained_on(tmp_path: Path) -> None:
+    for scan in (1, 2):
+        folder = tmp_path / f"c/{scan}"
+        write_patient(make_patient(scan, shape=(48, 48, 32), spacing=5), folder, year=2023)
+        (case,) = folder.iterdir()
+        for path in list(case.iterdir()):
+            path.rename(case / path.name.replace("-000-", f"-00{scan}-"))
+    assert len({case.patient for case in find_cases(tmp_path / "c")}) == 1
+    assert train(tmp_path / "c", tmp_path / "run", recipe=TINY, fold="all", say=quiet).exists()
 
 
 def test_a_run_that_never_began_does_not_block_its_folder(cohort: Path, tmp_path: Path) -> None:

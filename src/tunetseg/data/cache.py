@@ -6,6 +6,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -43,6 +44,12 @@ def _checksum(array: NDArray) -> int:
     return zlib.crc32(memoryview(np.ascontiguousarray(array)).cast("B"))  # type: ignore[arg-type]
 
 
+def _rename(folder: Path, target: Path) -> None:
+    """Rename a folder, unless another process was there first or took it away."""
+    with suppress(OSError):
+        folder.rename(target)
+
+
 class Cache:
     """Folder of prepared cases, keyed by what the files hold and how they were prepared.
 
@@ -69,10 +76,12 @@ class Cache:
         if case.segmentation is None:
             raise InputError(f"{case.id}: has no segmentation, so nothing can be learned from it")
         entry = self.folder / self._key(case)
-        found = self._open(case, entry)
-        if found is None:
-            self._build(case, entry)
+        for _ in range(3):  # between two, another process may be about to replace a damaged entry
             found = self._open(case, entry)
+            if found is not None:
+                return found
+            self._build(case, entry)
+        found = self._open(case, entry)
         if found is None:
             raise OSError(f"{entry}: cannot be read back after writing; is the disk full?")
         return found
@@ -135,12 +144,16 @@ class Cache:
             np.save(partial / f"{name}.npy", array, allow_pickle=False)
         sums = {name: _checksum(array) for name, array in arrays.items()}
         (partial / "entry.json").write_text(json.dumps({"case": case.id, "crc32": sums}))
-        shutil.rmtree(entry, ignore_errors=True)
+        damaged = partial.with_name(f"{partial.name}.damaged")
         try:
-            partial.rename(entry)
-        except OSError:
-            # Another process finished the same entry first; theirs is as good.
+            _rename(partial, entry)
+            # Another process that finished the same entry first uses it: only a damaged one is moved away.
+            if partial.exists() and self._open(case, entry) is None:
+                _rename(entry, damaged)
+                _rename(partial, entry)
+        finally:
             shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(damaged, ignore_errors=True)
 
     def _open(self, case: Case, entry: Path) -> CachedCase | None:
         """The entry if it is there and every byte is as written."""

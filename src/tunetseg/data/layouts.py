@@ -1,6 +1,7 @@
 """Finding cases in the folders of BraTS 2017 to 2023 as they were released."""
 
 import csv
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +39,10 @@ class Layout:
     numbering: str
     strays: dict[str, str]
 
+    def patient(self, match: re.Match[str]) -> str:
+        """The patient of a matched case; 2018 put a site's number behind the ``TCIA`` of 2017's names."""
+        return f"{self.numbering}/{re.sub(r'^TCIA[0-9]+_', 'TCIA_', match['patient'])}"
+
 
 _OLD = {"t1": "t1", "t1ce": "t1ce", "t2": "t2", "flair": "flair", "seg": "seg"}
 _NEW = {"t1n": "t1", "t1c": "t1ce", "t2w": "t2", "t2f": "flair", "seg": "seg"}
@@ -59,7 +64,8 @@ def _layout(
 _NAME_MAPPING = "name_mapping.csv"
 
 LAYOUTS = (
-    # 2017 to 2019 kept their patients' names, 2021 and 2023 their numbers, so a patient is known across them.
+    # 2017 to 2019 kept their patients' names but for a site's number, 2021 and 2023 their numbers: a patient is known
+    # across them.
     _layout("BraTS 2017", r"Brats17_(?P<patient>.+)_\d+", "brats2017", numbering="named"),
     _layout("BraTS 2018", r"Brats18_(?P<patient>.+)_\d+", "brats2017", numbering="named"),
     _layout("BraTS 2019", r"BraTS19_(?P<patient>.+)_\d+", "brats2017", numbering="named"),
@@ -117,7 +123,7 @@ def _read_name_mapping(folder: Path) -> dict[str, _Named]:
         patient = None
         for layout in (layout for layout in LAYOUTS if layout.numbering == "named"):
             match = layout.case.fullmatch(row.get(f"{layout.dataset.replace(' ', '_')}_subject_ID") or "")
-            patient = f"{layout.numbering}/{match['patient']}" if match else patient
+            patient = layout.patient(match) if match else patient
         found[row.get("BraTS_2020_subject_ID") or ""] = _Named(row.get("Grade") or None, patient)
     return found
 
@@ -147,9 +153,18 @@ def _cases_in(folder: Path) -> list[Case]:
         )
         first = {modality: paths[0] for modality, paths in files.items()}
         segmentation = first.pop("seg", None)
-        patient = f"{layout.numbering}/{match['patient']}"
+        patient = layout.patient(match)
         cases.append(Case(name, first, segmentation, patient, grade, layout.labels, faults))
     return cases
+
+
+def _folders(root: Path) -> list[Path]:
+    """A folder and all below it, through links too, each once."""
+    found: dict[Path, Path] = {}
+    for place, below, _ in os.walk(root, followlinks=True):
+        if found.setdefault(Path(place).resolve(), Path(place)) != Path(place):
+            below.clear()
+    return sorted(found.values())
 
 
 def find_cases(folder: str | Path) -> list[Case]:
@@ -172,7 +187,7 @@ def find_cases(folder: str | Path) -> list[Case]:
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder")
     cases: dict[str, Case] = {}
-    folders = sorted([root, *(path for path in root.rglob("*") if path.is_dir())])
+    folders = _folders(root)
     named: dict[str, _Named] = {}
     for place in (root.parent, *folders):
         named |= _read_name_mapping(place)

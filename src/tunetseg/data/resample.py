@@ -30,7 +30,7 @@ def _triangle(inputs: int, outputs: int, step: float) -> NDArray[np.float32]:
 
 
 def _overlap(inputs: int, outputs: int, step: float) -> NDArray[np.float32]:
-    """Share of each output voxel that each input voxel covers along one axis, shape (outputs, inputs), rows summing to 1.
+    """Share of each output voxel that each input voxel covers, of one axis, shape (outputs, inputs), rows summing to 1.
 
     What of an output voxel reaches beyond the last input voxel does not count.
     """

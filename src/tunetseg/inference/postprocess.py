@@ -36,7 +36,7 @@ def postprocess(
 ) -> tuple[NDArray[np.bool_], list[str]]:
     """Threshold, apply both rules, enforce nesting: what an inner region holds, its outer ones hold too.
 
-    Below the first threshold a core is looked for only inside the whole tumour.
+    A core that the core's own network finds nowhere is looked for at lower thresholds, inside the whole tumour only.
 
     Args:
         probabilities: Shape (region, x, y, z), outermost region first.
@@ -49,17 +49,18 @@ def postprocess(
     """
     rules = settings or Postprocessing()
     first, *lower = rules.ladder
-    masks = nested(probabilities >= first)
+    found = probabilities >= first
     said: list[str] = []
     if rules.ladder_region in regions:
+        # What an inner network found is no core found: it may be given up below, with nothing left of a core.
         level = regions.index(rules.ladder_region)
-        outer = masks[level - 1] if level else np.ones(masks.shape[1:], bool)
-        for threshold in lower if not masks[level].any() else []:
-            found = (probabilities[level] >= threshold) & outer
-            if found.any():
-                masks[level] = found
+        outer = found[level - 1 :].any(axis=0) if level else np.ones(found.shape[1:], bool)
+        for threshold in lower if not found[level].any() else []:
+            found[level] = (probabilities[level] >= threshold) & outer
+            if found[level].any():
                 said.append(f"{rules.ladder_region} found only at threshold {threshold:g}")
                 break
+    masks = nested(found)
     if rules.sparse_region in regions:
         level = regions.index(rules.sparse_region)
         volume = float(masks[level].sum()) * voxel_mm3

@@ -15,6 +15,7 @@ from tunetseg.data.case import Case
 from tunetseg.data.volume import Grid, read_volume, write_nifti
 from tunetseg.errors import InputError
 from tunetseg.files import whole_file
+from tunetseg.inference.device import uses_bfloat16
 from tunetseg.inference.ensemble import Ensemble
 from tunetseg.inference.postprocess import Postprocessing, postprocess
 from tunetseg.inference.uncertainty import uncertainty
@@ -138,7 +139,7 @@ def _segment_case(
             "postprocessing": asdict(rules),
             "overlap": ensemble.overlap,
             "mirror": ensemble.mirror,
-            "precision": ensemble.precision,
+            "precision": "bf16" if uses_bfloat16(ensemble.precision, ensemble.device) else "32",
             "device": str(ensemble.device),
         },
         "version": __version__,

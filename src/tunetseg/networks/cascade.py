@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tunetseg.networks.subnetwork import StageDesign, SubNetwork
+from tunetseg.networks.subnetwork import LevelDesign, SubNetwork
 
 __all__ = ["Cascade"]
 
@@ -28,7 +28,7 @@ class Cascade(nn.Module):
         torch.Size([1, 3, 8, 8, 8])
     """
 
-    def __init__(self, image_channels: int, regions: tuple[str, ...], levels: int, design: StageDesign) -> None:
+    def __init__(self, image_channels: int, regions: tuple[str, ...], levels: int, design: LevelDesign) -> None:
         super().__init__()
         if not regions or image_channels < 1 or levels < 1:
             raise ValueError(f"a cascade needs regions, channels and levels, not {regions}, {image_channels}, {levels}")

@@ -16,10 +16,10 @@ from tunetseg.networks.blocks import (
     conv,
 )
 
-__all__ = ["PlainDesign", "PostActivationDesign", "PreActivationDesign", "StageDesign", "SubNetwork"]
+__all__ = ["LevelDesign", "PlainDesign", "PostActivationDesign", "PreActivationDesign", "SubNetwork"]
 
 
-class StageDesign(ABC):
+class LevelDesign(ABC):
     """What stands at each level of a sub-network's encoder and decoder.
 
     Args:
@@ -58,7 +58,7 @@ class StageDesign(ABC):
         return SqueezeExcite(channels) if self.squeeze_excite else nn.Identity()
 
 
-class PlainDesign(StageDesign):
+class PlainDesign(LevelDesign):
     """Two convolution blocks a level, the second twice as wide in the encoder: 16, 32; 32, 64; ..."""
 
     def width(self, level: int) -> int:
@@ -73,7 +73,7 @@ class PlainDesign(StageDesign):
         return self.after(ConvBlock(in_channels, wide), ConvBlock(wide, wide), widths=(wide, wide))
 
 
-class PostActivationDesign(StageDesign):
+class PostActivationDesign(LevelDesign):
     """Two REB1 blocks a level: 16, 32, 64, 128."""
 
     def width(self, level: int) -> int:
@@ -111,7 +111,7 @@ class SubNetwork(nn.Module):
         design: What stands at each level.
     """
 
-    def __init__(self, in_channels: int, image_channels: int, levels: int, design: StageDesign) -> None:
+    def __init__(self, in_channels: int, image_channels: int, levels: int, design: LevelDesign) -> None:
         super().__init__()
         widths = [design.width(level) for level in range(levels)]
         inputs = [in_channels, *(image_channels + width for width in widths[:-1])]

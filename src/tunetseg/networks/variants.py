@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from tunetseg.errors import InputError
 from tunetseg.networks.cascade import Cascade
-from tunetseg.networks.subnetwork import PlainDesign, PostActivationDesign, PreActivationDesign, StageDesign
+from tunetseg.networks.subnetwork import LevelDesign, PlainDesign, PostActivationDesign, PreActivationDesign
 
 __all__ = ["VARIANTS", "Architecture", "build_network"]
 
-VARIANTS: dict[str, tuple[type[StageDesign], bool]] = {
+VARIANTS: dict[str, tuple[type[LevelDesign], bool]] = {
     "tunet": (PlainDesign, False),
     "tunet-seb": (PlainDesign, True),
     "tunet-reb1": (PostActivationDesign, False),

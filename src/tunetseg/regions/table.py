@@ -87,7 +87,7 @@ def scheme_named(name: str) -> LabelScheme:
 
 
 def recognise_labels(present: Iterable[int], source: str) -> LabelScheme:
-    """Find the glioma scheme from the values that a whole cohort's label maps hold.
+    """Find the glioma scheme from the values that label maps hold, one file's or a whole cohort's.
 
     A 3 with no 4 means 2023's labels; a 4 with no 3, or neither, means those of 2017 to 2022. Values that
     BraTS 2017 to 2023 do not have are an error, as are a 3 and a 4 together: 2012 and 2024 both have them,

@@ -83,6 +83,9 @@ def check_submission(
 def _wanted(folder: Path, patients: dict[str, Case], cases: str | Path | None) -> list[str]:
     if cases is not None:
         wanted = read_case_list(cases)
+        unknown = sorted(set(wanted) - set(patients)) if patients else []
+        if unknown:
+            raise InputError(f"{cases}: {unknown[0]} is not in the cohort")
     else:
         wanted = list(patients) or [
             path.name.removesuffix(".nii.gz")

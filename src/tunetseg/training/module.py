@@ -79,11 +79,11 @@ class TrainingModule(lightning.LightningModule):
         masks = self._masks(batch["depth"])
         logits = self.kept(batch["image"])
         self.log("val/loss", cascade_loss(logits, masks, self.recipe.cross_entropy), batch_size=len(masks))
-        found = logits > 0
-        space = (2, 3, 4)
-        counts = torch.stack([(found & (masks > 0)).sum(space), found.sum(space), masks.sum(space)], dim=-1).cpu()
-        for case, count in zip(batch["case"].tolist(), counts, strict=True):
-            self.overlap[case] = self.overlap.get(case, 0) + count
+        places = zip(batch["case"].tolist(), batch["seen"].tolist(), strict=True)
+        for (case, (x, y, z)), found, true in zip(places, logits > 0, masks > 0, strict=True):
+            own, truth = found[:, x:, y:, z:], true[:, x:, y:, z:]  # each voxel once, though patches overlap
+            counts = torch.stack([mask.sum((1, 2, 3)) for mask in (own & truth, own, truth)], dim=-1).cpu()
+            self.overlap[case] = self.overlap.get(case, 0) + counts
 
     def on_validation_end(self) -> None:
         """Let the plateau schedule see the loss, now, since the epoch's checkpoint must hold what follows from it."""

@@ -1,5 +1,6 @@
 """Patches of prepared cases: which, in what order, and cut how."""
 
+import itertools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +23,13 @@ def grid_starts(size: int, patch: int) -> list[int]:
     if count == 1:
         return [(size - patch) // 2]
     return [round(n * (size - patch) / (count - 1)) for n in range(count)]
+
+
+def _grid_steps(size: int, patch: int) -> list[tuple[int, int]]:
+    """Each patch's first voxel along an axis, and how many of its voxels the patch before it had."""
+    starts = grid_starts(size, patch)
+    before = [starts[0] - patch, *starts]
+    return [(start, last + patch - start) for start, last in zip(starts, before, strict=False)]
 
 
 def cut(array: NDArray, start: tuple[int, ...], patch: tuple[int, ...]) -> NDArray:
@@ -95,11 +103,9 @@ class PatchDataset(Dataset[dict[str, Any]]):
         self.seed = seed
         self.training = training
         self.grid = [
-            (index, (x, y, z))
+            (index, tuple(start for start, _ in place), tuple(seen for _, seen in place))
             for index, case in enumerate(cases)
-            for x in grid_starts(case.depth.shape[0], stage.patch[0])
-            for y in grid_starts(case.depth.shape[1], stage.patch[1])
-            for z in grid_starts(case.depth.shape[2], stage.patch[2])
+            for place in itertools.product(*map(_grid_steps, case.depth.shape, stage.patch))
         ]
 
     def __len__(self) -> int:
@@ -108,15 +114,19 @@ class PatchDataset(Dataset[dict[str, Any]]):
         return len(self.cases) * (self.stage.samples_per_case if self.training else 1)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        """Image, depth, seed and case number of a sample; shapes (channel, x, y, z) and (x, y, z)."""
+        """Image, depth, seed and case number of a sample; shapes (channel, x, y, z) and (x, y, z).
+
+        ``seen`` counts the voxels along each axis that the grid's patch before has shown already.
+        """
         epoch, position = key
         generator = np.random.default_rng((self.seed, epoch, position))
         if self.training:
             position = int(np.random.default_rng((self.seed, epoch)).permutation(len(self))[position])
         patch: tuple[int, ...] = self.stage.patch
         start: tuple[int, ...]
+        seen: tuple[int, ...] = (0, 0, 0)
         if self.stage.sampling == "grid":
-            index, start = self.grid[position]
+            index, start, seen = self.grid[position]
         else:
             index = position % len(self.cases)
             sides = self.cases[index].depth.shape
@@ -140,6 +150,7 @@ class PatchDataset(Dataset[dict[str, Any]]):
             "depth": torch.from_numpy(depth),
             "seed": seed,
             "case": index,
+            "seen": torch.tensor(seen),
         }
 
     def _whole(self, sides: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,13 +48,63 @@ class Augmentation:
     drop: float = 0.0
     intensity: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Check types and ranges."""
+        _check(self)
 
-def _check_choices(settings: Any) -> None:
-    """Raise InputError where a field is none of the words that it may be; files, unlike flags, can hold any."""
+
+_RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("paste", "flip", "drop", "blur", "intensity", "contrast", "tumour_share"), (0, 1)),
+    **dict.fromkeys(("samples_per_case", "batch", "epochs", "validate_every", "patch"), (1, math.inf)),
+    **dict.fromkeys(("base_filters", "levels", "plateau_patience"), (1, math.inf)),
+    **dict.fromkeys(("warmup", "stop_patience", "learning_rate", "l2", "cross_entropy"), (0, math.inf)),
+    **dict.fromkeys(("shift", "noise", "gamma", "bias_field", "tumour"), (0, 10)),
+    "rotation": (0, 180),
+    "scale": (0, 0.9),
+    "spacing": (0.2, 20),
+    "plateau_factor": (0, 0.99),
+    "folds": (2, math.inf),
+    "seed": (0, 2**32 - 1),
+    "average": (0, 0.99999),
+}
+"""Least and largest value of every number in a recipe, each side of what has three."""
+
+
+_WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a word",
+    (int,) * 3: "a list of three whole numbers",
+    (float,) * 3: "a list of three numbers",
+}
+
+
+def _check(settings: Any) -> None:
+    """Raise InputError where a field is not of its type or not in its range; files, unlike flags, can hold anything."""
     for name, hint in get_type_hints(type(settings)).items():
         value = getattr(settings, name)
-        if get_origin(hint) is Literal and value not in get_args(hint):
-            raise InputError(f"recipe: {name} is {value!r}; it can be {', '.join(get_args(hint))}")
+        parts = get_args(hint)
+        if get_origin(hint) is Literal:
+            if value not in parts:
+                raise InputError(f"recipe: {name} is {value!r}; it can be {', '.join(parts)}")
+        elif get_origin(hint) is not tuple:
+            _check_value(name, value, hint)
+        elif not isinstance(value, tuple) or (len(value) != len(parts) and parts[-1] is not Ellipsis):
+            raise InputError(f"recipe: {name} is {value!r}, where {_WORDS.get(parts, 'a list')} is needed")
+        else:
+            for one in value:
+                _check_value(name, one, parts[0])
+
+
+def _check_value(name: str, value: Any, kind: Any) -> None:
+    accepted = (int, float) if kind is float else kind
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        raise InputError(f"recipe: {name} is {value!r}, where {_WORDS.get(kind, kind.__name__)} is needed")
+    low, high = _RANGES.get(name, (-math.inf, math.inf))
+    if kind in {int, float} and not (math.isfinite(value) and low <= value <= high):
+        bound = f"{low:g} or more" if high == math.inf else f"between {low:g} and {high:.10g}"
+        raise InputError(f"recipe: {name} is {value!r}; it must be {bound}")
 
 
 @dataclass(frozen=True)
@@ -98,16 +149,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail late, or be taken for something else."""
-        _check_choices(self)
-        if len(self.patch) != 3 or self.spacing <= 0 or self.learning_rate < 0:
-            raise InputError(
-                f"recipe: patch {self.patch} needs three sides, spacing {self.spacing} must be above 0, "
-                f"learning_rate {self.learning_rate} not below"
-            )
-        if min(self.patch) < 1 or self.batch < 1 or self.epochs < 1 or self.samples_per_case < 1:
-            raise InputError(
-                f"recipe: patch {self.patch}, batch {self.batch} and epochs {self.epochs} must be positive"
-            )
+        _check(self)
         if self.validate_every > 1 and self.schedule == "plateau":
             raise InputError("recipe: the plateau schedule watches the validation loss, so validate_every must be 1")
 
@@ -149,7 +191,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check that there is a stage and that the patches can be halved often enough."""
-        _check_choices(self)
+        _check(self)
         if not self.stages:
             raise InputError(f"recipe {self.name}: has no stage")
         stride = 2 ** (self.levels - 1)
@@ -251,14 +293,16 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def _build(kind: type, raw: dict[str, Any], place: str) -> Any:
+def _build(kind: type, raw: Any, place: str) -> Any:
     """Dataclass from plain data, every unknown key an error."""
+    if not isinstance(raw, dict):
+        raise InputError(f"{place}: is {raw!r}, where fields with values are needed")
     fields = {field.name: field for field in dataclasses.fields(kind)}
     unknown = sorted(set(raw) - set(fields))
     if unknown:
         raise InputError(f"{place}: no field {unknown[0]!r}; there are {', '.join(fields)}")
     values = dict(raw)
-    if "stages" in values:
+    if isinstance(values.get("stages"), list):
         values["stages"] = tuple(
             _build(Stage, stage, f"{place}, stage {n}") for n, stage in enumerate(values["stages"])
         )
@@ -266,8 +310,8 @@ def _build(kind: type, raw: dict[str, Any], place: str) -> Any:
         values["augmentation"] = _build(Augmentation, values["augmentation"], f"{place}, augmentation")
     try:
         return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
-    except TypeError as error:
-        raise InputError(f"{place}: {error}") from None
+    except InputError as fault:
+        raise InputError(str(fault).replace("recipe:", f"{place}:", 1)) from None
 
 
 def recipe_from_dict(raw: dict[str, Any], source: str = "recipe") -> Recipe:

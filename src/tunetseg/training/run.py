@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import platform
 import shutil
@@ -103,6 +104,8 @@ def train(
         InputError: Bad cohort, recipe or run folder.
     """
     chosen = recipe if isinstance(recipe, Recipe) else recipe_named(recipe)
+    if workers < 0:
+        raise InputError(f"workers {workers}: must be 0 or more")
     if compiled and not any(map(shutil.which, _COMPILERS)):
         raise InputError(f"--compile needs a C++ compiler, one of {', '.join(_COMPILERS)}; install one or leave it out")
     hardware = choose_device(device)
@@ -178,7 +181,8 @@ def _split(cohort: str | Path, recipe: Recipe, fold: int | Literal["all"]) -> tu
         raise InputError(f"{cohort}: no case has a segmentation, so there is nothing to learn from")
     if fold == "all":
         # Watched, not held out: the figures then say only that training goes on.
-        return cases, split_folds(cases, min(recipe.folds, len(cases)), recipe.seed)[0] if len(cases) > 1 else cases
+        patients = len({case.patient for case in cases})
+        return cases, split_folds(cases, min(recipe.folds, patients), recipe.seed)[0] if patients > 1 else cases
     folds = split_folds(cases, recipe.folds, recipe.seed)
     if not 0 <= fold < len(folds):
         raise InputError(f"fold {fold}: there are folds 0 to {len(folds) - 1}, or 'all'")
@@ -256,9 +260,12 @@ def _train_stage(run: _Run, number: int, stage: Stage, network: Cascade) -> Casc
     run.say(f"stage {number}: {len(training)} cases, {len(learned)} steps x {stage.epochs} epochs, {_precision(run)}")
     last = folder / "last.ckpt"
     began = time.monotonic()
-    trainer.fit(module, learned, watched, ckpt_path=str(last) if last.exists() else None)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    try:
+        trainer.fit(module, learned, watched, ckpt_path=str(last) if last.exists() else None)
+    except SystemExit:
+        # How Lightning leaves after Ctrl-C, with code 1, and after SIGTERM, with code 0.
+        run.say(f"stopped; --resume goes on from the last whole epoch in {folder}")
+        raise KeyboardInterrupt from None
     run.say(f"stage {number}: {time.monotonic() - began:.0f} s")
     if run.recipe.keep == "last" or not (folder / "best.safetensors").exists():
         export(module, finished)
@@ -278,13 +285,32 @@ def _precision(run: _Run) -> Literal["bf16-mixed", "32-true"]:
     return "bf16-mixed" if low else "32-true"
 
 
+class _Stop(EarlyStopping):
+    """Keras' rule, whose least improvement is nothing, unlike the plateau's; counted in epochs.
+
+    Counted before the epoch's checkpoint is written, which must hold the count.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        validations = math.ceil(stage.stop_patience / stage.validate_every)
+        super().__init__("val/loss", patience=validations, min_delta=0.0, check_on_train_epoch_end=False)
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """A run that was killed between its last checkpoint and its end does not go on past it."""
+        trainer.should_stop = self.wait_count >= self.patience
+
+
+def _spare_log(log: Path) -> None:
+    """Keep what a stage logged before it was resumed: Lightning begins its CSV anew."""
+    if log.exists():
+        log.rename(log.with_name(f"metrics-{len(list(log.parent.glob('metrics-*.csv')))}.csv"))
+
+
 def _trainer(run: _Run, stage: Stage, folder: Path, saver: SaveEachEpoch) -> lightning.Trainer:
     callbacks: list[lightning.Callback] = [saver, EpochLines()]
     if stage.stop_patience:
-        # Counted before the epoch's checkpoint is written, which must hold the count.
-        callbacks.append(
-            EarlyStopping("val/loss", patience=stage.stop_patience, min_delta=1e-4, check_on_train_epoch_end=False)
-        )
+        callbacks.append(_Stop(stage))
+    _spare_log(folder / "csv" / "metrics.csv")
     return lightning.Trainer(
         accelerator={"cuda": "gpu"}.get(run.device.type, run.device.type),
         devices=1 if run.device.index is None else [run.device.index],
