@@ -1,13 +1,14 @@
 """Writing files so that none that is half-written looks complete."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tunetseg.errors import InputError
 
-__all__ = ["check_target", "whole_file"]
+__all__ = ["check_target", "make_folder", "whole_file"]
 
 
 def check_target(path: str | Path, ending: str) -> Path:
@@ -23,6 +24,25 @@ def check_target(path: str | Path, ending: str) -> Path:
         what = "is a folder" if target.is_dir() else f"the folder {target.parent} does not exist"
         raise InputError(f"{target}: {what}")
     return target
+
+
+def make_folder(path: str | Path) -> Path:
+    """A folder to write to, made if need be: asked before the work, so that none is lost for want of it.
+
+    Raises:
+        InputError: It is a file, lies in one, or cannot be made or written to.
+    """
+    folder = Path(path)
+    blocking = next((place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()), None)
+    if blocking is not None:
+        raise InputError(f"{blocking}: is a file; name a folder for the results")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written to ({error.strerror}); name another --out") from None
+    return folder
 
 
 @contextmanager
@@ -55,5 +75,8 @@ def whole_file(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
         os.umask(mask)
         partial.chmod(0o666 & ~mask)  # some writers leave files that only their owner can read
         os.replace(partial, target)
+    except OSError as error:
+        # Libraries that write leave out what they wrote to.
+        raise OSError(error.errno, error.strerror, str(target)) from error
     finally:
         partial.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """The command line as a person meets it: exit codes, sentences, files."""
 
+import errno
 import json
 import shutil
 import subprocess
@@ -170,10 +171,33 @@ def test_a_patients_own_files_are_never_overwritten(
 
 
 def test_a_disks_fault_is_no_fault_of_the_program(
+    patient: Path,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    words = ["segment", str(patient), "--out", str(tmp_path / "out"), "--model", str(model), "--probabilities"]
+    assert main(words) == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    capsys.readouterr()
+    monkeypatch.setattr(nib, "save", full)
+    assert main(words) == 1
+    error = capsys.readouterr().err
+    assert "_unc_whole.nii.gz: No space left on device" in error
+    assert "Traceback" not in error
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before, "the old result stands"
+
+
+def test_where_results_cannot_go(
     patient: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    assert main(["segment", str(patient), "--out", str(tmp_path / "file/sub"), "--model", str(model)]) == 1
-    error = capsys.readouterr().err
-    assert str(tmp_path / "file/sub") in error
-    assert "Traceback" not in error
+    for out in ("file", "file/sub"):
+        for words in (["segment", str(patient), "--model", str(model)], ["demo"], ["demo", "--seed", "-1"]):
+            assert main([*words, "--out", str(tmp_path / out)]) == 2
+            error = capsys.readouterr().err
+            assert f"{tmp_path / 'file'}: is a file" in error or "seed -1" in error

@@ -48,6 +48,7 @@ def t2(folder: Path) -> Path:
         (poisoned(np.nan), "NaN or infinite"),
         (poisoned(np.inf), "NaN or infinite"),
         (np.zeros_like, "every voxel is zero"),
+        (lambda array: np.float32(7) * (array != 0), "every voxel of the brain is 7"),
         (lambda array: array[:-1], "shape"),
         (lambda array: np.stack([array, array], -1), "4-D"),
         (lambda array: array[..., 0], "2-D"),
@@ -86,6 +87,30 @@ def test_flipped_bits(folder: Path) -> None:
         t2(folder).write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
         with pytest.raises(InputError, match=r"_t2\.nii\.gz: "):
             read_volume(only_case(folder))
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda raw: b"", "an empty file"),
+        (gzip.decompress, r"not compressed; rename it to BraTS20_Training_000_t2\.nii"),
+        (lambda raw: b"text", "not a NIfTI image"),
+        (lambda raw: gzip.compress(_patched(raw, 70, 9999)), "damaged"),
+        (lambda raw: gzip.compress(_patched(raw, 42, 32000)), "damaged"),
+        (lambda raw: gzip.compress(_patched(raw, 122, 256)), "in meters"),
+    ],
+)
+def test_odd_files(folder: Path, change, fault: str) -> None:
+    t2(folder).write_bytes(change(t2(folder).read_bytes()))
+    with pytest.raises(InputError, match=fault):
+        read_volume(only_case(folder))
+
+
+def _patched(raw: bytes, offset: int, value: int) -> bytes:
+    """A NIfTI file with another 16-bit number in its header."""
+    content = bytearray(gzip.decompress(raw))
+    content[offset : offset + 2] = value.to_bytes(2, "little")
+    return bytes(content)
 
 
 def test_no_nifti(folder: Path) -> None:

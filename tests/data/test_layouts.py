@@ -20,7 +20,7 @@ def lay(folder: Path, case: str, *, suffixes: tuple[str, ...] = SEPARATE, join: 
 def test_years_side_by_side_are_one_cohort(tmp_path: Path) -> None:
     lay(tmp_path / "2017/HGG/Brats17_TCIA_101_1", "Brats17_TCIA_101_1")
     lay(tmp_path / "2018/LGG/Brats18_2013_0_1", "Brats18_2013_0_1")
-    lay(tmp_path / "2019/HGG/BraTS19_TCIA_101_1", "BraTS19_TCIA_101_1", ending=".nii")
+    lay(tmp_path / "2019/HGG/BraTS19_TCIA01_101_1", "BraTS19_TCIA01_101_1", ending=".nii")
     lay(tmp_path / "2020/BraTS20_Training_001", "BraTS20_Training_001")
     lay(tmp_path / "2021/BraTS2021_00005", "BraTS2021_00005")
     lay(tmp_path / "2023/BraTS-GLI-00005-000", "BraTS-GLI-00005-000", suffixes=NEW, join="-")
@@ -34,9 +34,9 @@ def test_years_side_by_side_are_one_cohort(tmp_path: Path) -> None:
         "BraTS-GLI-00005-000",
         "BraTS-GLI-00005-001",
     }
-    assert (cases["Brats18_2013_0_1"].grade, cases["BraTS19_TCIA_101_1"].grade) == ("LGG", "HGG")
+    assert (cases["Brats18_2013_0_1"].grade, cases["BraTS19_TCIA01_101_1"].grade) == ("LGG", "HGG")
     # The same patient under two years' names, and at two time points, is one patient.
-    assert cases["Brats17_TCIA_101_1"].patient == cases["BraTS19_TCIA_101_1"].patient
+    assert cases["Brats17_TCIA_101_1"].patient == cases["BraTS19_TCIA01_101_1"].patient
     assert len({cases[n].patient for n in cases if "00005" in n}) == 1
     assert len({case.patient for case in cases.values()}) == 4
 
@@ -116,3 +116,24 @@ def test_name_mapping_of_2020_tells_grade_and_patient(tmp_path: Path) -> None:
     assert len({case.patient for case in cases.values()}) == 2
     (alone,) = find_cases(tmp_path / "2020/BraTS20_Training_002")
     assert alone.grade == "LGG"
+
+
+def test_linked_years_are_one_cohort(tmp_path: Path) -> None:
+    lay(tmp_path / "far/BraTS20_Training_001", "BraTS20_Training_001")
+    lay(tmp_path / "cohort/BraTS2021_00005", "BraTS2021_00005")
+    (tmp_path / "cohort/2020").symlink_to(tmp_path / "far")
+    (tmp_path / "far/again").symlink_to(tmp_path / "cohort")
+    assert [case.id for case in find_cases(tmp_path / "cohort")] == ["BraTS2021_00005", "BraTS20_Training_001"]
+
+
+def test_four_files_of_a_dataset_have_its_labels(tmp_path: Path) -> None:
+    for case, suffixes, join, labels in (
+        ("BraTS2021_00005", SEPARATE, "_", "brats2017"),
+        ("BraTS-GLI-00005-000", NEW, "-", "brats2023"),
+        ("mine", SEPARATE, "_", None),
+    ):
+        lay(tmp_path / case, case, suffixes=suffixes, join=join)
+        (whole,) = find_cases(tmp_path / case)
+        named = case_from_files(whole.images)
+        assert (named.id, named.labels) == (case, labels)
+        assert case_from_files(whole.images, "other").labels == labels

@@ -1,6 +1,7 @@
 """A patient's geometry goes in and comes out, whatever way the file lies; nothing old stands beside the new."""
 
 import json
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -88,3 +89,23 @@ def test_the_packaged_model_finds_the_embedded_tumour(patient: Path, tmp_path: P
     found = np.asarray(nib.load(tmp_path / f"out/{case.id}.nii.gz").dataobj) > 0
     truth = np.asarray(nib.load(case.segmentation).dataobj) > 0
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.8
+
+
+def test_what_an_interrupted_run_left_goes_too(patient: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / f"{patient.name}_prob_whole.nii.gz").touch()
+    segment(patient, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*_prob_*"))
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_an_image_with_its_background_is_noticed(patient: Path, tmp_path: Path) -> None:
+    folder = tmp_path / patient.name
+    shutil.copytree(patient, folder)
+    path = next(folder.glob("*_t1ce.nii.gz"))
+    image = nib.load(path)
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj, np.float32) - 1024, image.affine), path)
+    for given, noted in ((patient, []), (folder, ["t1ce"])):
+        segment(given, tmp_path / "out")
+        notes = json.loads((tmp_path / f"out/{patient.name}.json").read_text())["notes"]
+        assert [name for name in ("t1 ", "t1ce", "t2", "flair") if any(name in note for note in notes)] == noted

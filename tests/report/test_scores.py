@@ -512,3 +512,17 @@ def test_a_kidneys_rules_do_not_score_gliomas(tmp_path):
     predictions = flat(tmp_path / "predictions", BraTS19_X_1=tumour())
     with pytest.raises(InputError, match="rules kits19 are for kidney, tumour"):
         evaluate(predictions, references, rules="kits19")
+
+
+def test_a_cohort_segmented_into_itself_is_ambiguous(tmp_path):
+    both = cohort(tmp_path / "both", BraTS20_Training_001=tumour())
+    flat(both, BraTS20_Training_001=tumour(shift=1))
+    with pytest.raises(InputError, match="in two folders"):
+        evaluate(both, both)
+
+
+def test_single_files_of_two_cases_are_refused(tmp_path):
+    one = save(tmp_path / "BraTS2021_00002.nii.gz", tumour())
+    other = save(tmp_path / "BraTS-GLI-00000-000-seg.nii.gz", tumour())
+    with pytest.raises(InputError, match="two cases"):
+        evaluate(one, other)

@@ -101,6 +101,12 @@ def test_a_list_of_cases_and_the_grid_of_brats(folder: Path, tmp_path: Path) -> 
         check_submission(folder, cases=tmp_path / "nowhere.txt")
 
 
+def test_a_listed_case_must_be_the_cohorts(folder: Path, cohort: Path, tmp_path: Path) -> None:
+    (tmp_path / "cases.txt").write_text("\ufeffBraTS20_Training_000 stranger", encoding="utf-8")
+    with pytest.raises(InputError, match="stranger is not in the cohort"):
+        check_submission(folder, cohort=cohort, cases=tmp_path / "cases.txt")
+
+
 def test_a_case_without_images_and_a_year_that_never_was(folder: Path, cohort: Path) -> None:
     for path in (cohort / CASE.format(0)).glob("*.nii.gz"):
         if "_seg" not in path.name:

@@ -17,9 +17,14 @@ def demo(*, out: Path, seed: int = 0, device: str = "auto") -> None:
 
     from tunetseg.cli.patients import segment_patients
     from tunetseg.data.phantom import make_patient, write_patient
+    from tunetseg.errors import InputError
+    from tunetseg.files import make_folder
     from tunetseg.report.scores import evaluate
     from tunetseg.report.scores_tables import print_summary
 
+    if seed < 0:
+        raise InputError(f"seed {seed}: must be 0 or more")
+    make_folder(out)
     console = Console(highlight=False)
     console.print(f"making a synthetic patient of 240x240x155 voxels from seed {seed}")
     patient = write_patient(make_patient(seed), out / "patient")

@@ -1,5 +1,6 @@
 """``tunet``: finds the command, runs it, turns what went wrong into one sentence and an exit code."""
 
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -65,7 +66,9 @@ def _explain(fault: OSError | ModuleNotFoundError) -> str:
     """What neither the input nor the program is to blame for: a disk, a folder, an installation."""
     if isinstance(fault, ModuleNotFoundError):
         return f"this command needs {fault.name}, which is not installed; install tunetseg with its dependencies"
-    return str(fault)
+    if fault.strerror is None:
+        return str(fault)
+    return f"{fault.filename or 'reading or writing'}: {fault.strerror}; see to the disk or the permissions"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,4 +102,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run() -> None:
     """Entry point of the ``tunet`` command."""
+    # A scheduler's time limit is to be cleaned up after like Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     raise SystemExit(main())

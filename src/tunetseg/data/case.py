@@ -65,7 +65,7 @@ def read_case_list(path: str | Path) -> list[str]:
         InputError: The file cannot be read, or names no case.
     """
     try:
-        names = Path(path).read_text(encoding="utf-8").split()
+        names = Path(path).read_text(encoding="utf-8-sig").split()
     except (OSError, UnicodeDecodeError):
         raise InputError(f"{path}: cannot be read; --cases takes a text file of case names") from None
     if not names:

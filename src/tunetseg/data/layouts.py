@@ -160,8 +160,13 @@ def _cases_in(folder: Path) -> list[Case]:
 
 def _folders(root: Path) -> list[Path]:
     """A folder and all below it, through links too, each once."""
+
+    def refuse(error: OSError) -> None:
+        if Path(error.filename).name != "lost+found":
+            raise InputError(f"{error.filename}: you may not look into it; change its permissions or move it away")
+
     found: dict[Path, Path] = {}
-    for place, below, _ in os.walk(root, followlinks=True):
+    for place, below, _ in os.walk(root, onerror=refuse, followlinks=True):
         if found.setdefault(Path(place).resolve(), Path(place)) != Path(place):
             below.clear()
     return sorted(found.values())
@@ -216,10 +221,8 @@ def case_from_files(images: dict[str, Path], case_id: str | None = None) -> Case
         raise InputError(f"modality {unknown[0]!r}: there are only {', '.join(MODALITIES)}")
     if case_id is not None and (not case_id or Path(case_id).name != case_id):
         raise InputError(f"name {case_id!r}: a case's name begins its files' names, so it cannot hold a folder")
-    name = case_id
-    if name is None and "t1" in images:
-        parts = _split(images["t1"])
-        name = parts[0] if parts else images["t1"].name.removesuffix(".gz").removesuffix(".nii")
-    case = Case(name or "patient", dict(images))
+    parts = _split(images["t1"]) if "t1" in images else None
+    own = parts[0] if parts else images["t1"].name.removesuffix(".gz").removesuffix(".nii") if "t1" in images else None
+    case = Case(case_id or own or "patient", dict(images), labels=parts[2].labels if parts else None)
     case.check()
     return case

@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
+from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from tunetseg.data.case import MODALITIES, Case
@@ -109,6 +110,27 @@ class LabelMap:
     grid: Grid
 
 
+_DAMAGE = (EOFError, OSError, zlib.error, ValueError, OverflowError, HeaderDataError)
+
+
+_HEADER_SIZES = {348, 540}
+"""First number of NIfTI-1 and NIfTI-2."""
+
+
+def _check_packing(path: Path) -> None:
+    """Raise InputError where a file is empty, or its name says otherwise than its first bytes whether it is packed."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if not start:
+        raise InputError(f"{path}: an empty file; copy it again")
+    packed = start.startswith(b"\x1f\x8b")
+    if not packed and not _HEADER_SIZES & {int.from_bytes(start, "little"), int.from_bytes(start, "big")}:
+        raise ImageFileError
+    if path.name.endswith((".nii", ".nii.gz")) and packed != path.name.endswith(".gz"):
+        right = path.name.removesuffix(".gz") + (".gz" if packed else "")
+        raise InputError(f"{path}: is {'' if packed else 'not '}compressed; rename it to {right}")
+
+
 def _load(path: Path) -> nib.filebasedimages.FileBasedImage:
     """Like nibabel's ``load``, which reads a compressed file up to its last voxel and so never sees its checksum."""
     if not path.name.endswith(".nii.gz"):
@@ -120,25 +142,43 @@ def _load(path: Path) -> nib.filebasedimages.FileBasedImage:
     raise ImageFileError
 
 
-def _read(path: Path, dtype: type | None) -> tuple[NDArray, Grid]:
-    """One 3-D NIfTI file, its values as ``dtype`` or as they come."""
+def _open(path: Path) -> nib.Nifti1Pair:
+    """A NIfTI file whose header makes sense."""
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
-    damage = (EOFError, OSError, zlib.error, ValueError)
     try:
+        _check_packing(path)
         image = _load(path)
+    except InputError:
+        raise
+    except PermissionError:
+        raise InputError(f"{path}: you may not read it; change its permissions") from None
     except ImageFileError:
-        raise InputError(f"{path}: not a NIfTI image; convert it to .nii.gz first") from None
-    except damage as error:
+        raise InputError(f"{path}: not a NIfTI image, or cut off; convert it to .nii.gz, or copy it again") from None
+    except _DAMAGE as error:
         raise InputError(f"{path}: damaged or cut off ({error}); copy the file again") from None
     if not isinstance(image, nib.Nifti1Image | nib.Nifti1Pair):
         raise InputError(f"{path}: not a NIfTI image but {type(image).__name__}; convert it to .nii.gz first")
     if image.get_data_dtype().kind not in "iuf":
         raise InputError(f"{path}: its voxels are colours or complex numbers; an image of one number a voxel is needed")
     try:
-        array = np.asanyarray(image.dataobj, dtype=dtype)
-    except damage as error:
+        unit = image.header.get_xyzt_units()[0]
+    except KeyError:
+        unit = "unknown"
+    if unit in {"meter", "micron"}:
+        raise InputError(f"{path}: its header measures voxels in {unit}s; convert it to mm first")
+    return image
+
+
+def _voxels(path: Path, image: nib.Nifti1Pair, dtype: type | None) -> NDArray:
+    """The one 3-D array of a file, finite."""
+    try:
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is told below
+            array = np.asanyarray(image.dataobj, dtype=dtype)
+    except _DAMAGE as error:
         raise InputError(f"{path}: damaged or cut off ({error}); copy the file again") from None
+    except MemoryError:
+        raise InputError(f"{path}: its header asks for {image.shape} voxels, more than memory holds") from None
     if array.ndim == 4 and array.shape[3] == 1:
         array = array[..., 0]
     if array.ndim != 3:
@@ -146,9 +186,15 @@ def _read(path: Path, dtype: type | None) -> tuple[NDArray, Grid]:
     if 0 in array.shape:
         raise InputError(f"{path}: empty, its shape is {array.shape}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputError(
-            f"{path}: holds {int((~np.isfinite(array)).sum())} voxels that are NaN or infinite; repair it first"
-        )
+        count = int((~np.isfinite(array)).sum())
+        raise InputError(f"{path}: holds {count} voxels that are NaN or infinite or beyond float32; repair it first")
+    return array
+
+
+def _read(path: Path, dtype: type | None) -> tuple[NDArray, Grid]:
+    """One 3-D NIfTI file, its values as ``dtype`` or as they come."""
+    image = _open(path)
+    array = _voxels(path, image, dtype)
     affine = np.asarray(image.affine, np.float64)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise InputError(f"{path}: its affine cannot be inverted, so its voxels have no place or size")
@@ -196,6 +242,9 @@ def read_volume(case: Case, modalities: tuple[str, ...] = MODALITIES) -> Volume:
         array, grid = read_image(path)
         if not array.any():
             raise InputError(f"{path}: every voxel is zero; the {modality} image is missing its content")
+        brain = array[array != 0]
+        if len(brain) > 1 and brain.min() == brain.max():
+            raise InputError(f"{path}: every voxel of the brain is {brain[0]:g}; the {modality} image shows nothing")
         first = first or grid
         check_same_grid(path, grid, case.images[modalities[0]], first)
         for earlier, channel in zip(modalities, channels, strict=False):

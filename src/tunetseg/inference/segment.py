@@ -1,6 +1,8 @@
 """From patients' files to segmentations, uncertainty maps and a manifest, in the patients' own geometry."""
 
+import glob
 import json
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -14,7 +16,7 @@ from tunetseg import __version__
 from tunetseg.data.case import Case
 from tunetseg.data.volume import Grid, read_volume, write_nifti
 from tunetseg.errors import InputError
-from tunetseg.files import whole_file
+from tunetseg.files import make_folder, whole_file
 from tunetseg.inference.device import uses_bfloat16
 from tunetseg.inference.ensemble import Ensemble
 from tunetseg.inference.postprocess import Postprocessing, postprocess
@@ -73,12 +75,13 @@ def segment_cases(
     Raises:
         InputError: A case or a setting is at fault.
     """
-    folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file; name a folder for the results")
     if labels is not None:
         _fitting_scheme(labels, ensemble.spec.architecture.regions)
-    folder.mkdir(parents=True, exist_ok=True)
+    cases = list(cases)
+    if on_fault is None:
+        for case in cases:
+            case.check(ensemble.spec.modalities)
+    folder = make_folder(out)
     models = ensemble.describe()
     done = []
     for case in cases:
@@ -89,9 +92,12 @@ def segment_cases(
                 )
             )
         except InputError as fault:
-            if on_fault is None:
+            if on_fault is not None:
+                on_fault(fault)
+            elif len(cases) > 1:
+                raise InputError(f"{fault} ({len(done)} of {len(cases)} cases are done; see --skip-broken)") from None
+            else:
                 raise
-            on_fault(fault)
     return done
 
 
@@ -121,8 +127,13 @@ def _segment_case(
     volume = read_volume(case, spec.modalities)
     found = ensemble.predict(volume, lambda share: progress(case.id, 0.1 + 0.7 * share))
     masks, notes = postprocess(found, regions, volume.grid.voxel_ml * 1000, rules)
-    if not _looks_stripped(volume.array):
-        notes.append("hardly any voxel is 0: is the skull removed? The model has only seen brains without it")
+    images = zip(spec.modalities, volume.array, strict=True)
+    full = [name for name, image in images if float((image == 0).mean()) < 0.05]
+    if full:
+        notes.append(
+            f"hardly any voxel of {', '.join(full)} is 0: is the skull removed, and the background 0? "
+            "The model has only seen such images"
+        )
     files = _outputs(case.id, regions, scheme, masks, found, probabilities)
     manifest = {
         "case": case.id,
@@ -158,10 +169,6 @@ def _spare_inputs(case: Case, folder: Path) -> None:
         raise InputError(f"{target}: is the patient's own file; choose another --out, or another --name for the case")
 
 
-def _looks_stripped(array: NDArray[np.float32]) -> bool:
-    return float((array == 0).mean()) > 0.05
-
-
 def _outputs(
     case: str,
     regions: tuple[str, ...],
@@ -182,26 +189,24 @@ def _outputs(
     return files
 
 
-def _withdraw(manifest: Path, case: str) -> None:
-    """Remove what an earlier run wrote for a case, its manifest first, so that old maps never stand beside new ones."""
-    try:
-        listed = json.loads(manifest.read_text())["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        listed = []
-    manifest.unlink(missing_ok=True)
-    for name in (f"{case}.nii.gz", f"{case}.png", *listed):
-        if str(name).startswith(case) and Path(str(name)).name == name:
-            (manifest.parent / name).unlink(missing_ok=True)
+def _earlier(folder: Path, case: str) -> list[Path]:
+    """What an earlier run wrote for a case, its manifest first."""
+    name = glob.escape(case)
+    maps = [path for kind in ("unc", "prob") for path in folder.glob(f"{name}_{kind}_*.nii.gz")]
+    return [folder / f"{case}.json", folder / f"{case}.nii.gz", folder / f"{case}.png", *maps]
 
 
 def _write(
     folder: Path, case: str, files: dict[str, NDArray], grid: Grid, manifest: dict[str, Any], began: float
 ) -> None:
-    """Write all files, the manifest last."""
-    target = folder / f"{case}.json"
-    _withdraw(target, case)
-    for name, array in files.items():
-        write_nifti(grid.from_lps(array), grid, folder / name)
-    manifest["seconds"] = round(time.monotonic() - began, 2)
-    with whole_file(target) as partial:
-        partial.write_text(json.dumps(manifest, indent=1))
+    """Write all files aside, then put them in the place of an earlier run's, the manifest last."""
+    with tempfile.TemporaryDirectory(prefix=f".{case}.", dir=folder) as aside:
+        for name, array in files.items():
+            write_nifti(grid.from_lps(array), grid, Path(aside) / name)
+        manifest["seconds"] = round(time.monotonic() - began, 2)
+        with whole_file(Path(aside) / f"{case}.json") as partial:
+            partial.write_text(json.dumps(manifest, indent=1))
+        for path in _earlier(folder, case):
+            path.unlink(missing_ok=True)
+        for name in (*files, f"{case}.json"):
+            (Path(aside) / name).rename(folder / name)

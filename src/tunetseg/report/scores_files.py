@@ -74,6 +74,10 @@ def _stem(path: Path) -> str | None:
     return None
 
 
+def _is_dataset_name(case: str) -> bool:
+    return any(layout.dataset != "other" and layout.case.fullmatch(case) for layout in LAYOUTS)
+
+
 def _case_name(stem: str) -> str:
     kidney = _KITS_PREDICTION.fullmatch(stem)
     if kidney:
@@ -140,12 +144,19 @@ def list_label_files(side: Path) -> dict[str, LabelFile]:
     if not side.is_dir():
         raise InputError(f"{side}: there is no such file or folder")
     found = _flat(side) or _kits(side)
-    if found:
-        return found
     try:
         cases = [case for case in find_cases(side) if case.segmentation is not None]
     except NoCaseError:
         cases = []
+    for file, experts in ((found.get(case.id), case.segmentation) for case in cases):
+        # As after segmenting a cohort into its own folder.
+        if file is not None and experts is not None and file.path != experts:
+            raise InputError(
+                f"{side}: case {file.case} is there as {file.path.relative_to(side)} and as "
+                f"{experts.relative_to(side)}; keep predictions and references in two folders"
+            )
+    if found:
+        return found
     if not cases:
         raise InputError(
             f"{side}: no label map found; expected <case>.nii.gz directly in the folder, "
@@ -169,7 +180,7 @@ def pair_files(predictions: Path, references: Path, only: Path | None = None) ->
 
     Args:
         predictions: Flat folder, cohort folder or one file.
-        references: The same. Two single files are a pair whatever their names.
+        references: The same. Two single files are a pair, unless their names are those of two cases of datasets.
         only: Text file of case names; the others are passed over on both sides.
 
     Raises:
@@ -177,8 +188,12 @@ def pair_files(predictions: Path, references: Path, only: Path | None = None) ->
     """
     predicted, present = list_label_files(predictions), list_label_files(references)
     if predictions.is_file() and references.is_file():
-        case, reference = next(iter(present.items()))
-        return Pairing((Pair(case, reference, next(iter(predicted.values()))),), ())
+        ((case, reference),), ((other_case, prediction),) = present.items(), predicted.items()
+        if case != other_case and _is_dataset_name(case) and _is_dataset_name(other_case):
+            raise InputError(
+                f"{predictions} and {references}: two cases, {other_case} and {case}; rename one to the other"
+            )
+        return Pairing((Pair(case, reference, prediction),), ())
     if only is not None:
         wanted = read_case_list(only)
         unknown = [case for case in wanted if case not in present]

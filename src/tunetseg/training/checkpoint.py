@@ -1,5 +1,6 @@
 """Checkpoints as safetensors: never unpickled, and a kill while writing loses nothing."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,12 @@ class SafeCheckpoints(CheckpointIO):
         tensors: dict[str, torch.Tensor] = {}
         plain = json.dumps(_flatten(checkpoint, tensors))
         with whole_file(target, durable=True) as partial:
-            save_file(
-                {name: tensor.clone() for name, tensor in tensors.items()}, partial, metadata={"checkpoint": plain}
-            )
+            try:
+                save_file(
+                    {name: tensor.clone() for name, tensor in tensors.items()}, partial, metadata={"checkpoint": plain}
+                )
+            except SafetensorError as error:
+                raise OSError(errno.EIO, str(error)) from error
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None

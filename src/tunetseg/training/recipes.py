@@ -198,6 +198,9 @@ class Recipe:
         for stage in self.stages:
             if any(side % stride for side in stage.patch):
                 raise InputError(f"recipe {self.name}: patch {stage.patch} has a side that is no multiple of {stride}")
+            if stage.batch * math.prod(stage.patch) <= stride**3:
+                # Batch normalisation needs two values.
+                raise InputError(f"recipe {self.name}: patch {stage.patch} is a single voxel at the lowest level")
 
 
 # Scanners differ more than patients do: some FLAIR images hardly show the oedema, some T1 have thick slices. Without

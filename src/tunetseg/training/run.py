@@ -25,7 +25,7 @@ from tunetseg.data.cache import Cache
 from tunetseg.data.folds import split_folds
 from tunetseg.data.preprocess import Preprocessing
 from tunetseg.errors import InputError
-from tunetseg.files import whole_file
+from tunetseg.files import make_folder, whole_file
 from tunetseg.inference.device import choose_device, uses_bfloat16
 from tunetseg.inference.model import ModelSpec, file_hash, load_model, save_model
 from tunetseg.inference.zoo import find_model
@@ -110,7 +110,7 @@ def train(
         raise InputError(f"--compile needs a C++ compiler, one of {', '.join(_COMPILERS)}; install one or leave it out")
     hardware = choose_device(device)
     architecture = Architecture(variant, base_filters=chosen.base_filters, levels=chosen.levels)
-    training, validation = _split(cohort, chosen, fold)
+    training, validation = _split(cohort, chosen, fold, say)
     network = build_network(architecture)
     started_from = None if pretrained is None else _take_weights(network, architecture, find_model(pretrained))
     folder = Path(out)
@@ -124,6 +124,8 @@ def train(
         "validation": [case.id for case in validation],
     }
     made_with = {"cohort": str(cohort), "device": str(hardware), "compiled": compiled, "skip_broken": skip_broken}
+    if resume and not (folder / "run.json").exists():
+        say(f"{folder}: holds no run to resume, so one is begun")
     _open_folder(folder, record, made_with, resume)
     if (folder / MODEL).exists():
         say(f"{folder / MODEL}: already finished")
@@ -174,9 +176,15 @@ def _take_weights(network: Cascade, architecture: Architecture, path: Path) -> d
     return {"sha256": file_hash(path), "training": spec.training}
 
 
-def _split(cohort: str | Path, recipe: Recipe, fold: int | Literal["all"]) -> tuple[list[Case], list[Case]]:
+def _split(
+    cohort: str | Path, recipe: Recipe, fold: int | Literal["all"], say: Callable[[str], None]
+) -> tuple[list[Case], list[Case]]:
     """Cases to train on and cases to validate on."""
-    cases = [case for case in find_cases(cohort) if case.segmentation is not None]
+    everyone = find_cases(cohort)
+    cases = [case for case in everyone if case.segmentation is not None]
+    lacking = [case.id for case in everyone if case.segmentation is None]
+    if lacking and cases:
+        say(f"left out, for want of a segmentation: {', '.join(lacking)}")
     if not cases:
         raise InputError(f"{cohort}: no case has a segmentation, so there is nothing to learn from")
     if fold == "all":
@@ -201,9 +209,12 @@ def _open_folder(folder: Path, record: dict[str, Any], made_with: dict[str, Any]
         before = json.loads(path.read_text())
         different = [key for key in record if record[key] != before.get(key)]
         if different:
-            raise InputError(f"{folder}: was begun with another {' and '.join(different)}; resume with the same one")
+            way = f", such as --recipe {folder / 'recipe.json'}" if "recipe" in different else ""
+            raise InputError(
+                f"{folder}: was begun with another {' and '.join(different)}; resume with the same one{way}"
+            )
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     versions = {
         "tunetseg": __version__,
         "torch": torch.__version__,
@@ -231,7 +242,8 @@ def _train_stage(run: _Run, number: int, stage: Stage, network: Cascade) -> Casc
         training = cache.get_all(run.training, on_fault=run.on_fault, progress=advance)
         validation = cache.get_all(run.validation, on_fault=run.on_fault, progress=advance)
     if not training or not validation:
-        raise InputError("no usable case is left to train or to validate on")
+        side = "validate" if training else "train"
+        raise InputError(f"no usable case is left to {side} on; repair the broken ones, or take another --fold")
     for name, used in (("training", training), ("validation", validation)):
         with whole_file(run.out / f"{name}.txt") as partial:
             partial.write_text("".join(f"{case.id}\n" for case in used))
