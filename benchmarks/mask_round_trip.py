@@ -1,0 +1,57 @@
+"""What a working spacing costs before anything is learned: the experts' masks to it and back.
+
+By the share of a working voxel that a mask covers, as in training, and by linear interpolation, as for images.
+"""
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from tunetseg.data import find_cases
+from tunetseg.data.resample import covered, resample, resampled_shape
+from tunetseg.data.volume import read_label_map
+from tunetseg.regions import scheme_named
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cohort", type=Path)
+    parser.add_argument("--spacing", type=float, default=2.0, help="mm; the cohort's own is taken to be 1 mm")
+    arguments = parser.parse_args()
+    steps = (arguments.spacing,) * 3
+    figures: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for case in find_cases(arguments.cohort):
+        if case.segmentation is None or case.labels is None:
+            continue
+        scheme = scheme_named(case.labels)
+        masks = scheme.masks(read_label_map(case.segmentation).array)
+        places = np.argwhere(masks[0])
+        low = np.maximum(places.min(0) - 12, 0) // 12 * 12  # on the working grid at 2, 3 and 4 mm
+        x, y, z = (slice(a, b) for a, b in zip(low, places.max(0) + 13, strict=True))
+        masks = masks[:, x, y, z]
+        nx, ny, nz = resampled_shape(masks.shape[1:], (1.0, 1.0, 1.0), arguments.spacing)
+        shares = {
+            "covered": covered(masks, steps, (nx, ny, nz)),
+            "interpolated": resample(masks.astype(np.float32), steps, (nx, ny, nz)),
+        }
+        sx, sy, sz = masks.shape[1:]
+        for kind, share in shares.items():
+            there = (share >= 0.5).astype(np.float32)
+            back = resample(there, (1 / steps[0], 1 / steps[1], 1 / steps[2]), (sx, sy, sz)) >= 0.5
+            for region, mask, found in zip(scheme.region_names, masks, back, strict=True):
+                if mask.any():
+                    dice = 2 * float((mask & found).sum()) / float(mask.sum() + found.sum())
+                    figures[f"{kind} {region}"].append((dice, float(found.sum() / mask.sum())))
+    means = {
+        name: {"n": len(pairs), "dice": round(float(dice), 3), "volume": round(float(volume), 3)}
+        for name, pairs in figures.items()
+        for dice, volume in [np.mean(pairs, axis=0)]
+    }
+    print(json.dumps({"spacing_mm": arguments.spacing, "mean": means}))
+
+
+if __name__ == "__main__":
+    main()
