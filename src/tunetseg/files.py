@@ -33,10 +33,10 @@ def make_folder(path: str | Path) -> Path:
         InputError: It is a file, lies in one, or cannot be made or written to.
     """
     folder = Path(path)
-    blocking = next((place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()), None)
-    if blocking is not None:
-        raise InputError(f"{blocking}: is a file; name a folder for the results")
     try:
+        blocking = next((place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()), None)
+        if blocking is not None:
+            raise InputError(f"{blocking}: is a file; name a folder for the results")
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -76,6 +76,8 @@ def whole_file(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
         partial.chmod(0o666 & ~mask)  # some writers leave files that only their owner can read
         os.replace(partial, target)
     except OSError as error:
+        if error.errno is None or error.filename not in {None, str(partial), partial}:
+            raise
         # Libraries that write leave out what they wrote to.
         raise OSError(error.errno, error.strerror, str(target)) from error
     finally:

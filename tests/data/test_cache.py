@@ -102,9 +102,7 @@ def test_another_process_that_is_first_keeps_its_entry(tmp_path: Path, monkeypat
 
     def slow(case: Case):
         monkeypatch.setattr(cache, "read_volume", read)
-        monkeypatch.setattr(cache.os, "getpid", lambda: 1)
         Cache(folder, Preprocessing(20.0)).get(case)
-        monkeypatch.undo()
         entries.extend(path.stat().st_ino for path in folder.iterdir())
         return read(case)
 

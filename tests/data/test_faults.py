@@ -9,7 +9,7 @@ import pytest
 
 from tunetseg.data import Case, case_from_files, find_cases
 from tunetseg.data.phantom import make_patient, write_patient
-from tunetseg.data.volume import read_label_map, read_volume
+from tunetseg.data.volume import read_image, read_label_map, read_volume
 from tunetseg.errors import InputError
 
 
@@ -174,3 +174,14 @@ def test_colours_and_complex_numbers_are_refused(folder: Path, kind: np.dtype) -
     for read in (lambda: read_volume(only_case(folder)), lambda: read_label_map(t2(folder))):
         with pytest.raises(InputError, match=r"_t2\.nii\.gz: its voxels are colours or complex"):
             read()
+
+
+@pytest.mark.parametrize("ending", [".hdr", ".nii.bz2", ".nii"])
+def test_other_endings_are_read(folder: Path, tmp_path: Path, ending: str) -> None:
+    image = nib.load(t2(folder))
+    kind = nib.Nifti1Pair if ending == ".hdr" else nib.Nifti1Image
+    path = tmp_path / f"copy{ending}"
+    nib.save(kind(np.asarray(image.dataobj), image.affine, image.header), path)
+    places = [path, path.with_suffix(".img")] if ending == ".hdr" else [path]
+    for place in places:
+        assert np.array_equal(read_image(place)[0], np.asarray(image.dataobj, np.float32))

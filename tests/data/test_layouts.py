@@ -137,3 +137,16 @@ def test_four_files_of_a_dataset_have_its_labels(tmp_path: Path) -> None:
         named = case_from_files(whole.images)
         assert (named.id, named.labels) == (case, labels)
         assert case_from_files(whole.images, "other").labels == labels
+
+
+def test_the_true_folder_goes_before_a_link_to_it(tmp_path: Path) -> None:
+    lay(tmp_path / "zz/HGG/Brats18_A_1", "Brats18_A_1")
+    (tmp_path / "aa").symlink_to(tmp_path / "zz/HGG/Brats18_A_1")
+    (case,) = find_cases(tmp_path)
+    assert case.grade == "HGG"
+
+
+def test_only_the_named_years_patients_lose_their_sites_number(tmp_path: Path) -> None:
+    for case in ("TCIA01_5", "TCIA02_5"):
+        lay(tmp_path / case, case)
+    assert len({case.patient for case in find_cases(tmp_path)}) == 2

@@ -1,6 +1,7 @@
 """A patient's geometry goes in and comes out, whatever way the file lies; nothing old stands beside the new."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -109,3 +110,34 @@ def test_an_image_with_its_background_is_noticed(patient: Path, tmp_path: Path) 
         segment(given, tmp_path / "out")
         notes = json.loads((tmp_path / f"out/{patient.name}.json").read_text())["notes"]
         assert [name for name in ("t1 ", "t1ce", "t2", "flair") if any(name in note for note in notes)] == noted
+
+
+def test_results_among_a_flat_cohorts_images(patient: Path, tmp_path: Path) -> None:
+    """Whatever the cases are called, nobody's images go, nor maps that are not ours."""
+    for name in ("a", "a_unc_b"):
+        for path in patient.glob("*.nii.gz"):
+            shutil.copy(path, tmp_path / path.name.replace(patient.name, name))
+    (tmp_path / "a_prob_map_from_elsewhere.nii.gz").touch()
+    before = {path.name for path in tmp_path.iterdir()}
+    ensemble = Ensemble((find_model(),), torch.device("cpu"), precision="32")
+    segment_cases(find_cases(tmp_path), tmp_path, ensemble)
+    segment_cases(find_cases(tmp_path), tmp_path, ensemble)
+    assert before < {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_stop_in_the_middle_leaves_the_old_maps(
+    patient: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment(patient, tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+
+    def stop(source: Path, target: Path) -> None:
+        if source.name != target.name or not target.name.endswith(".nii.gz"):
+            return real(source, target)
+        raise KeyboardInterrupt
+
+    real = os.replace
+    monkeypatch.setattr(os, "replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        segment(patient, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == names - {f"{patient.name}.json"}, "all but what says complete"

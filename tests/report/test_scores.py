@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -519,6 +520,9 @@ def test_a_cohort_segmented_into_itself_is_ambiguous(tmp_path):
     flat(both, BraTS20_Training_001=tumour(shift=1))
     with pytest.raises(InputError, match="in two folders"):
         evaluate(both, both)
+    shutil.copytree(both / "BraTS20_Training_001", both / "backup/BraTS20_Training_001")
+    shutil.copytree(both / "BraTS20_Training_001", tmp_path / "alone/BraTS20_Training_001")
+    assert row(evaluate(both, tmp_path / "alone"), "BraTS20_Training_001", "whole")["dice"] < 1
 
 
 def test_single_files_of_two_cases_are_refused(tmp_path):

@@ -305,6 +305,16 @@ def test_a_terminated_run_is_not_a_finished_one(cohort: Path, tmp_path: Path, mo
     assert train(cohort, tmp_path / "run", recipe=TINY, resume=True, say=quiet).exists()
 
 
+def test_a_run_of_older_masks_is_not_gone_on_with(cohort: Path, tmp_path: Path) -> None:
+    train(cohort, tmp_path / "run", recipe=TINY, say=quiet)
+    path = tmp_path / "run/run.json"
+    record = json.loads(path.read_text())
+    del record["prepared"]
+    path.write_text(json.dumps(record))
+    with pytest.raises(InputError, match="another version"):
+        train(cohort, tmp_path / "run", recipe=TINY, resume=True, say=quiet)
+
+
 def test_two_scans_of_one_patient_can_be_trained_on(tmp_path: Path) -> None:
     for scan in (1, 2):
         folder = tmp_path / f"c/{scan}"

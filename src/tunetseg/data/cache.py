@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-import os
-import shutil
+import tempfile
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,9 +18,9 @@ from tunetseg.data.volume import check_same_grid, read_label_map, read_volume
 from tunetseg.errors import InputError
 from tunetseg.regions import LabelScheme, recognise_labels, scheme_named
 
-__all__ = ["Cache", "CachedCase"]
+__all__ = ["FORMAT", "Cache", "CachedCase"]
 
-_FORMAT = 2
+FORMAT = 2
 """Raised whenever what is stored, or how it is computed, changes: old entries are then never found."""
 
 
@@ -112,7 +111,7 @@ class Cache:
         return entries
 
     def _key(self, case: Case) -> str:
-        digest = hashlib.sha256(json.dumps([_FORMAT, asdict(self.settings), self._scheme_hint(case)]).encode())
+        digest = hashlib.sha256(json.dumps([FORMAT, asdict(self.settings), self._scheme_hint(case)]).encode())
         for path in (*(case.images[modality] for modality in MODALITIES), case.segmentation):
             assert path is not None
             with path.open("rb") as file:
@@ -137,23 +136,19 @@ class Cache:
         prepared = prepare(volume, self.settings)
         masks = prepared.masks_at_working_spacing(scheme.masks(volume.grid.into_lps(truth.array)))
         arrays = {"image": prepared.array.astype(np.float16), "depth": masks.sum(axis=0, dtype=np.uint8)}
-        partial = entry.with_name(f".{entry.name}.{os.getpid()}")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for name, array in arrays.items():
-            np.save(partial / f"{name}.npy", array, allow_pickle=False)
-        sums = {name: _checksum(array) for name, array in arrays.items()}
-        (partial / "entry.json").write_text(json.dumps({"case": case.id, "crc32": sums}))
-        damaged = partial.with_name(f"{partial.name}.damaged")
-        try:
-            _rename(partial, entry)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{entry.name}.", dir=self.folder) as aside:
+            fresh, damaged = Path(aside) / "fresh", Path(aside) / "damaged"
+            fresh.mkdir()
+            for name, array in arrays.items():
+                np.save(fresh / f"{name}.npy", array, allow_pickle=False)
+            sums = {name: _checksum(array) for name, array in arrays.items()}
+            (fresh / "entry.json").write_text(json.dumps({"case": case.id, "crc32": sums}))
+            _rename(fresh, entry)
             # Another process that finished the same entry first uses it: only a damaged one is moved away.
-            if partial.exists() and self._open(case, entry) is None:
+            if fresh.exists() and self._open(case, entry) is None:
                 _rename(entry, damaged)
-                _rename(partial, entry)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-            shutil.rmtree(damaged, ignore_errors=True)
+                _rename(fresh, entry)
 
     def _open(self, case: Case, entry: Path) -> CachedCase | None:
         """The entry if it is there and every byte is as written."""
@@ -162,6 +157,6 @@ class Cache:
             arrays = {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in sums}
             if all(_checksum(arrays[name]) == sums[name] for name in sums):
                 return CachedCase(case.id, arrays["image"], arrays["depth"])
-        except (OSError, ValueError, KeyError, EOFError):
+        except Exception:  # numpy alone raises half a dozen kinds over a header with one bit changed
             pass
         return None

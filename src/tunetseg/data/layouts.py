@@ -41,7 +41,8 @@ class Layout:
 
     def patient(self, match: re.Match[str]) -> str:
         """The patient of a matched case; 2018 put a site's number behind the ``TCIA`` of 2017's names."""
-        return f"{self.numbering}/{re.sub(r'^TCIA[0-9]+_', 'TCIA_', match['patient'])}"
+        name = re.sub(r"^TCIA[0-9]+_", "TCIA_", match["patient"]) if self.numbering == "named" else match["patient"]
+        return f"{self.numbering}/{name}"
 
 
 _OLD = {"t1": "t1", "t1ce": "t1ce", "t2": "t2", "flair": "flair", "seg": "seg"}
@@ -166,9 +167,17 @@ def _folders(root: Path) -> list[Path]:
             raise InputError(f"{error.filename}: you may not look into it; change its permissions or move it away")
 
     found: dict[Path, Path] = {}
-    for place, below, _ in os.walk(root, onerror=refuse, followlinks=True):
-        if found.setdefault(Path(place).resolve(), Path(place)) != Path(place):
-            below.clear()
+    waiting = [root]
+    while waiting:
+        # What lies there under its own name goes before what is linked to.
+        links: list[Path] = []
+        for top in waiting:
+            for place, below, _ in os.walk(top, onerror=refuse):
+                if found.setdefault(Path(place).resolve(), Path(place)) != Path(place):
+                    below.clear()
+                    continue
+                links += [Path(place) / name for name in below if (Path(place) / name).is_symlink()]
+        waiting = sorted(links)
     return sorted(found.values())
 
 

@@ -124,9 +124,10 @@ def _check_packing(path: Path) -> None:
     if not start:
         raise InputError(f"{path}: an empty file; copy it again")
     packed = start.startswith(b"\x1f\x8b")
-    if not packed and not _HEADER_SIZES & {int.from_bytes(start, "little"), int.from_bytes(start, "big")}:
+    named = path.name.endswith((".nii", ".nii.gz"))
+    if named and not packed and not _HEADER_SIZES & {int.from_bytes(start, "little"), int.from_bytes(start, "big")}:
         raise ImageFileError
-    if path.name.endswith((".nii", ".nii.gz")) and packed != path.name.endswith(".gz"):
+    if named and packed != path.name.endswith(".gz"):
         right = path.name.removesuffix(".gz") + (".gz" if packed else "")
         raise InputError(f"{path}: is {'' if packed else 'not '}compressed; rename it to {right}")
 

@@ -1,5 +1,6 @@
 """A trained model as one safetensors file that says all that is needed to use it."""
 
+import errno
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
@@ -16,7 +17,7 @@ from tunetseg.errors import InputError
 from tunetseg.files import whole_file
 from tunetseg.networks import Architecture, Cascade, build_network
 
-__all__ = ["ModelSpec", "file_hash", "load_model", "read_spec", "save_model"]
+__all__ = ["ModelSpec", "file_hash", "load_model", "read_spec", "save_model", "write_tensors"]
 
 _FORMAT = "tunetseg model 1"
 
@@ -42,6 +43,21 @@ class ModelSpec:
     training: dict[str, Any] = field(default_factory=dict)
 
 
+def write_tensors(
+    path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str], *, durable: bool = False
+) -> None:
+    """Write a safetensors file; the old one stands until the new is whole, and on disk where ``durable``.
+
+    Raises:
+        OSError: The disk is at fault.
+    """
+    with whole_file(path, durable=durable) as partial:
+        try:
+            save_file(tensors, partial, metadata=metadata)
+        except SafetensorError as error:
+            raise OSError(errno.EIO, str(error)) from error
+
+
 def save_model(path: str | Path, network: Cascade, spec: ModelSpec, dtype: torch.dtype = torch.float32) -> None:
     """Write weights and spec; the file appears only when complete.
 
@@ -53,8 +69,7 @@ def save_model(path: str | Path, network: Cascade, spec: ModelSpec, dtype: torch
     """
     target = Path(path)
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in network.state_dict().items()}
-    with whole_file(target) as partial:
-        save_file(tensors, partial, metadata={"format": _FORMAT, "spec": json.dumps(asdict(spec))})
+    write_tensors(target, tensors, {"format": _FORMAT, "spec": json.dumps(asdict(spec))})
 
 
 def read_spec(path: str | Path) -> ModelSpec:

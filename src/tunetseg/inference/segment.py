@@ -1,7 +1,7 @@
 """From patients' files to segmentations, uncertainty maps and a manifest, in the patients' own geometry."""
 
-import glob
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -156,7 +156,7 @@ def _segment_case(
         "version": __version__,
         "use": NOT_A_DEVICE,
     }
-    _write(folder, case.id, files, volume.grid, manifest, began)
+    _write(folder, case.id, files, volume.grid, manifest, regions, began)
     progress(case.id, 1.0)
     return Segmentation(case.id, folder / f"{case.id}.nii.gz", manifest)
 
@@ -189,24 +189,34 @@ def _outputs(
     return files
 
 
-def _earlier(folder: Path, case: str) -> list[Path]:
-    """What an earlier run wrote for a case, its manifest first."""
-    name = glob.escape(case)
-    maps = [path for kind in ("unc", "prob") for path in folder.glob(f"{name}_{kind}_*.nii.gz")]
-    return [folder / f"{case}.json", folder / f"{case}.nii.gz", folder / f"{case}.png", *maps]
+def _outdated(folder: Path, case: str, regions: tuple[str, ...], new: set[str]) -> list[Path]:
+    """What an earlier run may have left of a case and this one does not write; no file of anyone else's."""
+    words = [FILE_WORDS.get(region, region) for region in regions]
+    ours = [f"{case}_{kind}_{word}.nii.gz" for kind in ("unc", "prob") for word in words]
+    return [folder / name for name in (f"{case}.png", *ours) if name not in new]
 
 
 def _write(
-    folder: Path, case: str, files: dict[str, NDArray], grid: Grid, manifest: dict[str, Any], began: float
+    folder: Path,
+    case: str,
+    files: dict[str, NDArray],
+    grid: Grid,
+    manifest: dict[str, Any],
+    regions: tuple[str, ...],
+    began: float,
 ) -> None:
-    """Write all files aside, then put them in the place of an earlier run's, the manifest last."""
+    """Write all files aside, then put them in the place of an earlier run's.
+
+    From the first of them to the last no manifest stands there, which says that the case is complete.
+    """
     with tempfile.TemporaryDirectory(prefix=f".{case}.", dir=folder) as aside:
         for name, array in files.items():
             write_nifti(grid.from_lps(array), grid, Path(aside) / name)
         manifest["seconds"] = round(time.monotonic() - began, 2)
         with whole_file(Path(aside) / f"{case}.json") as partial:
             partial.write_text(json.dumps(manifest, indent=1))
-        for path in _earlier(folder, case):
+        (folder / f"{case}.json").unlink(missing_ok=True)
+        for path in _outdated(folder, case, regions, set(files)):
             path.unlink(missing_ok=True)
         for name in (*files, f"{case}.json"):
-            (Path(aside) / name).rename(folder / name)
+            os.replace(Path(aside) / name, folder / name)

@@ -144,19 +144,12 @@ def list_label_files(side: Path) -> dict[str, LabelFile]:
     if not side.is_dir():
         raise InputError(f"{side}: there is no such file or folder")
     found = _flat(side) or _kits(side)
+    if found:
+        return found
     try:
         cases = [case for case in find_cases(side) if case.segmentation is not None]
     except NoCaseError:
         cases = []
-    for file, experts in ((found.get(case.id), case.segmentation) for case in cases):
-        # As after segmenting a cohort into its own folder.
-        if file is not None and experts is not None and file.path != experts:
-            raise InputError(
-                f"{side}: case {file.case} is there as {file.path.relative_to(side)} and as "
-                f"{experts.relative_to(side)}; keep predictions and references in two folders"
-            )
-    if found:
-        return found
     if not cases:
         raise InputError(
             f"{side}: no label map found; expected <case>.nii.gz directly in the folder, "
@@ -175,6 +168,22 @@ def list_label_files(side: Path) -> dict[str, LabelFile]:
     }
 
 
+def _refuse_two_label_maps(side: Path) -> None:
+    """Raise InputError where one folder holds both sides, as after segmenting a cohort into itself."""
+    flat = _flat(side)
+    try:
+        cases = find_cases(side) if flat else []
+    except InputError:
+        cases = []
+    for case in cases:
+        file = flat.get(case.id)
+        if file is not None and case.segmentation not in (None, file.path):
+            raise InputError(
+                f"{side}: case {case.id} is there as {file.path.name} and as {case.segmentation}; "
+                "keep predictions and references in two folders"
+            )
+
+
 def pair_files(predictions: Path, references: Path, only: Path | None = None) -> Pairing:
     """Match both sides by case; a reference without a prediction is paired with None.
 
@@ -186,6 +195,8 @@ def pair_files(predictions: Path, references: Path, only: Path | None = None) ->
     Raises:
         InputError: A side cannot be listed, a name of the list has no reference, or the sides have no case in common.
     """
+    if predictions.is_dir() and references.is_dir() and predictions.resolve() == references.resolve():
+        _refuse_two_label_maps(references)
     predicted, present = list_label_files(predictions), list_label_files(references)
     if predictions.is_file() and references.is_file():
         ((case, reference),), ((other_case, prediction),) = present.items(), predicted.items()

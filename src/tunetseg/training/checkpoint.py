@@ -1,6 +1,5 @@
 """Checkpoints as safetensors: never unpickled, and a kill while writing loses nothing."""
 
-import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,9 @@ import pytorch_lightning as lightning
 import torch
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from tunetseg.errors import InputError
-from tunetseg.files import whole_file
+from tunetseg.inference.model import write_tensors
 from tunetseg.training.module import TrainingModule
 
 __all__ = ["SafeCheckpoints", "SaveEachEpoch"]
@@ -51,13 +49,8 @@ class SafeCheckpoints(CheckpointIO):
         target.parent.mkdir(parents=True, exist_ok=True)
         tensors: dict[str, torch.Tensor] = {}
         plain = json.dumps(_flatten(checkpoint, tensors))
-        with whole_file(target, durable=True) as partial:
-            try:
-                save_file(
-                    {name: tensor.clone() for name, tensor in tensors.items()}, partial, metadata={"checkpoint": plain}
-                )
-            except SafetensorError as error:
-                raise OSError(errno.EIO, str(error)) from error
+        copies = {name: tensor.clone() for name, tensor in tensors.items()}
+        write_tensors(target, copies, {"checkpoint": plain}, durable=True)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None

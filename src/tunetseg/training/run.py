@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 
 from tunetseg import __version__
 from tunetseg.data import Case, find_cases
-from tunetseg.data.cache import Cache
+from tunetseg.data.cache import FORMAT, Cache
 from tunetseg.data.folds import split_folds
 from tunetseg.data.preprocess import Preprocessing
 from tunetseg.errors import InputError
@@ -122,6 +122,7 @@ def train(
         "pretrained": started_from,
         "training": [case.id for case in training],
         "validation": [case.id for case in validation],
+        "prepared": FORMAT,
     }
     made_with = {"cohort": str(cohort), "device": str(hardware), "compiled": compiled, "skip_broken": skip_broken}
     if resume and not (folder / "run.json").exists():
@@ -207,6 +208,8 @@ def _open_folder(folder: Path, record: dict[str, Any], made_with: dict[str, Any]
         if not resume:
             raise InputError(f"{folder}: holds a run already; add --resume to go on with it, or name another folder")
         before = json.loads(path.read_text())
+        if before.get("prepared", 1) != record["prepared"]:
+            raise InputError(f"{folder}: was begun by another version, which prepared cases otherwise; begin anew")
         different = [key for key in record if record[key] != before.get(key)]
         if different:
             way = f", such as --recipe {folder / 'recipe.json'}" if "recipe" in different else ""
