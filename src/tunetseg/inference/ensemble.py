@@ -14,6 +14,7 @@ from tunetseg.errors import InputError
 from tunetseg.inference.device import Precision
 from tunetseg.inference.model import ModelSpec, file_hash, load_model, read_spec
 from tunetseg.inference.windows import predict
+from tunetseg.inference.zoo import MODEL
 from tunetseg.networks import Cascade
 
 __all__ = ["Ensemble"]
@@ -64,7 +65,7 @@ class Ensemble:
         """Name, hash and training of each model, for a manifest."""
         return [
             {
-                "file": path.name if path.name != "model.safetensors" else f"{path.parent.name}/{path.name}",
+                "file": path.name if path.name != MODEL else f"{path.parent.name}/{path.name}",
                 "sha256": file_hash(path),
                 "variant": spec.architecture.variant,
                 "spacing_mm": spec.preprocessing.spacing,

@@ -4,14 +4,17 @@ from pathlib import Path
 
 from tunetseg.errors import InputError
 
-__all__ = ["find_model", "packaged_models"]
+__all__ = ["MODEL", "find_model", "packaged_models"]
+
+MODEL = "model.safetensors"
+"""What a model's file is called in a run folder and in the package."""
 
 _FOLDER = Path(__file__).parent.parent / "models"
 
 
 def packaged_models() -> dict[str, Path]:
     """Name -> file of every model that comes with the package."""
-    return {path.parent.name: path for path in sorted(_FOLDER.glob("*/model.safetensors"))}
+    return {path.parent.name: path for path in sorted(_FOLDER.glob(f"*/{MODEL}"))}
 
 
 def find_model(name: str | Path | None = None) -> Path:
@@ -31,10 +34,10 @@ def find_model(name: str | Path | None = None) -> Path:
         return packaged[str(name)]
     path = Path(name)
     if path.is_dir():
-        path = path / "model.safetensors"
+        path = path / MODEL
     if not path.is_file():
         raise InputError(
             f"model {str(name)!r}: neither a packaged model ({', '.join(packaged) or 'there is none'}) nor a file "
-            "or run folder with model.safetensors"
+            f"or run folder with {MODEL}"
         )
     return path

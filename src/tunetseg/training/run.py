@@ -1,65 +1,33 @@
 """A training run: one fold of one recipe, all its stages, in one folder."""
 
 import json
-import logging
-import math
 import os
 import platform
 import shutil
-import time
-import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.callbacks import EarlyStopping
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
-from torch.utils.data import DataLoader
 
 from tunetseg import __version__
 from tunetseg.data import Case, find_cases
-from tunetseg.data.cache import FORMAT, Cache
+from tunetseg.data.cache import FORMAT
 from tunetseg.data.folds import split_folds
-from tunetseg.data.preprocess import Preprocessing
 from tunetseg.errors import InputError
 from tunetseg.files import make_folder, whole_file
-from tunetseg.inference.device import choose_device, uses_bfloat16
-from tunetseg.inference.model import ModelSpec, file_hash, load_model, save_model
-from tunetseg.inference.zoo import find_model
+from tunetseg.inference.device import choose_device
+from tunetseg.inference.model import file_hash, load_model
+from tunetseg.inference.zoo import MODEL, find_model
 from tunetseg.networks import Architecture, Cascade, build_network
-from tunetseg.training.checkpoint import SafeCheckpoints, SaveEachEpoch
-from tunetseg.training.module import TrainingModule
-from tunetseg.training.patches import EpochSampler, PatchDataset
-from tunetseg.training.progress import EpochLines, progress_bar
-from tunetseg.training.recipes import Recipe, Stage, recipe_named
+from tunetseg.training.recipes import Recipe, recipe_named
+from tunetseg.training.stage import Run, train_stage
 
 __all__ = ["train"]
 
-MODEL = "model.safetensors"
-
 _COMPILERS = ("g++", "clang++", "c++", "cl")
-
-
-@dataclass(frozen=True)
-class _Run:
-    """What every stage of a run shares."""
-
-    out: Path
-    cache: Path
-    recipe: Recipe
-    architecture: Architecture
-    training: list[Case]
-    validation: list[Case]
-    labels: str | None
-    device: torch.device
-    workers: int
-    compiled: bool
-    draws: int
-    on_fault: Callable[[InputError], None] | None
-    say: Callable[[str], None]
 
 
 def train(
@@ -109,10 +77,9 @@ def train(
     if compiled and not any(map(shutil.which, _COMPILERS)):
         raise InputError(f"--compile needs a C++ compiler, one of {', '.join(_COMPILERS)}; install one or leave it out")
     hardware = choose_device(device)
-    architecture = Architecture(variant, base_filters=chosen.base_filters, levels=chosen.levels)
     training, validation = _split(cohort, chosen, fold, say)
-    network = build_network(architecture)
-    started_from = None if pretrained is None else _take_weights(network, architecture, find_model(pretrained))
+    architecture = Architecture(variant, base_filters=chosen.base_filters, levels=chosen.levels)
+    network, started_from = _begin(architecture, chosen, pretrained)
     folder = Path(out)
     record = {
         "recipe": json.loads(json.dumps(asdict(chosen))),
@@ -128,13 +95,11 @@ def train(
     if resume and not (folder / "run.json").exists():
         say(f"{folder}: holds no run to resume, so one is begun")
     _open_folder(folder, record, made_with, resume)
-    if (folder / MODEL).exists():
-        say(f"{folder / MODEL}: already finished")
-        return folder / MODEL
-    on_fault = (lambda fault: say(f"left out: {fault}")) if skip_broken else None
-    # A run that goes on from another's weights must not show it the same patches, changed in the same way, again.
-    draws = chosen.seed if started_from is None else chosen.seed + int(started_from["sha256"][:12], 16)
-    run = _Run(
+    finished = folder / MODEL
+    if finished.exists():
+        say(f"{finished}: already finished")
+        return finished
+    run = Run(
         out=folder,
         cache=Path(cache or folder.parent / "cache"),
         recipe=chosen,
@@ -145,36 +110,35 @@ def train(
         device=hardware,
         workers=workers,
         compiled=compiled,
-        draws=draws,
-        on_fault=on_fault,
+        # A run that goes on from another's weights must not show it the same patches, changed in the same way, again.
+        draws=chosen.seed + (int(started_from["sha256"][:12], 16) if started_from else 0),
+        on_fault=(lambda fault: say(f"left out: {fault}")) if skip_broken else None,
         say=say,
     )
-    _quiet()
-    lightning.seed_everything(chosen.seed, verbose=False)
-    if pretrained is None:
-        network.reset_parameters(chosen.head_bias)
-    return _train_stages(run, network)
-
-
-def _train_stages(run: _Run, network: Cascade) -> Path:
-    for number, stage in enumerate(run.recipe.stages):
-        network = _train_stage(run, number, stage, network)
-    finished = run.out / MODEL
-    os.replace(run.out / f"stage-{len(run.recipe.stages) - 1}" / MODEL, finished)
-    run.say(f"model: {finished}")
+    for number in range(len(chosen.stages)):
+        network = train_stage(run, number, network)
+    os.replace(folder / f"stage-{number}" / MODEL, finished)
+    say(f"model: {finished}")
     return finished
 
 
-def _take_weights(network: Cascade, architecture: Architecture, path: Path) -> dict[str, Any]:
-    """Give a network the weights of a model of the same architecture; returns what a run's record says of it."""
+def _begin(
+    architecture: Architecture, recipe: Recipe, pretrained: str | Path | None
+) -> tuple[Cascade, dict[str, Any] | None]:
+    """The network that the first stage trains, and what a run's record says of the model its weights are from."""
+    network = build_network(architecture)
+    lightning.seed_everything(recipe.seed, verbose=False)
+    if pretrained is None:
+        network.reset_parameters(recipe.head_bias)
+        return network, None
+    path = find_model(pretrained)
     found, spec = load_model(path)
     if spec.architecture != architecture:
         raise InputError(
             f"{path}: has the architecture {spec.architecture}, which cannot start {architecture}; "
             "give the variant and --base-filters of the model"
         )
-    network.load_state_dict(found.state_dict())
-    return {"sha256": file_hash(path), "training": spec.training}
+    return found, {"sha256": file_hash(path), "training": spec.training}
 
 
 def _split(
@@ -231,124 +195,3 @@ def _open_folder(folder: Path, record: dict[str, Any], made_with: dict[str, Any]
     ):
         with whole_file(target) as partial:
             partial.write_text(json.dumps(content, indent=1))
-
-
-def _train_stage(run: _Run, number: int, stage: Stage, network: Cascade) -> Cascade:
-    """Train one stage, or load it if it is finished; returns its kept network."""
-    folder = run.out / f"stage-{number}"
-    finished = folder / MODEL
-    if finished.exists():
-        return load_model(finished)[0]
-    preprocessing = Preprocessing(spacing=stage.spacing, denoise=run.recipe.denoise)
-    cache = Cache(run.cache, preprocessing, run.labels)
-    with progress_bar(f"preparing cases at {stage.spacing:g} mm", len(run.training) + len(run.validation)) as advance:
-        training = cache.get_all(run.training, on_fault=run.on_fault, progress=advance)
-        validation = cache.get_all(run.validation, on_fault=run.on_fault, progress=advance)
-    if not training or not validation:
-        side = "validate" if training else "train"
-        raise InputError(f"no usable case is left to {side} on; repair the broken ones, or take another --fold")
-    for name, used in (("training", training), ("validation", validation)):
-        with whole_file(run.out / f"{name}.txt") as partial:
-            partial.write_text("".join(f"{case.id}\n" for case in used))
-    # Each stage draws anew.
-    seed = run.draws + 1000 * number
-    learned, watched = (
-        _loader(run, stage, PatchDataset(cases, stage, network.stride, seed, training=on))
-        for cases, on in ((training, True), (validation, False))
-    )
-    steps = stage.epochs * len(learned)
-    module = TrainingModule(network, run.recipe, stage, steps, compiled=run.compiled)
-    facts = {"recipe": run.recipe.name, "stage": number, "cases": len(training), "spacing": stage.spacing}
-
-    def export(module: TrainingModule, path: Path) -> None:
-        spec = ModelSpec(
-            run.architecture,
-            preprocessing,
-            stage.patch,
-            stage.whole_volume,
-            training={**facts, "epochs": module.global_step // len(learned), "steps": module.global_step},
-        )
-        save_model(path, module.kept, spec)
-
-    saver = SaveEachEpoch(folder, export)
-    trainer = _trainer(run, stage, folder, saver)
-    run.say(f"stage {number}: {len(training)} cases, {len(learned)} steps x {stage.epochs} epochs, {_precision(run)}")
-    last = folder / "last.ckpt"
-    began = time.monotonic()
-    try:
-        trainer.fit(module, learned, watched, ckpt_path=str(last) if last.exists() else None)
-    except SystemExit:
-        # How Lightning leaves after Ctrl-C, with code 1, and after SIGTERM, with code 0.
-        run.say(f"stopped; --resume goes on from the last whole epoch in {folder}")
-        raise KeyboardInterrupt from None
-    run.say(f"stage {number}: {time.monotonic() - began:.0f} s")
-    if run.recipe.keep == "last" or not (folder / "best.safetensors").exists():
-        export(module, finished)
-    else:
-        os.replace(folder / "best.safetensors", finished)
-    return load_model(finished)[0]
-
-
-def _loader(run: _Run, stage: Stage, dataset: PatchDataset) -> DataLoader:
-    # Whole volumes differ in size, so they are validated one at a time.
-    batch = stage.batch if dataset.training or stage.sampling == "grid" else 1
-    return DataLoader(dataset, batch, sampler=EpochSampler(len(dataset)), num_workers=run.workers)
-
-
-def _precision(run: _Run) -> Literal["bf16-mixed", "32-true"]:
-    low = uses_bfloat16(run.recipe.precision, run.device)
-    return "bf16-mixed" if low else "32-true"
-
-
-class _Stop(EarlyStopping):
-    """Keras' rule, whose least improvement is nothing, unlike the plateau's; counted in epochs.
-
-    Counted before the epoch's checkpoint is written, which must hold the count.
-    """
-
-    def __init__(self, stage: Stage) -> None:
-        validations = math.ceil(stage.stop_patience / stage.validate_every)
-        super().__init__("val/loss", patience=validations, min_delta=0.0, check_on_train_epoch_end=False)
-
-    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """A run that was killed between its last checkpoint and its end does not go on past it."""
-        trainer.should_stop = self.wait_count >= self.patience
-
-
-def _spare_log(log: Path) -> None:
-    """Keep what a stage logged before it was resumed: Lightning begins its CSV anew."""
-    if log.exists():
-        log.rename(log.with_name(f"metrics-{len(list(log.parent.glob('metrics-*.csv')))}.csv"))
-
-
-def _trainer(run: _Run, stage: Stage, folder: Path, saver: SaveEachEpoch) -> lightning.Trainer:
-    callbacks: list[lightning.Callback] = [saver, EpochLines()]
-    if stage.stop_patience:
-        callbacks.append(_Stop(stage))
-    _spare_log(folder / "csv" / "metrics.csv")
-    return lightning.Trainer(
-        accelerator={"cuda": "gpu"}.get(run.device.type, run.device.type),
-        devices=1 if run.device.index is None else [run.device.index],
-        precision=_precision(run),
-        max_epochs=stage.epochs,
-        check_val_every_n_epoch=min(stage.validate_every, stage.epochs),
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        callbacks=callbacks,
-        logger=[
-            CSVLogger(folder, name="", version="csv"),
-            TensorBoardLogger(folder, name="", version="tensorboard"),
-        ],
-        plugins=[SafeCheckpoints()],
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        use_distributed_sampler=False,
-    )
-
-
-def _quiet() -> None:
-    """Keep Lightning's advice, which is not about this program's user, off the screen."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
-    warnings.filterwarnings("ignore", module="lightning_fabric")
