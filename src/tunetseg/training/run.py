@@ -77,8 +77,8 @@ def train(
     if compiled and not any(map(shutil.which, _COMPILERS)):
         raise InputError(f"--compile needs a C++ compiler, one of {', '.join(_COMPILERS)}; install one or leave it out")
     hardware = choose_device(device)
-    training, validation = _split(cohort, chosen, fold, say)
     architecture = Architecture(variant, base_filters=chosen.base_filters, levels=chosen.levels)
+    training, validation = _split(cohort, chosen, fold, say)
     network, started_from = _begin(architecture, chosen, pretrained)
     folder = Path(out)
     record = {
