@@ -264,7 +264,7 @@ RECIPES: dict[str, Recipe] = {
             ),
         ),
         # Whole brains, first at 4 and 3 mm, where a step costs a tenth and a third and the tumour's place is learned,
-        # then at 2 mm. Under an hour on two cores.
+        # then at 2 mm. Under an hour on two cores with bf16.
         Recipe(
             name="quick",
             base_filters=8,
@@ -279,7 +279,7 @@ RECIPES: dict[str, Recipe] = {
             ),
         ),
         # Goes on from the weights of quick (--pretrained), then once more from its own. At 3 mm, where a step costs a
-        # third, it learns where tumours are, and at 2 mm what they look like. Each time 70 minutes on two cores.
+        # third, it learns where tumours are, and at 2 mm what they look like. Each time 70 minutes on two cores with AMX.
         Recipe(
             name="narrow",
             base_filters=8,
