@@ -279,7 +279,8 @@ RECIPES: dict[str, Recipe] = {
             ),
         ),
         # Goes on from the weights of quick (--pretrained), then once more from its own. At 3 mm, where a step costs a
-        # third, it learns where tumours are, and at 2 mm what they look like. Each time 70 minutes on two cores with AMX.
+        # third, it learns where tumours are, and at 2 mm what they look like. Each time 70 minutes on two cores that
+        # have AMX.
         Recipe(
             name="narrow",
             base_filters=8,
