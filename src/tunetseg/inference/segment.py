@@ -4,7 +4,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tunetseg import __version__
 from tunetseg.data.case import Case
-from tunetseg.data.volume import Grid, read_volume, write_nifti
+from tunetseg.data.volume import Grid, Volume, read_volume, write_nifti
 from tunetseg.errors import InputError
 from tunetseg.files import make_folder, whole_file
 from tunetseg.inference.device import uses_bfloat16
@@ -127,13 +127,7 @@ def _segment_case(
     volume = read_volume(case, spec.modalities)
     found = ensemble.predict(volume, lambda share: progress(case.id, 0.1 + 0.7 * share))
     masks, notes = postprocess(found, regions, volume.grid.voxel_ml * 1000, rules)
-    images = zip(spec.modalities, volume.array, strict=True)
-    full = [name for name, image in images if float((image == 0).mean()) < 0.05]
-    if full:
-        notes.append(
-            f"hardly any voxel of {', '.join(full)} is 0: is the skull removed, and the background 0? "
-            "The model has only seen such images"
-        )
+    notes += _background_note(volume, spec.modalities)
     files = _outputs(case.id, regions, scheme, masks, found, probabilities)
     manifest = {
         "case": case.id,
@@ -159,6 +153,14 @@ def _segment_case(
     _write(folder, case.id, files, volume.grid, manifest, regions, began)
     progress(case.id, 1.0)
     return Segmentation(case.id, folder / f"{case.id}.nii.gz", manifest)
+
+
+def _background_note(volume: Volume, modalities: Sequence[str]) -> list[str]:
+    """What to say of images that do not look skull-stripped, if there are any."""
+    images = zip(modalities, volume.array, strict=True)
+    full = [name for name, image in images if float((image == 0).mean()) < 0.05]
+    doubt = f"hardly any voxel of {', '.join(full)} is 0: is the skull removed, and the background 0?"
+    return [f"{doubt} The model has only seen such images"] if full else []
 
 
 def _spare_inputs(case: Case, folder: Path) -> None:
