@@ -84,6 +84,7 @@ def test_four_files_and_a_year(patient: Path, model: Path, tmp_path: Path) -> No
         (["train", "{patient}", "--out", "{out}", "--recipe", "nope"], "there are paper, quick"),
         (["train", "{patient}", "--out", "{out}", "--variant", "unet"], "no such network"),
         (["train", "{patient}", "--out", "{out}", "--fold", "x"], "give a number"),
+        (["train", "{patient}", "--out", "{out}", "--recipe"], "--recipe"),
         (["segment", "{patient}", "--out", "{out}", "--model", "a", "--model", "b"], "--model: is there twice"),
         (["dance"], "there is no such command"),
     ],

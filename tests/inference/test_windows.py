@@ -9,7 +9,7 @@ import torch
 
 from tunetseg.data.preprocess import Preprocessing
 from tunetseg.errors import InputError
-from tunetseg.inference.model import ModelSpec, load_model, save_model
+from tunetseg.inference.model import ModelSpec, file_hash, load_model, save_model
 from tunetseg.inference.windows import gaussian_weights, predict, window_starts
 from tunetseg.networks import Architecture, build_network
 
@@ -61,6 +61,14 @@ def test_model_file_round_trip(tmp_path: Path) -> None:
     assert found == spec(whole=True)
     for name, value in network.state_dict().items():
         assert torch.equal(again.state_dict()[name], value.bfloat16().float())
+
+
+def test_one_model_has_one_hash(tmp_path: Path) -> None:
+    network = build_network(ARCHITECTURE)
+    paths = [tmp_path / f"{number}.safetensors" for number in range(12)]
+    for path in paths:
+        save_model(path, network, spec())
+    assert len({file_hash(path) for path in paths}) == 1
 
 
 def test_bad_model_files_are_said(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 from tunetseg.data import find_cases
 from tunetseg.data.phantom import make_patient, write_cohort, write_patient
@@ -64,8 +65,9 @@ def test_run_folder_and_model(cohort: Path, tmp_path: Path) -> None:
     assert "val/dice_enhancing" in (tmp_path / "run/stage-1/csv/metrics.csv").read_text()
 
 
+@pytest.mark.parametrize("workers", [0, 2])
 def test_resumed_run_ends_where_an_unbroken_one_does(
-    cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     whole = train(cohort, tmp_path / "whole", recipe=TINY, say=quiet)
 
@@ -83,9 +85,9 @@ def test_resumed_run_ends_where_an_unbroken_one_does(
 
     monkeypatch.setattr(SaveEachEpoch, "on_train_epoch_end", killed_after_three)
     with pytest.raises(KilledError):
-        train(cohort, tmp_path / "broken", recipe=TINY, say=quiet)
+        train(cohort, tmp_path / "broken", recipe=TINY, workers=workers, say=quiet)
     assert not (tmp_path / "broken/model.safetensors").exists()
-    resumed = train(cohort, tmp_path / "broken", recipe=TINY, resume=True, say=quiet)
+    resumed = train(cohort, tmp_path / "broken", recipe=TINY, workers=workers, resume=True, say=quiet)
     ours, theirs = (load_model(path)[0].state_dict() for path in (resumed, whole))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
@@ -156,6 +158,65 @@ def test_a_run_is_not_overwritten(cohort: Path, tmp_path: Path) -> None:
         train(cohort, tmp_path / "run", recipe=TINY, fold=1, resume=True, say=quiet)
 
 
+def test_a_finished_run_stays_what_it_was(cohort: Path, tmp_path: Path) -> None:
+    """Whatever of its folder was deleted, no other request gets its model or writes over its record."""
+    train(cohort, tmp_path / "run", recipe=TINY, say=quiet)
+    record = (tmp_path / "run/run.json").read_text()
+    for stage in ("stage-0", "stage-1"):
+        shutil.rmtree(tmp_path / "run" / stage)
+    with pytest.raises(InputError, match="holds a run already"):
+        train(cohort, tmp_path / "run", recipe=TINY, variant="tunet", say=quiet)
+    assert (tmp_path / "run/run.json").read_text() == record
+    (tmp_path / "run/run.json").write_text(record[:100])
+    with pytest.raises(InputError, match="missing or damaged"):
+        train(cohort, tmp_path / "run", recipe=TINY, resume=True, say=quiet)
+
+
+def test_one_process_a_run_folder(cohort: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with FileLock(tmp_path / "run/.lock"), pytest.raises(InputError, match="another process"):
+        train(cohort, tmp_path / "run", recipe=TINY, say=quiet)
+    assert not (tmp_path / "run/run.json").exists()
+
+
+def test_a_case_mended_in_between_is_noticed(cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mended = cohort / "BraTS20_Training_000/BraTS20_Training_000_t2.nii.gz"
+    content = mended.read_bytes()
+    mended.write_bytes(content[:2000])
+    save = SaveEachEpoch.on_train_epoch_end
+
+    def interrupted(self: SaveEachEpoch, *arguments: object) -> None:
+        save(self, *arguments)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SaveEachEpoch, "on_train_epoch_end", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(cohort, tmp_path / "run", recipe=TINY, fold="all", skip_broken=True, say=quiet)
+    mended.write_bytes(content)
+    with pytest.raises(InputError, match=r"other cases.*BraTS20_Training_000"):
+        train(cohort, tmp_path / "run", recipe=TINY, fold="all", skip_broken=True, resume=True, say=quiet)
+    assert "BraTS20_Training_000" not in (tmp_path / "run/training.txt").read_text()
+
+
+def test_a_segmentation_that_leads_nowhere_is_a_broken_case(cohort: Path, tmp_path: Path) -> None:
+    path = cohort / "BraTS20_Training_001/BraTS20_Training_001_seg.nii.gz"
+    path.unlink()
+    path.symlink_to(tmp_path / "nowhere.nii.gz")
+    said: list[str] = []
+    train(cohort, tmp_path / "run", recipe=TINY, fold="all", skip_broken=True, say=said.append)
+    assert any("left out" in line and path.name in line for line in said)
+    assert sum(line.startswith("epoch ") for line in said) == 4
+
+
+def test_a_loss_that_is_no_number_stops_the_run(cohort: Path, tmp_path: Path) -> None:
+    wild = dataclasses.replace(
+        TINY, stages=tuple(dataclasses.replace(stage, learning_rate=1e30, epochs=4) for stage in TINY.stages)
+    )
+    with pytest.raises(InputError, match="lower learning rate"):
+        train(cohort, tmp_path / "run", recipe=wild, say=quiet)
+    assert not (tmp_path / "run/model.safetensors").exists()
+
+
 def test_broken_case_is_reported_and_left_out_when_told(cohort: Path, tmp_path: Path) -> None:
     broken = cohort / "BraTS20_Training_000/BraTS20_Training_000_t2.nii.gz"
     broken.write_bytes(broken.read_bytes()[:2000])
@@ -208,6 +269,8 @@ def test_recipe_survives_json() -> None:
         assert recipe_from_dict(json.loads(json.dumps(dataclasses.asdict(recipe)))) == recipe
     with pytest.raises(InputError, match="'batchsize'"):
         recipe_from_dict({"stages": [{"batchsize": 3}]})
+    with pytest.raises(InputError, match="single voxel"):
+        recipe_from_dict({"stages": [{"patch": [8, 8, 8], "batch": 4}]})
 
 
 def test_low_grade_patients_train_too(tmp_path: Path) -> None:
@@ -330,8 +393,9 @@ def test_a_run_that_never_began_does_not_block_its_folder(cohort: Path, tmp_path
     next(cohort.rglob("BraTS20_Training_000_t2.nii.gz")).unlink()
     with pytest.raises(InputError, match="no t2 image"):
         train(cohort, tmp_path / "run", recipe=TINY, fold="all", say=quiet)
-    with pytest.raises(InputError, match="cannot be used here"):
-        train(cohort, tmp_path / "other", recipe=TINY, device="tpu", say=quiet)
+    for device in ("tpu", "meta"):
+        with pytest.raises(InputError, match="cannot be used here"):
+            train(cohort, tmp_path / "other", recipe=TINY, device=device, say=quiet)
     assert not (tmp_path / "other").exists()
     model = train(cohort, tmp_path / "run", recipe=TINY, fold="all", skip_broken=True, say=quiet)
     assert (tmp_path / "run/training.txt").read_text().split() == [f"BraTS20_Training_{n:03d}" for n in (1, 2, 3)]

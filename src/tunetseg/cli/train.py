@@ -58,7 +58,7 @@ class Arguments:
 def tyro_options(arguments: Sequence[str]) -> dict[str, Any]:
     """The recipe named on the command line presets the flags of its fields."""
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    finder.add_argument("--recipe", default="quick")
+    finder.add_argument("--recipe", nargs="?", default="quick", const="quick")  # no value: the parser proper complains
     name = finder.parse_known_args(list(arguments))[0].recipe
     return {"default": Arguments(tyro.MISSING, tyro.MISSING, recipe=name, settings=recipe_named(name))}
 

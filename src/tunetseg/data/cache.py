@@ -114,8 +114,11 @@ class Cache:
         digest = hashlib.sha256(json.dumps([FORMAT, asdict(self.settings), self._scheme_hint(case)]).encode())
         for path in (*(case.images[modality] for modality in MODALITIES), case.segmentation):
             assert path is not None
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            try:
+                with path.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+            except OSError as error:
+                raise InputError(f"{path}: cannot be read ({error.strerror}); see to the file or its link") from None
         return f"{case.id}-{digest.hexdigest()[:16]}"
 
     def _scheme_hint(self, case: Case) -> str | None:

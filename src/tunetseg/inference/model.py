@@ -69,7 +69,8 @@ def save_model(path: str | Path, network: Cascade, spec: ModelSpec, dtype: torch
     """
     target = Path(path)
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in network.state_dict().items()}
-    write_tensors(target, tensors, {"format": _FORMAT, "spec": json.dumps(asdict(spec))})
+    # One entry: several are written in no fixed order, and the same model would have several hashes.
+    write_tensors(target, tensors, {"spec": json.dumps({"format": _FORMAT, **asdict(spec)})})
 
 
 def read_spec(path: str | Path) -> ModelSpec:
@@ -85,11 +86,10 @@ def read_spec(path: str | Path) -> ModelSpec:
         raise InputError(f"{path}: there is no such model file") from None
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a readable safetensors file ({error}); copy it again") from None
-    if metadata.get("format") != _FORMAT:
-        raise InputError(
-            f"{path}: not a tunetseg model (format {metadata.get('format')!r}); train or export one with tunet train"
-        )
-    raw = json.loads(metadata["spec"])
+    raw = json.loads(metadata.get("spec", "{}"))
+    kind = raw.pop("format", metadata.get("format"))  # the first files had it beside the spec
+    if kind != _FORMAT:
+        raise InputError(f"{path}: not a tunetseg model (format {kind!r}); train or export one with tunet train")
     architecture = raw.pop("architecture")
     architecture["regions"] = tuple(architecture["regions"])
     return ModelSpec(

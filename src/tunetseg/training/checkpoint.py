@@ -1,6 +1,7 @@
 """Checkpoints as safetensors: never unpickled, and a kill while writing loses nothing."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from tunetseg.errors import InputError
 from tunetseg.inference.model import write_tensors
 from tunetseg.training.module import TrainingModule
+from tunetseg.training.patches import EpochSampler
 
 __all__ = ["SafeCheckpoints", "SaveEachEpoch"]
 
@@ -66,7 +68,7 @@ class SafeCheckpoints(CheckpointIO):
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise InputError(
-                f"{path}: not a readable checkpoint ({error}); start the run anew without --resume"
+                f"{path}: not a readable checkpoint ({error}); delete it to begin its stage anew"
             ) from None
         return _rebuild(plain, tensors)
 
@@ -81,11 +83,13 @@ class SaveEachEpoch(lightning.Callback):
     Args:
         folder: Of the stage.
         export: Writes the kept weights to a path.
+        sampler: Of the training patches.
     """
 
-    def __init__(self, folder: Path, export: Any) -> None:
+    def __init__(self, folder: Path, export: Callable[[TrainingModule, Path], None], sampler: EpochSampler) -> None:
         self.folder = folder
         self.export = export
+        self.sampler = sampler
         self.lowest = float("inf")
 
     def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
@@ -101,6 +105,12 @@ class SaveEachEpoch(lightning.Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Save everything that resuming needs."""
         trainer.save_checkpoint(self.folder / "last.ckpt")
+
+    def on_load_checkpoint(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Tell the sampler its epoch now: the loader's processes ask for patches before Lightning tells it."""
+        self.sampler.set_epoch(checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
 
     def state_dict(self) -> dict[str, Any]:
         """Kept in the checkpoint."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel
 
+from tunetseg.errors import InputError
 from tunetseg.networks import Cascade
 from tunetseg.training.augment import augment
 from tunetseg.training.loss import cascade_loss, soft_dice
@@ -61,8 +62,9 @@ class TrainingModule(lightning.LightningModule):
         logits = self.predict(image.contiguous(memory_format=self.layout))
         loss = cascade_loss(logits, masks, self.recipe.cross_entropy)
         if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss became {loss.item()} at step {self.global_step}; lower the learning rate"
+            raise InputError(
+                f"the loss became {loss.item()} at step {self.global_step}; "
+                "take a lower learning rate and a new run folder"
             )
         dice = soft_dice(torch.sigmoid(logits.detach().float()), masks)
         shown = {f"train/dice_{region}": value for region, value in zip(self.network.regions, dice, strict=True)}

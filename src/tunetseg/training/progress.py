@@ -36,9 +36,14 @@ def _bar(what: str) -> Progress:
 
 
 class EpochLines(lightning.Callback):
-    """A bar over the steps of an epoch, and one line when it is done."""
+    """A bar over the steps of an epoch, and one line when it is done.
 
-    def __init__(self) -> None:
+    Args:
+        say: Takes the line.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
         self.bar: Progress | None = None
         self.task: Any = None
         self.began = 0.0
@@ -77,7 +82,7 @@ class EpochLines(lightning.Callback):
             line += "".join(
                 f" {name[9:]} {value:.3f}" for name, value in values.items() if name.startswith("val/dice_")
             )
-        print(f"{line}  {time.monotonic() - self.began:.0f} s", flush=True)
+        self.say(f"{line}  {time.monotonic() - self.began:.0f} s")
 
     def on_exception(
         self, trainer: lightning.Trainer, module: lightning.LightningModule, exception: BaseException

@@ -198,8 +198,8 @@ class Recipe:
         for stage in self.stages:
             if any(side % stride for side in stage.patch):
                 raise InputError(f"recipe {self.name}: patch {stage.patch} has a side that is no multiple of {stride}")
-            if stage.batch * math.prod(stage.patch) <= stride**3:
-                # Batch normalisation needs two values.
+            if math.prod(stage.patch) <= stride**3:
+                # Instance normalisation needs two values.
                 raise InputError(f"recipe {self.name}: patch {stage.patch} is a single voxel at the lowest level")
 
 

@@ -4,13 +4,15 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as lightning
 import torch
+from filelock import FileLock, Timeout
 
 from tunetseg import __version__
 from tunetseg.data import Case, find_cases
@@ -30,6 +32,10 @@ __all__ = ["train"]
 _COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
 def train(
     cohort: str | Path,
     out: str | Path,
@@ -45,7 +51,7 @@ def train(
     workers: int = 0,
     compiled: bool = False,
     skip_broken: bool = False,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = _say,
 ) -> Path:
     """Train one model.
 
@@ -80,7 +86,6 @@ def train(
     architecture = Architecture(variant, base_filters=chosen.base_filters, levels=chosen.levels)
     training, validation = _split(cohort, chosen, fold, say)
     network, started_from = _begin(architecture, chosen, pretrained)
-    folder = Path(out)
     record = {
         "recipe": json.loads(json.dumps(asdict(chosen))),
         "variant": variant,
@@ -92,34 +97,43 @@ def train(
         "prepared": FORMAT,
     }
     made_with = {"cohort": str(cohort), "device": str(hardware), "compiled": compiled, "skip_broken": skip_broken}
-    if resume and not (folder / "run.json").exists():
-        say(f"{folder}: holds no run to resume, so one is begun")
-    _open_folder(folder, record, made_with, resume)
-    finished = folder / MODEL
-    if finished.exists():
-        say(f"{finished}: already finished")
-        return finished
-    run = Run(
-        out=folder,
-        cache=Path(cache or folder.parent / "cache"),
-        recipe=chosen,
-        architecture=architecture,
-        training=training,
-        validation=validation,
-        labels=labels,
-        device=hardware,
-        workers=workers,
-        compiled=compiled,
-        # A run that goes on from another's weights must not show it the same patches, changed in the same way, again.
-        draws=chosen.seed + (int(started_from["sha256"][:12], 16) if started_from else 0),
-        on_fault=(lambda fault: say(f"left out: {fault}")) if skip_broken else None,
-        say=say,
-    )
-    for number in range(len(chosen.stages)):
-        network = train_stage(run, number, network)
-    os.replace(folder / f"stage-{number}" / MODEL, finished)
+    with _alone(make_folder(out)) as folder:
+        _open_folder(folder, record, made_with, resume, say)
+        finished = folder / MODEL
+        if finished.exists():
+            say(f"{finished}: already finished")
+            return finished
+        run = Run(
+            out=folder,
+            cache=Path(cache or folder.parent / "cache"),
+            recipe=chosen,
+            architecture=architecture,
+            training=training,
+            validation=validation,
+            labels=labels,
+            device=hardware,
+            workers=workers,
+            compiled=compiled,
+            # A run that goes on from another's weights must not show it the same patches, changed in the same way.
+            draws=chosen.seed + (int(started_from["sha256"][:12], 16) if started_from else 0),
+            on_fault=(lambda fault: say(f"left out: {fault}")) if skip_broken else None,
+            say=say,
+        )
+        for number in range(len(chosen.stages)):
+            network = train_stage(run, number, network)
+        os.replace(folder / f"stage-{number}" / MODEL, finished)
     say(f"model: {finished}")
     return finished
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[Path]:
+    """A run folder that no other process trains in; the system lets go of it however this one ends."""
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield folder
+    except Timeout:
+        raise InputError(f"{folder}: another process is training there; wait for it, or name another folder") from None
 
 
 def _begin(
@@ -162,26 +176,21 @@ def _split(
     return [case for n, own in enumerate(folds) if n != fold for case in own], folds[fold]
 
 
-def _open_folder(folder: Path, record: dict[str, Any], made_with: dict[str, Any], resume: bool) -> None:
+def _open_folder(
+    folder: Path, record: dict[str, Any], made_with: dict[str, Any], resume: bool, say: Callable[[str], None]
+) -> None:
     """Write what was asked for, or check that a resumed run was asked for the same.
 
     A run that stopped before it learned anything, for want of a file or so, may be begun anew.
     """
     path = folder / "run.json"
-    if path.exists() and any(folder.glob("stage-*")):
+    if (folder / MODEL).exists() or any(folder.glob("stage-*")):
         if not resume:
             raise InputError(f"{folder}: holds a run already; add --resume to go on with it, or name another folder")
-        before = json.loads(path.read_text())
-        if before.get("prepared", 1) != record["prepared"]:
-            raise InputError(f"{folder}: was begun by another version, which prepared cases otherwise; begin anew")
-        different = [key for key in record if record[key] != before.get(key)]
-        if different:
-            way = f", such as --recipe {folder / 'recipe.json'}" if "recipe" in different else ""
-            raise InputError(
-                f"{folder}: was begun with another {' and '.join(different)}; resume with the same one{way}"
-            )
+        _check_same(path, record)
         return
-    make_folder(folder)
+    if resume and not path.exists():
+        say(f"{folder}: holds no run to resume, so one is begun")
     versions = {
         "tunetseg": __version__,
         "torch": torch.__version__,
@@ -193,5 +202,21 @@ def _open_folder(folder: Path, record: dict[str, Any], made_with: dict[str, Any]
         (folder / "recipe.json", record["recipe"]),
         (path, {**record, "made_with": {**versions, **made_with}}),
     ):
-        with whole_file(target) as partial:
-            partial.write_text(json.dumps(content, indent=1))
+        with whole_file(target, durable=True) as aside:
+            aside.write_text(json.dumps(content, indent=1))
+
+
+def _check_same(path: Path, record: dict[str, Any]) -> None:
+    """Raise InputError where the record of a run is not of the run that is asked for."""
+    try:
+        before = json.loads(path.read_text())
+    except (OSError, ValueError):
+        raise InputError(f"{path}: is missing or damaged, so its run cannot be resumed; name another folder") from None
+    if before.get("prepared", 1) != record["prepared"]:
+        raise InputError(f"{path.parent}: was begun by another version, which prepared cases otherwise; begin anew")
+    different = [key for key in record if record[key] != before.get(key)]
+    if different:
+        way = f", such as --recipe {path.parent / 'recipe.json'}" if "recipe" in different else ""
+        raise InputError(
+            f"{path.parent}: was begun with another {' and '.join(different)}; resume with the same one{way}"
+        )

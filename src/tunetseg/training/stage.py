@@ -76,8 +76,12 @@ def train_stage(run: Run, number: int, network: Cascade) -> Cascade:
     training, validation = _prepare(run, preprocessing)
     # Each stage draws anew.
     seed = run.draws + 1000 * number
-    learned = _loader(run, stage, PatchDataset(training, stage, network.stride, seed, training=True))
-    watched = _loader(run, stage, PatchDataset(validation, stage, network.stride, seed, training=False))
+    patches, scans = (
+        PatchDataset(cases, stage, network.stride, seed, training=on)
+        for cases, on in ((training, True), (validation, False))
+    )
+    sampler = EpochSampler(len(patches))
+    learned, watched = _loader(run, stage, patches, sampler), _loader(run, stage, scans, EpochSampler(len(scans)))
     module = TrainingModule(network, run.recipe, stage, stage.epochs * len(learned), compiled=run.compiled)
     facts = {"recipe": run.recipe.name, "stage": number, "cases": len(training), "spacing": stage.spacing}
 
@@ -86,7 +90,7 @@ def train_stage(run: Run, number: int, network: Cascade) -> Cascade:
         spec = ModelSpec(run.architecture, preprocessing, stage.patch, stage.whole_volume, training=facts | progress)
         save_model(path, module.kept, spec)
 
-    trainer = _trainer(run, stage, folder, SaveEachEpoch(folder, export))
+    trainer = _trainer(run, stage, folder, SaveEachEpoch(folder, export, sampler))
     run.say(f"stage {number}: {len(training)} cases, {len(learned)} steps x {stage.epochs} epochs, {_precision(run)}")
     last = folder / "last.ckpt"
     began = time.monotonic()
@@ -114,16 +118,22 @@ def _prepare(run: Run, preprocessing: Preprocessing) -> tuple[list[CachedCase], 
     if not training or not validation:
         side = "validate" if training else "train"
         raise InputError(f"no usable case is left to {side} on; repair the broken ones, or take another --fold")
+    begun = any(run.out.glob("stage-*/last.ckpt"))
     for name, used in (("training", training), ("validation", validation)):
-        with whole_file(run.out / f"{name}.txt") as partial:
-            partial.write_text("".join(f"{case.id}\n" for case in used))
+        path = run.out / f"{name}.txt"
+        names = [case.id for case in used]
+        if begun and path.exists() and (before := path.read_text().split()) != names:
+            changed = ", ".join(sorted({*before} ^ {*names}))
+            raise InputError(f"{path}: the run began with other cases ({changed}); restore them, or begin anew")
+        with whole_file(path) as partial:
+            partial.write_text("".join(f"{name}\n" for name in names))
     return training, validation
 
 
-def _loader(run: Run, stage: Stage, dataset: PatchDataset) -> DataLoader:
+def _loader(run: Run, stage: Stage, dataset: PatchDataset, sampler: EpochSampler) -> DataLoader:
     # Whole volumes differ in size, so they are validated one at a time.
     batch = stage.batch if dataset.training or stage.sampling == "grid" else 1
-    return DataLoader(dataset, batch, sampler=EpochSampler(len(dataset)), num_workers=run.workers)
+    return DataLoader(dataset, batch, sampler=sampler, num_workers=run.workers)
 
 
 def _precision(run: Run) -> Literal["bf16-mixed", "32-true"]:
@@ -153,7 +163,7 @@ def _spare_log(log: Path) -> None:
 
 
 def _trainer(run: Run, stage: Stage, folder: Path, saver: SaveEachEpoch) -> lightning.Trainer:
-    callbacks: list[lightning.Callback] = [saver, EpochLines()]
+    callbacks: list[lightning.Callback] = [saver, EpochLines(run.say)]
     if stage.stop_patience:
         callbacks.append(_Stop(stage))
     _spare_log(folder / "csv" / "metrics.csv")
@@ -163,7 +173,7 @@ def _trainer(run: Run, stage: Stage, folder: Path, saver: SaveEachEpoch) -> ligh
     warnings.filterwarnings("ignore", module="lightning_fabric")
     return lightning.Trainer(
         accelerator={"cuda": "gpu"}.get(run.device.type, run.device.type),
-        devices=1 if run.device.index is None else [run.device.index],
+        devices=[run.device.index] if run.device.type == "cuda" and run.device.index is not None else 1,
         precision=_precision(run),
         max_epochs=stage.epochs,
         check_val_every_n_epoch=min(stage.validate_every, stage.epochs),
