@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tunetseg.errors import InputError
@@ -15,7 +15,8 @@ def check_target(path: str | Path, ending: str) -> Path:
     """A file to be written, if it can be: asked before the work, so that none is lost for want of a folder.
 
     Raises:
-        InputError: The name does not end so, is a folder's, or lies in a folder that does not exist.
+        InputError: The name does not end so, is a folder's, or lies in a folder that does not exist or cannot be
+            written to.
     """
     target = Path(path)
     if target.suffix != ending:
@@ -23,7 +24,16 @@ def check_target(path: str | Path, ending: str) -> Path:
     if target.is_dir() or not target.parent.is_dir():
         what = "is a folder" if target.is_dir() else f"the folder {target.parent} does not exist"
         raise InputError(f"{target}: {what}")
+    _try_to_write(target.parent)
     return target
+
+
+def _try_to_write(folder: Path) -> None:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written to ({error.strerror}); name another --out") from None
 
 
 def make_folder(path: str | Path) -> Path:
@@ -38,10 +48,9 @@ def make_folder(path: str | Path) -> Path:
         if blocking is not None:
             raise InputError(f"{blocking}: is a file; name a folder for the results")
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
     except OSError as error:
         raise InputError(f"{folder}: cannot be written to ({error.strerror}); name another --out") from None
+    _try_to_write(folder)
     return folder
 
 
@@ -81,4 +90,5 @@ def whole_file(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
         # Libraries that write leave out what they wrote to.
         raise OSError(error.errno, error.strerror, str(target)) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # on a disk that cannot be written to
+            partial.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tunetseg.data import case_from_files, find_cases
+from tunetseg.data import case_from_files, find_cases, read_case_list
 from tunetseg.errors import InputError
 
 SEPARATE = ("t1", "t1ce", "t2", "flair", "seg")
@@ -150,3 +150,28 @@ def test_only_the_named_years_patients_lose_their_sites_number(tmp_path: Path) -
     for case in ("TCIA01_5", "TCIA02_5"):
         lay(tmp_path / case, case)
     assert len({case.patient for case in find_cases(tmp_path)}) == 2
+
+
+def test_four_files_whose_names_gainsay_their_flags(tmp_path: Path) -> None:
+    images = {}
+    for case in ("BraTS2021_00005", "BraTS2021_00006", "mine"):
+        lay(tmp_path / case, case)
+        (found,) = find_cases(tmp_path / case)
+        images[case] = found
+    one, two, mine = images.values()
+    with pytest.raises(InputError, match="are of two cases"):
+        case_from_files(one.images | {"t2": two.images["t2"]})
+    for case in (one, mine):
+        with pytest.raises(InputError, match="given as t1, but its name says t1ce"):
+            case_from_files(case.images | {"t1": case.images["t1ce"], "t1ce": case.images["t1"]})
+        assert case.segmentation is not None
+        with pytest.raises(InputError, match="given as flair, but its name says seg"):
+            case_from_files(case.images | {"flair": case.segmentation})
+    # In names of one's own, what ends in t1 may be a T1 after contrast.
+    after = mine.images["t1ce"].rename(mine.images["t1ce"].with_name("mine_gd_t1.nii.gz"))
+    assert case_from_files(mine.images | {"t1ce": after}).images["t1ce"] == after
+
+
+def test_a_list_of_cases_has_one_a_line(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("\ufeffpat 1\r\n\n pat 2\npat 1\n", encoding="utf-8")
+    assert read_case_list(tmp_path / "list.txt") == ["pat 1", "pat 2"]

@@ -13,6 +13,7 @@ from nibabel.orientations import axcodes2ornt, ornt_transform
 
 from tunetseg.data import Case, find_cases
 from tunetseg.data.phantom import make_patient, write_patient
+from tunetseg.errors import InputError
 from tunetseg.inference.ensemble import Ensemble
 from tunetseg.inference.segment import segment_cases
 from tunetseg.inference.zoo import find_model
@@ -141,3 +142,26 @@ def test_a_stop_in_the_middle_leaves_the_old_maps(
     with pytest.raises(KeyboardInterrupt):
         segment(patient, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == names - {f"{patient.name}.json"}, "all but what says complete"
+
+
+def test_an_experts_label_map_stays(patient: Path, tmp_path: Path) -> None:
+    (case,) = find_cases(patient)
+    assert case.segmentation is not None
+    (tmp_path / "out").mkdir()
+    drawn = shutil.copy(case.segmentation, tmp_path / f"out/{case.id}.nii.gz")
+    before = Path(drawn).read_bytes()
+    with pytest.raises(InputError, match="was not written by tunetseg"):
+        segment(patient, tmp_path / "out")
+    assert Path(drawn).read_bytes() == before
+
+
+def test_a_header_that_does_not_say_how_the_patient_lies(patient: Path, tmp_path: Path) -> None:
+    (tmp_path / patient.name).mkdir()
+    for path in patient.glob("*.nii.gz"):
+        image = nib.load(path)
+        bare = nib.Nifti1Image(np.asarray(image.dataobj), None)
+        bare.header.set_zooms(image.header.get_zooms())
+        nib.save(bare, tmp_path / patient.name / path.name)
+    segment(tmp_path / patient.name, tmp_path / "out")
+    (note,) = json.loads((tmp_path / f"out/{patient.name}.json").read_text())["notes"]
+    assert "does not say how the patient lies" in note

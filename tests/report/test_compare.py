@@ -137,3 +137,20 @@ def test_a_library_that_is_not_installed_is_named(
 def test_tables_of_one_name_are_called_by_their_folder() -> None:
     assert names_for([Path("a/scores.csv"), Path("b/scores.csv")]) == ["a", "b"]
     assert names_for([Path("a/one.csv"), Path("a/two.csv")]) == ["one", "two"]
+
+
+def test_odd_names_and_tables(tables: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """Markup, a table that a spreadsheet saved with its mark, and names that fill a window."""
+    tables[0].write_bytes(b"\xef\xbb\xbf" + tables[0].read_bytes())
+    names = ["TuNet with squeeze-and-excitation [red]narrow", "[/b] the baseline that everybody has"]
+    assert main(["compare", *map(str, tables), "--names", *names]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in names)
+    assert "p (Holm)" in text
+
+
+def test_a_tables_own_summary_is_not_written_over(tables: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    before = tables[0].with_suffix(".json").read_text()
+    assert main(["compare", *map(str, tables), "--out", str(tables[0].with_suffix(".json"))]) == 2
+    assert "is the summary of a table" in capsys.readouterr().err
+    assert tables[0].with_suffix(".json").read_text() == before

@@ -63,3 +63,27 @@ def test_faults_are_said(segmented: tuple[Case, Path]) -> None:
     with pytest.raises(InputError, match="no manifest can be read"):
         draw_segmentation(case, out, out / "picture.png")
     assert not (out / "picture.png").exists()
+
+
+@pytest.mark.parametrize("fault", ["cut off", "values", "slices"])
+def test_a_reference_at_fault_costs_only_its_lines(segmented: tuple[Case, Path], fault: str) -> None:
+    case, out = segmented
+    assert case.segmentation is not None
+    truth = nib.load(case.segmentation)
+    labels = np.asarray(truth.dataobj)
+    if fault == "cut off":
+        case.segmentation.write_bytes(case.segmentation.read_bytes()[:500])
+    else:
+        changed = labels[:, :, :4] if fault == "slices" else np.where(labels == 4, 9, labels)
+        nib.save(nib.Nifti1Image(changed, truth.affine), case.segmentation)
+    drawn = draw_segmentation(case, out, out / "drawn.png").read_bytes()
+    bare = draw_segmentation(Case(case.id, case.images), out, out / "bare.png").read_bytes()
+    assert drawn != bare, "the title says that there was one"
+
+
+def test_a_name_is_no_mathematics(segmented: tuple[Case, Path]) -> None:
+    case, out = segmented
+    for path in list(out.iterdir()):
+        path.rename(out / path.name.replace(case.id, "a$_$b"))
+    odd = Case("a$_$b", case.images, case.segmentation)
+    assert draw_segmentation(odd, out, out / "picture.png").exists()

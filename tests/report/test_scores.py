@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from tunetseg.cli.main import main
 from tunetseg.errors import InputError
 from tunetseg.report.scores import Scores, evaluate
 from tunetseg.report.scores_files import list_label_files
@@ -530,3 +531,35 @@ def test_single_files_of_two_cases_are_refused(tmp_path):
     other = save(tmp_path / "BraTS-GLI-00000-000-seg.nii.gz", tumour())
     with pytest.raises(InputError, match="two cases"):
         evaluate(one, other)
+
+
+def test_a_manifest_is_not_written_over(tmp_path, references):
+    flat(tmp_path / "p", one=tumour())
+    (tmp_path / "p/one.json").write_text('{"case": "one", "labels": "brats2017"}')
+    with pytest.raises(InputError, match="is a case's manifest"):
+        evaluate(tmp_path / "p", references, out=tmp_path / "p/one.csv")
+    assert "brats2017" in (tmp_path / "p/one.json").read_text()
+    assert not (tmp_path / "p/one.csv").exists()
+
+
+def test_a_list_of_cases_is_not_for_two_files(tmp_path, references):
+    one = next(references.rglob("*.nii.gz"))
+    with pytest.raises(InputError, match="two files are one case"):
+        evaluate(one, one, cases=tmp_path / "nowhere.txt")
+
+
+def test_a_pipe_is_as_wide_as_the_tables(tmp_path, capsys):
+    references = with_images(tmp_path / "r", tumour())
+    for path in list((references / "BraTS19_X_1").iterdir()):
+        (references / "BraTS19_Y_1").mkdir(exist_ok=True)
+        shutil.copy(path, references / "BraTS19_Y_1" / path.name.replace("_X_", "_Y_"))
+    predictions = flat(tmp_path / "p", BraTS19_X_1=tumour(), BraTS19_Y_1=tumour(shift=1))
+    for word in ("whole", "core", "enhance"):
+        for case in ("X", "Y"):
+            save(predictions / f"BraTS19_{case}_1_unc_{word}.nii.gz", np.zeros(SHAPE))
+    assert main(["evaluate", str(predictions), str(references), "--rules", "qu-brats"]) == 0
+    table = capsys.readouterr().out
+    heading = next(line for line in table.splitlines() if "DAUC" in line)
+    assert heading.split() == ["region", "DAUC", "RFTP", "RFTN", "score", "ECE"]
+    assert "…" not in table
+    assert max(map(len, table.splitlines())) > 80

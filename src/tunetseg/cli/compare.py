@@ -29,8 +29,7 @@ def compare(
         out: JSON file of all that was found; tables as .md and .tex, in the layout of the paper's, go beside it.
         plot: PNG file: every case a dot, means with their 95 % intervals.
     """
-    from rich.console import Console
-
+    from tunetseg.cli.console import table_console
     from tunetseg.errors import InputError
     from tunetseg.files import check_target
     from tunetseg.report.comparison import compare as compare_tables
@@ -42,10 +41,12 @@ def compare(
     for target, ending in ((out, ".json"), (plot, ".png")):
         if target is not None:
             check_target(target, ending)
+    if out is not None and out.resolve() in {table.with_suffix(".json").resolve() for table in tables}:
+        raise InputError(f"{out}: is the summary of a table that is compared; name another --out")
     called = names or names_for(tables)
     given = [read_scores(path, name) for path, name in zip(tables, called, strict=True)]
     found = compare_tables(given, scores=scores, common=common)
-    console = Console()
+    console = table_console()
     print_comparison(found, console)
     written = [] if out is None else write_comparison(found, out)
     if plot is not None:

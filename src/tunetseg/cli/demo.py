@@ -13,8 +13,7 @@ def demo(*, out: Path, seed: int = 0, device: str = "auto") -> None:
         seed: Another seed makes another patient.
         device: auto, cpu, cuda or mps.
     """
-    from rich.console import Console
-
+    from tunetseg.cli.console import table_console
     from tunetseg.cli.patients import segment_patients
     from tunetseg.data.phantom import make_patient, write_patient
     from tunetseg.errors import InputError
@@ -25,7 +24,7 @@ def demo(*, out: Path, seed: int = 0, device: str = "auto") -> None:
     if seed < 0:
         raise InputError(f"seed {seed}: must be 0 or more")
     make_folder(out)
-    console = Console(highlight=False)
+    console = table_console()
     console.print(f"making a synthetic patient of 240x240x155 voxels from seed {seed}")
     patient = write_patient(make_patient(seed), out / "patient")
     segment_patients((patient,), out / "segmentation", device=device, picture=True)

@@ -45,8 +45,7 @@ def evaluate(
         prediction_labels: The same for the predictions alone.
         workers: Cases scored at the same time.
     """
-    from rich.console import Console
-
+    from tunetseg.cli.console import table_console
     from tunetseg.report.scores import evaluate as score_files
     from tunetseg.report.scores_tables import print_summary
 
@@ -65,7 +64,7 @@ def evaluate(
         workers=workers,
         progress=True,
     )
-    console = Console()
+    console = table_console()
     print_summary(scores.summary, console)
     if out is not None:
         also = [out.with_suffix(ending) for ending in (".json", *((".md", ".tex") if tables else ()))]

@@ -34,13 +34,13 @@ def segment_patients(
             progress=lambda case, share: bar.update(task, description=case, completed=share),
             **options,
         )
-    if picture:
-        _draw(done, patients, out, files, options.get("name"))
     for record in done:
         volumes = ", ".join(f"{region} {ml:.1f} ml" for region, ml in record.manifest["volume_ml"].items())
         console.print(f"{record.case}: {volumes} ({record.manifest['seconds']:.1f} s)", markup=False)
         for note in record.manifest["notes"]:
             console.print(f"  note: {note}", markup=False)
+    if picture:
+        _draw(done, patients, out, files, options.get("name"))
     written = ", ".join(sorted({record.manifest["labels"] for record in done}))
     console.print(
         f"Look at {out}: <case>.nii.gz (labels of {written}), <case>_unc_*.nii.gz (0 certain to 100 uncertain), "

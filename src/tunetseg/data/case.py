@@ -59,15 +59,16 @@ class Case:
 
 
 def read_case_list(path: str | Path) -> list[str]:
-    """Case names from a text file, such as a run folder's ``validation.txt``; white space parts them.
+    """Case names from a text file, such as a run folder's ``validation.txt``: one a line, each once.
 
     Raises:
         InputError: The file cannot be read, or names no case.
     """
     try:
-        names = Path(path).read_text(encoding="utf-8-sig").split()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
         raise InputError(f"{path}: cannot be read; --cases takes a text file of case names") from None
+    names = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if not names:
         raise InputError(f"{path}: names no case; --cases takes a text file of case names")
     return names

@@ -223,7 +223,8 @@ def case_from_files(images: dict[str, Path], case_id: str | None = None) -> Case
     """Case of four files given by name; called like its T1 file unless a name is given.
 
     Raises:
-        InputError: A modality is missing, a file is not there, or one is given twice.
+        InputError: A modality is missing, a file is not there, or one is given twice, or the names tell that the
+            files are of two cases or that one is of another modality.
     """
     unknown = sorted(set(images) - set(MODALITIES))
     if unknown:
@@ -234,4 +235,18 @@ def case_from_files(images: dict[str, Path], case_id: str | None = None) -> Case
     own = parts[0] if parts else images["t1"].name.removesuffix(".gz").removesuffix(".nii") if "t1" in images else None
     case = Case(case_id or own or "patient", dict(images), labels=parts[2].labels if parts else None)
     case.check()
+    _check_names(images)
     return case
+
+
+def _check_names(images: dict[str, Path]) -> None:
+    """Raise InputError where four files' names gainsay what they are given as: all of BraTS lies on one grid."""
+    told = {modality: parts for modality, path in images.items() if (parts := _split(path)) is not None}
+    # A name of no dataset may end in t1 for a T1 after contrast; that all four are exchanged is clear all the same.
+    exchanged = sorted(said for _, said, _ in told.values()) == sorted(MODALITIES)
+    for modality, (_, said, layout) in told.items():
+        if said != modality and (layout.dataset != "other" or said == "seg" or exchanged):
+            raise InputError(f"{images[modality]}: is given as {modality}, but its name says {said}")
+    known = {name: images[modality] for modality, (name, _, layout) in told.items() if layout.dataset != "other"}
+    if len(known) > 1:
+        raise InputError(f"{' and '.join(map(str, known.values()))}: are of two cases; give four files of one")

@@ -24,6 +24,7 @@ __all__ = [
     "read_image",
     "read_label_map",
     "read_volume",
+    "was_written_here",
     "write_nifti",
 ]
 
@@ -112,6 +113,9 @@ class LabelMap:
 
 _DAMAGE = (EOFError, OSError, zlib.error, ValueError, OverflowError, HeaderDataError)
 
+
+_SIGNATURE = b"tunetseg"
+"""In the header's description of what is written."""
 
 _HEADER_SIZES = {348, 540}
 """First number of NIfTI-1 and NIfTI-2."""
@@ -292,6 +296,16 @@ def write_nifti(array: NDArray, grid: Grid, path: str | Path) -> None:
     header.set_data_shape(array.shape)
     header["scl_slope"], header["scl_inter"] = 1, 0
     header["cal_max"] = header["cal_min"] = 0
-    header["descrip"] = b"tunetseg"
+    header["descrip"] = _SIGNATURE
+    kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
     with whole_file(target) as partial:
-        nib.save(nib.Nifti1Image(array, None, header), partial)
+        nib.save(kind(array, None, header), partial)
+
+
+def was_written_here(path: Path) -> bool:
+    """Whether ``write_nifti`` wrote a file."""
+    try:
+        header = nib.load(path).header
+        return isinstance(header, nib.Nifti1Header) and bytes(header["descrip"]).startswith(_SIGNATURE)
+    except (ImageFileError, KeyError, *_DAMAGE):
+        return False

@@ -44,7 +44,8 @@ def choose_cases(
     cases: dict[str, Case] = {}
     for folder in patients:
         for case in find_cases(folder):
-            if cases.setdefault(case.id, case).images != case.images:
+            first = cases.setdefault(case.id, case)
+            if {path.resolve() for path in first.images.values()} != {path.resolve() for path in case.images.values()}:
                 raise InputError(f"{folder}: case {case.id} is in another folder too; segment them one at a time")
     if only is None:
         return list(cases.values())

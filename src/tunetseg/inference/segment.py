@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tunetseg import __version__
 from tunetseg.data.case import Case
-from tunetseg.data.volume import Grid, Volume, read_volume, write_nifti
+from tunetseg.data.volume import Grid, Volume, read_volume, was_written_here, write_nifti
 from tunetseg.errors import InputError
 from tunetseg.files import make_folder, whole_file
 from tunetseg.inference.device import uses_bfloat16
@@ -127,7 +127,7 @@ def _segment_case(
     volume = read_volume(case, spec.modalities)
     found = ensemble.predict(volume, lambda share: progress(case.id, 0.1 + 0.7 * share))
     masks, notes = postprocess(found, regions, volume.grid.voxel_ml * 1000, rules)
-    notes += _background_note(volume, spec.modalities)
+    notes += _background_note(volume, spec.modalities) + _orientation_note(volume.grid)
     files = _outputs(case.id, regions, scheme, masks, found, probabilities)
     manifest = {
         "case": case.id,
@@ -163,12 +163,24 @@ def _background_note(volume: Volume, modalities: Sequence[str]) -> list[str]:
     return [f"{doubt} The model has only seen such images"] if full else []
 
 
+def _orientation_note(grid: Grid) -> list[str]:
+    """What to say of a header with neither qform nor sform."""
+    if int(grid.header["qform_code"]) or int(grid.header["sform_code"]):
+        return []
+    return ["the header does not say how the patient lies; x to the left, y to the front and z up was assumed"]
+
+
 def _spare_inputs(case: Case, folder: Path) -> None:
-    """Four files named ``t1.nii.gz`` and so on make a case ``t1``, whose label map would be written over its T1."""
+    """Four files named ``t1.nii.gz`` and so on make a case ``t1``, whose label map would be written over its T1.
+
+    A label map of a case's name may also be an expert's.
+    """
     target = folder / f"{case.id}.nii.gz"
     inputs = (path for path in (*case.images.values(), case.segmentation) if path is not None)
     if target.resolve() in {path.resolve() for path in inputs}:
         raise InputError(f"{target}: is the patient's own file; choose another --out, or another --name for the case")
+    if target.exists() and not was_written_here(target):
+        raise InputError(f"{target}: is there already and was not written by tunetseg; choose another --out")
 
 
 def _outputs(

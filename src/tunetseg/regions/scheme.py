@@ -64,7 +64,8 @@ class LabelScheme:
         if unknown:
             raise InputError(
                 f"{source}: label values {unknown} do not exist in {self.name}, which has "
-                f"{sorted(self.values)}; if it is another year's, name that with --labels, else repair the file"
+                f"{sorted(self.values)}; if it is another year's, name that with --labels "
+                "(a prediction's alone with --prediction-labels), else repair the file"
             )
 
     def depth(self, label_map: NDArray[np.integer]) -> NDArray[np.uint8]:

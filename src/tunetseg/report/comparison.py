@@ -1,7 +1,6 @@
 """Comparing the tables of scores that several methods got on the same cases."""
 
 import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from tunetseg import __version__
 from tunetseg.errors import InputError
 from tunetseg.metrics import summarise
 from tunetseg.metrics.comparison import HIGHER_IS_BETTER, holm, mean_ranks, paired_tests
+from tunetseg.report.scores_files import read_json
 
 __all__ = ["Comparison", "ScoreTable", "compare", "names_for", "read_scores"]
 
@@ -43,7 +43,7 @@ def read_scores(path: str | Path, name: str | None = None) -> ScoreTable:
     """
     file = Path(path)
     try:
-        with file.open(newline="", encoding="utf-8") as lines:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
             rows = list(csv.DictReader(lines))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{file}: cannot be read ({error}); give tables that tunet evaluate --out wrote") from None
@@ -68,10 +68,7 @@ def read_scores(path: str | Path, name: str | None = None) -> ScoreTable:
 
 
 def _rules(path: Path) -> dict[str, Any] | None:
-    try:
-        rules = json.loads(path.read_text(encoding="utf-8"))["rules"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    rules = read_json(path).get("rules")
     return rules if isinstance(rules, dict) else None
 
 

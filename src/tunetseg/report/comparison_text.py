@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tunetseg.report.comparison import Comparison
@@ -16,7 +17,7 @@ __all__ = ["print_comparison", "write_comparison"]
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
     for place, column in enumerate(columns):
-        table.add_column(column, justify="left" if place < 2 else "right", no_wrap=True)
+        table.add_column(column, justify="left" if place < 2 else "right", overflow="fold")
     return table
 
 
@@ -34,7 +35,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
                 low, high = found["ci95"]
                 table.add_row(
                     region,
-                    name,
+                    escape(name),
                     f"{found['mean']:.{digits}f} ± {found['sd']:.{digits}f}",
                     f"{low:.{digits}f} to {high:.{digits}f}",
                     f"{found['median']:.{digits}f}",
@@ -45,7 +46,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     for test in comparison.tests:
         tests.add_row(
             f"{test['score']}, {test['region']}",
-            f"{test['first']} - {test['second']}",
+            escape(f"{test['first']} - {test['second']}"),
             f"{test['median_difference']:+.3f}",
             str(test["n"]),
             f"{test['p']:.2g}",

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from tunetseg.data.case import MODALITIES, Case
-from tunetseg.data.volume import read_image, read_label_map
+from tunetseg.data.volume import Grid, check_same_grid, read_image, read_label_map
 from tunetseg.errors import InputError
 from tunetseg.files import whole_file
 from tunetseg.regions import FILE_WORDS, LabelScheme, recognise_labels, scheme_named
@@ -30,7 +30,8 @@ def draw_segmentation(case: Case, folder: str | Path, out: str | Path) -> Path:
     """Draw the axial slice that holds the most tumour, as radiologists look at it: the patient's right on the left.
 
     The upper row shows the images, the lower one the labels over T1 after contrast and the uncertainty of each
-    region. If the case has a segmentation of its own, white lines show that reference's regions.
+    region. If the case has a segmentation of its own, white lines show that reference's regions; one that cannot be
+    read or lies on another grid is left out, and the title says so.
 
     Args:
         case: The patient.
@@ -67,7 +68,7 @@ def draw_segmentation(case: Case, folder: str | Path, out: str | Path) -> Path:
     background = images.get("t1ce", next(iter(images.values())))
     _labels(lower[0], background, depth[:, :, level][box], y_mm / x_mm)
     if case.segmentation is not None:
-        _reference(lower[0], case, level, box)
+        _reference(lower[0], case, label_map.grid, level, box)
     for axes, (region, name) in zip(lower[1:], maps.items(), strict=False):
         drawn = _show(axes, _slice(folder / name, level)[box], f"uncertainty of {region}", y_mm / x_mm, "magma", 100.0)
     figure.colorbar(drawn, ax=lower[1:], location="bottom", shrink=0.4, aspect=30, label="0 certain to 100 uncertain")
@@ -121,12 +122,17 @@ def _labels(axes: Axes, background: NDArray, depth: NDArray[np.uint8], aspect: f
     )
 
 
-def _reference(axes: Axes, case: Case, level: int, box: tuple[slice, slice]) -> None:
+def _reference(axes: Axes, case: Case, grid: Grid, level: int, box: tuple[slice, slice]) -> None:
     assert case.segmentation is not None
-    reference = read_label_map(case.segmentation)
-    values = np.unique(reference.array).tolist()
-    scheme = scheme_named(case.labels) if case.labels else recognise_labels(values, str(case.segmentation))
-    depth = scheme.depth(reference.grid.into_lps(reference.array)[:, :, level][box])
+    try:
+        reference = read_label_map(case.segmentation)
+        check_same_grid(case.segmentation, reference.grid, case.images[MODALITIES[0]], grid)
+        values = np.unique(reference.array).tolist()
+        scheme = scheme_named(case.labels) if case.labels else recognise_labels(values, str(case.segmentation))
+        depth = scheme.depth(reference.grid.into_lps(reference.array)[:, :, level][box])
+    except InputError:
+        axes.set_title("segmentation (its reference is at fault)", color="white", fontsize=9)
+        return
     if depth.any():
         axes.contour(depth.T, levels=np.arange(depth.max()) + 0.5, colors="white", linewidths=0.6)
     axes.set_title("segmentation, reference as lines", color="white", fontsize=9)
@@ -134,7 +140,7 @@ def _reference(axes: Axes, case: Case, level: int, box: tuple[slice, slice]) -> 
 
 def _words(figure: Figure, case: Case, manifest: dict[str, Any], scheme: LabelScheme) -> None:
     volumes = ", ".join(f"{region} {ml:.1f} ml" for region, ml in manifest["volume_ml"].items())
-    figure.suptitle(f"{case.id}: {volumes}", color="white", fontsize=11)
+    figure.suptitle(f"{case.id}: {volumes}", color="white", fontsize=11, parse_math=False)
     handles = [Patch(color=colour, label=scheme.values[v]) for colour, v in zip(_COLOURS, scheme.shells, strict=False)]
     figure.legend(
         handles=handles,

@@ -29,7 +29,7 @@ from tunetseg.metrics import (
 )
 from tunetseg.regions import GLIOMA_REGIONS, scheme_named
 from tunetseg.report.paper_tables import PAPER_GROUPS, write_tables
-from tunetseg.report.scores_files import Pair, Pairing, pair_files
+from tunetseg.report.scores_files import Pair, Pairing, pair_files, read_json
 from tunetseg.report.scores_labels import Finding, describe_findings, find_scheme
 from tunetseg.report.scores_maps import score_maps
 from tunetseg.report.scores_tables import write_scores
@@ -210,6 +210,12 @@ def _summary(results: list[_CaseResult], pairing: Pairing, settings: _Settings) 
     }
 
 
+def _spare_manifest(beside: Path) -> None:
+    """The summary must not be written over what ``tunet segment`` said of a case: its labels are read there."""
+    if "case" in read_json(beside):
+        raise InputError(f"{beside}: is a case's manifest, which the summary would be written over; name another --out")
+
+
 def _choose_rules(name: str, thresholds: Sequence[float] | None) -> Rules:
     try:
         rules = rules_named(name)
@@ -279,6 +285,8 @@ def evaluate(
         if given is not None:
             scheme_named(given)
     target = None if out is None else check_target(out, ".csv")
+    if target is not None:
+        _spare_manifest(target.with_suffix(".json"))
     pairing = pair_files(Path(predictions), Path(references), None if cases is None else Path(cases))
     asked = uncertainty or chosen.uncertainty is not None
     settings = _Settings(chosen, labels, prediction_labels or labels, asked, tolerance)

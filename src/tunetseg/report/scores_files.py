@@ -4,13 +4,13 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tunetseg.data import NoCaseError, find_cases, read_case_list
 from tunetseg.data.layouts import LAYOUTS
 from tunetseg.errors import InputError
 
-__all__ = ["LabelFile", "Pair", "Pairing", "list_label_files", "pair_files"]
+__all__ = ["LabelFile", "Pair", "Pairing", "list_label_files", "pair_files", "read_json"]
 
 _BESIDE_A_PREDICTION = re.compile(r"_(unc|prob)_[A-Za-z0-9]+$")
 _KITS_PREDICTION = re.compile(r"prediction_(\d+)")
@@ -87,15 +87,18 @@ def _case_name(stem: str) -> str:
     return stem
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """A manifest or summary; empty where there is none, or another program's file of that name."""
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
 def _from_manifest(path: Path, case: str) -> LabelFile:
     """A label map and the scheme that its manifest names, if it has one that does."""
-    manifest = path.with_name(f"{case}.json")
-    try:
-        said = json.loads(manifest.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        # Other programs lay other files of that name beside their predictions; the values then tell.
-        return LabelFile(case, path)
-    labels = said.get("labels") if isinstance(said, dict) else None
+    labels = read_json(path.with_name(f"{case}.json")).get("labels")
     return LabelFile(case, path, labels, "manifest") if isinstance(labels, str) else LabelFile(case, path)
 
 
@@ -199,6 +202,8 @@ def pair_files(predictions: Path, references: Path, only: Path | None = None) ->
         _refuse_two_label_maps(references)
     predicted, present = list_label_files(predictions), list_label_files(references)
     if predictions.is_file() and references.is_file():
+        if only is not None:
+            raise InputError("--cases chooses among folders' cases; two files are one case")
         ((case, reference),), ((other_case, prediction),) = present.items(), predicted.items()
         if case != other_case and _is_dataset_name(case) and _is_dataset_name(other_case):
             raise InputError(

@@ -104,7 +104,7 @@ def _table(title: str | None, shown: Mapping[str, tuple[str, int]], regions: Map
     table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("region", no_wrap=True)
     for name, (heading, _) in shown.items():
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right")
         if name == "hd95":
             table.add_column("n", justify="right", no_wrap=True)
     for region, found in regions.items():

@@ -89,7 +89,7 @@ def _wanted(folder: Path, patients: dict[str, Case], cases: str | Path | None) -
     else:
         wanted = list(patients) or [
             path.name.removesuffix(".nii.gz")
-            for path in folder.glob("*.nii.gz")
+            for path in folder.glob("[!.]*.nii.gz")
             if "_unc_" not in path.name and "_prob_" not in path.name
         ]
     if not wanted:
