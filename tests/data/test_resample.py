@@ -46,6 +46,13 @@ def _volume(spacing: float = 5.0, shape: tuple[int, int, int] = (48, 48, 32)) ->
     return Volume(array, Grid(header, patient.affine, shape)), SCHEMES["brats2017"].masks(patient.label_map)
 
 
+def test_denoising_leaves_brain_brain_and_background_background() -> None:
+    volume, _ = _volume()
+    plain, smooth = (prepare(volume, Preprocessing(5.0, denoise=on)) for on in (False, True))
+    assert np.array_equal(plain.array == 0, smooth.array == 0)
+    assert np.abs(np.diff(smooth.array, axis=1)).mean() < 0.9 * np.abs(np.diff(plain.array, axis=1)).mean()
+
+
 def test_normalise_over_brain_voxels() -> None:
     volume, _ = _volume()
     found = normalise(volume.array)

@@ -50,6 +50,8 @@ def test_small_means_volume() -> None:
     found = probabilities(0.9, 0.9, 0.1)
     found[2].flat[:100] = 0.9
     assert postprocess(found, REGIONS, 8.0)[0][2].sum() == 100, "100 voxels of 8 mm3 are 800 mm3"
+    found[2].flat[:500] = 0.9
+    assert postprocess(found, REGIONS, 0.99999998)[0][2].sum() == 500, "an oblique affine in float32"
 
 
 def test_no_enhancing_region_is_no_news() -> None:

@@ -20,7 +20,7 @@ from tunetseg.regions import LabelScheme, recognise_labels, scheme_named
 
 __all__ = ["FORMAT", "Cache", "CachedCase"]
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever what is stored, or how it is computed, changes: old entries are then never found."""
 
 

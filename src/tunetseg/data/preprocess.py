@@ -115,7 +115,9 @@ def prepare(volume: Volume, settings: Preprocessing) -> Prepared:
     """
     array = volume.array
     if settings.denoise:
-        array = np.stack([ndimage.median_filter(channel, size=3) for channel in array])
+        # Each voxel stays background or brain, whatever lies around it.
+        medians = np.stack([ndimage.median_filter(channel, size=3) for channel in array])
+        array = np.where((array != 0) & (medians != 0), medians, array)
     (x, y, z), *_ = ndimage.find_objects(np.any(volume.array != 0, axis=0).astype(np.uint8))
     box = (x, y, z)
     cropped = normalise(array[(slice(None), *box)])

@@ -114,10 +114,12 @@ class Stage:
     Args:
         spacing: Working spacing in mm.
         patch: Voxels shown at once, along x, y, z.
-        whole_volume: The patch holds whole brains: they are padded to it, and validated and used whole.
+        whole_volume: The patch holds whole brains, padded to it: of a larger one training shows a random part, but
+            for validation and use the window grows.
         sampling: ``grid`` shows every patch of a grid that covers the brain, an epoch; ``random`` draws.
         samples_per_case: Patches a case and epoch, where sampling is random.
-        tumour_share: Share of the random patches that are centred on a tumour voxel, of a region drawn evenly.
+        tumour_share: Share of the random patches that are centred on a tumour voxel, of a region drawn evenly, as
+            nearly as the volume's edge allows.
         batch: Patches a step.
         epochs: Epochs at most.
         learning_rate: Adam's, at its peak.
@@ -263,8 +265,8 @@ RECIPES: dict[str, Recipe] = {
                 ),
             ),
         ),
-        # Whole brains, first at 4 and 3 mm, where a step costs a tenth and a third and the tumour's place is learned,
-        # then at 2 mm. Under an hour on two cores with bf16.
+        # Whole brains (of the largest, all but a few voxels of the rim), first at 4 and 3 mm, where a step costs a
+        # tenth and a third and the tumour's place is learned, then at 2 mm. Under an hour on two cores with bf16.
         Recipe(
             name="quick",
             base_filters=8,

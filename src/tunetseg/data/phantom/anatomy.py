@@ -19,7 +19,7 @@ _SIZE = 0.93
 
 
 def smooth_noise(generator: np.random.Generator, shape: tuple[int, ...], cells: int) -> NDArray[np.float32]:
-    """Noise of unit spread that varies over about a ``cells``-th of the field, float32 of ``shape``."""
+    """Noise of a spread of about 0.8 that varies over about a ``cells``-th of the field, float32 of ``shape``."""
     knots = cells + 3
     noise = generator.normal(size=(knots,) * 3).astype(np.float32)
     for count in shape:
