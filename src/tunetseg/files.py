@@ -24,16 +24,22 @@ def check_target(path: str | Path, ending: str) -> Path:
     if target.is_dir() or not target.parent.is_dir():
         what = "is a folder" if target.is_dir() else f"the folder {target.parent} does not exist"
         raise InputError(f"{target}: {what}")
-    _try_to_write(target.parent)
+    with _said_if_not_writable(target.parent):
+        _try_to_write(target.parent)
     return target
 
 
-def _try_to_write(folder: Path) -> None:
+@contextmanager
+def _said_if_not_writable(folder: Path) -> Iterator[None]:
     try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        yield
     except OSError as error:
         raise InputError(f"{folder}: cannot be written to ({error.strerror}); name another --out") from None
+
+
+def _try_to_write(folder: Path) -> None:
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def make_folder(path: str | Path) -> Path:
@@ -43,14 +49,12 @@ def make_folder(path: str | Path) -> Path:
         InputError: It is a file, lies in one, or cannot be made or written to.
     """
     folder = Path(path)
-    try:
+    with _said_if_not_writable(folder):
         blocking = next((place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()), None)
         if blocking is not None:
             raise InputError(f"{blocking}: is a file; name a folder for the results")
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written to ({error.strerror}); name another --out") from None
-    _try_to_write(folder)
+        _try_to_write(folder)
     return folder
 
 

@@ -8,6 +8,8 @@ from tunetseg.errors import InputError
 
 __all__ = ["Precision", "choose_device", "has_fast_bfloat16", "uses_bfloat16"]
 
+_KINDS = ("cpu", "cuda", "mps")
+
 
 def choose_device(name: str = "auto") -> torch.device:
     """A device by name; ``auto`` takes a CUDA device where there is one, else the CPU.
@@ -17,15 +19,15 @@ def choose_device(name: str = "auto") -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    reason = "no such kind of device"
     try:
         device = torch.device(name)
-        if device.type not in {"cpu", "cuda", "mps"}:
-            raise NotImplementedError("no such kind of device")
-        torch.empty(1, device=device)
+        if device.type in _KINDS:
+            torch.empty(1, device=device)
+            return device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"device {name!r}: cannot be used here ({reason}); try --device cpu") from None
-    return device
+    raise InputError(f"device {name!r}: cannot be used here ({reason}); try --device cpu")
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
