@@ -140,7 +140,8 @@ class TrainingModule(lightning.LightningModule):
         if step < self.stage.warmup:
             return (step + 1) / self.stage.warmup
         done = (step - self.stage.warmup) / max(1, self.steps - self.stage.warmup)
-        return 0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, done))) / 2
+        last = self.stage.final_rate
+        return last + (1 - last) * (1 + math.cos(math.pi * min(1.0, done))) / 2
 
     def _masks(self, depth: Tensor) -> Tensor:
         """Region masks, float32, shape (batch, region, x, y, z)."""
