@@ -308,7 +308,7 @@ RECIPES: dict[str, Recipe] = {
                 _whole_brain(
                     spacing=2.0,
                     patch=(72, 88, 72),
-                    epochs=50,
+                    epochs=60,
                     learning_rate=1.2e-3,
                     final_rate=0.2,
                     augmentation=_VARIED,
