@@ -313,6 +313,7 @@ RECIPES: dict[str, Recipe] = {
                     final_rate=0.2,
                     augmentation=_VARIED,
                 ),
+                _whole_brain(spacing=2.0, patch=(72, 88, 72), epochs=8, learning_rate=2.4e-4, augmentation=_VARIED),
             ),
         ),
     )
