@@ -65,6 +65,13 @@ def test_run_folder_and_model(cohort: Path, tmp_path: Path) -> None:
     assert "val/dice_enhancing" in (tmp_path / "run/stage-1/csv/metrics.csv").read_text()
 
 
+def test_cosine_rises_to_its_peak_and_ends_at_the_final_rate() -> None:
+    stage = Stage(schedule="cosine", warmup=4, final_rate=0.2, learning_rate=1e-2)
+    module = TrainingModule(build_network(Architecture(base_filters=2, levels=2)), Recipe(), stage, 104)
+    shape = module.configure_optimizers()["lr_scheduler"]["scheduler"].lr_lambdas[0]
+    assert [shape(step) for step in (0, 3, 4, 54, 104, 200)] == pytest.approx([0.25, 1, 1, 0.6, 0.2, 0.2])
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_resumed_run_ends_where_an_unbroken_one_does(
     cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
