@@ -286,8 +286,8 @@ RECIPES: dict[str, Recipe] = {
             ),
         ),
         # The same way, three times as long: at 3 mm, where a step costs a third, it learns where tumours are, and at
-        # 2 mm what they look like. The rate stays above a fifth of its peak, the running average doing what its fall
-        # would, until a last short stage. Less cross-entropy, which for the background's sake finds too little tumour.
+        # 2 mm what they look like. The rate stays above a fifth of its peak and the running average does what its fall
+        # would. Less cross-entropy, which for the background's sake finds too little tumour.
         Recipe(
             name="narrow",
             base_filters=8,
@@ -313,7 +313,6 @@ RECIPES: dict[str, Recipe] = {
                     final_rate=0.2,
                     augmentation=_VARIED,
                 ),
-                _whole_brain(spacing=2.0, patch=(72, 88, 72), epochs=8, learning_rate=2.4e-4, augmentation=_VARIED),
             ),
         ),
     )
