@@ -24,7 +24,7 @@ class Arguments:
     Args:
         cohort: Folder of cases with segmentations; BraTS 2017 to 2023 as released.
         out: Run folder.
-        recipe: paper, quick, narrow, or a .json or .toml file such as a run folder's recipe.json.
+        recipe: paper, quick, narrow, refine, or a .json or .toml file such as a run folder's recipe.json.
         variant: Network, see 'tunet info'.
         fold: Fold kept for validation, or 'all' to train on every patient.
         pretrained: Packaged model, model file or run folder whose weights to start from.

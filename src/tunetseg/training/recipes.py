@@ -315,6 +315,20 @@ RECIPES: dict[str, Recipe] = {
                 ),
             ),
         ),
+        # Goes on from a model's weights (--pretrained), as often as one likes; twice from quick's took it further than
+        # narrow, in more time.
+        Recipe(
+            name="refine",
+            base_filters=8,
+            cross_entropy=1.0,
+            head_bias=-3.0,
+            average=0.998,
+            keep="last",
+            stages=(
+                _whole_brain(spacing=3.0, patch=(48, 64, 48), epochs=60, learning_rate=1.5e-3, augmentation=_VARIED),
+                _whole_brain(spacing=2.0, patch=(72, 88, 72), epochs=58, learning_rate=1.2e-3, augmentation=_VARIED),
+            ),
+        ),
     )
 }
 
