@@ -285,9 +285,9 @@ RECIPES: dict[str, Recipe] = {
                 _whole_brain(spacing=2.0, patch=(72, 88, 72), epochs=16, learning_rate=1.2e-3),
             ),
         ),
-        # The same way, three times as long: at 3 mm, where a step costs a third, it learns where tumours are, and at
-        # 2 mm what they look like. The rate stays above a fifth of its peak and the running average does what its fall
-        # would. Less cross-entropy, which for the background's sake finds too little tumour.
+        # The same way, longer: at 3 mm, where a step costs a third, it learns where tumours are, and at 2 mm what they
+        # look like. The rate stays above a fifth of its peak; in a last stage where it fell on, less tumour was found.
+        # Half the cross-entropy is meant to find more, which was not measured by itself.
         Recipe(
             name="narrow",
             base_filters=8,
@@ -315,8 +315,8 @@ RECIPES: dict[str, Recipe] = {
                 ),
             ),
         ),
-        # Goes on from a model's weights (--pretrained), as often as one likes; twice from quick's took it further than
-        # narrow, in more time.
+        # Goes on from a model's weights (--pretrained), as often as one likes; twice from quick's took it a little
+        # further than narrow, in more epochs.
         Recipe(
             name="refine",
             base_filters=8,
