@@ -1,9 +1,9 @@
 """Seconds of a training step, plain and compiled, in turn in one run.
 
-    python benchmarks/training_step.py [--base-filters 8] [--patch 72 88 72] [--rounds 10]
+    python benchmarks/training_step.py [--base-filters 8] [--patch 72 88 72] [--rounds 10] [--plain-malloc]
 
-The network is ``tunet-seb``, the batch one random volume, the precision what ``auto`` chooses. The last line is
-one JSON object.
+The network is ``tunet-seb``, the batch one random volume, the precision what ``auto`` chooses, the allocator as
+``tunet train`` sets it. The last line is one JSON object.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import torch
 from tunetseg.inference.device import choose_device, uses_bfloat16
 from tunetseg.networks import Architecture, build_network
 from tunetseg.training.loss import cascade_loss
+from tunetseg.training.memory import keep_freed_memory
 from tunetseg.training.module import TrainingModule
 from tunetseg.training.recipes import Recipe
 
@@ -28,7 +29,10 @@ def main() -> None:
     parser.add_argument("--base-filters", type=int, default=8)
     parser.add_argument("--patch", type=int, nargs=3, default=(72, 88, 72))
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--plain-malloc", action="store_true", help="leave the allocator as the system has it")
     given = parser.parse_args()
+    if not given.plain_malloc:
+        keep_freed_memory()
     torch.manual_seed(0)
     device = choose_device()
     low = uses_bfloat16("auto", device)
@@ -73,6 +77,7 @@ def main() -> None:
                 "benchmark": "training_step",
                 "device": str(device),
                 "bf16": low,
+                "plain_malloc": given.plain_malloc,
                 "patch": list(given.patch),
                 "base_filters": given.base_filters,
                 "first_s": {name: round(value, 2) for name, value in first.items()},

@@ -5,6 +5,7 @@ import torch
 
 from tunetseg.errors import InputError
 from tunetseg.networks import VARIANTS, Architecture, build_network
+from tunetseg.networks.blocks import conv
 
 
 def parameters(module: torch.nn.Module) -> int:
@@ -59,6 +60,35 @@ def test_normalisation_is_instance_normalisation() -> None:
     norm = network.subnetworks["whole"].get_submodule("encoders.0.0.1")
     features = torch.randn(2, 2, 4, 5, 6) * 3 + 1
     assert torch.allclose(norm(features), torch.nn.functional.instance_norm(features), atol=1e-5)
+
+
+@pytest.mark.parametrize("sides", [(6, 8, 6), (7, 4, 5), (2, 2, 2), (1, 3, 2)])
+def test_a_convolution_in_halves_is_the_whole_one(sides: tuple[int, int, int]) -> None:
+    torch.manual_seed(0)
+    halved = conv(3, 5, 3).double()
+    whole = torch.nn.Conv3d(3, 5, 3, padding=1).double()
+    whole.load_state_dict(halved.state_dict())
+    image = torch.randn(1, 3, *sides, dtype=torch.float64, requires_grad=True)
+    outputs = [layer(image) for layer in (halved, whole)]
+    assert torch.allclose(*outputs, atol=1e-12)
+    upstream = torch.randn_like(outputs[0])
+    for ours, plain in zip(
+        torch.autograd.grad(outputs[0], (image, *halved.parameters()), upstream),
+        torch.autograd.grad(outputs[1], (image, *whole.parameters()), upstream),
+        strict=True,
+    ):
+        assert torch.allclose(ours, plain, atol=1e-12)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this PyTorch has no oneDNN")
+@pytest.mark.parametrize("batch", [1, 2])
+def test_small_convolutions_are_onednns(batch: int) -> None:
+    layer = conv(8, 8, 3)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        layer(torch.randn(batch, 8, 16, 16, 16))
+    called = {event.key for event in profile.key_averages()}
+    assert "aten::mkldnn_convolution" in called
+    assert not {name for name in called if "slow_conv" in name}
 
 
 def test_faults_are_said() -> None:

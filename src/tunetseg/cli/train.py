@@ -70,8 +70,10 @@ def train(arguments: Arguments) -> None:
         if not fold.isdigit():
             raise InputError(f"fold {fold!r}: give a number from 0 on, or 'all'")
         fold = int(fold)
+    from tunetseg.training.memory import keep_freed_memory
     from tunetseg.training.run import train as train_model
 
+    keep_freed_memory()
     train_model(
         arguments.cohort,
         arguments.out,
