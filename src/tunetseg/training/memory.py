@@ -13,8 +13,8 @@ _MMAP_MAX = -4
 def keep_freed_memory() -> None:
     """Have glibc keep this process's freed memory until it ends; does nothing where there is no glibc.
 
-    By default it gives large blocks back to the system at once, and the next step of training, which asks for them again,
-    pays a page fault for every 4 kB.
+    By default it gives large blocks back to the system at once, and the next step of training, which asks for them
+    again, pays a page fault for every 4 kB.
     """
     if not sys.platform.startswith("linux"):
         return
