@@ -533,13 +533,22 @@ def test_single_files_of_two_cases_are_refused(tmp_path):
         evaluate(one, other)
 
 
-def test_a_manifest_is_not_written_over(tmp_path, references):
+@pytest.mark.parametrize("text", ['{"case": "one", "labels": "brats2017"}', '{"stages": []}', "not JSON"])
+def test_only_a_summary_is_written_over(tmp_path, references, text):
     flat(tmp_path / "p", one=tumour())
-    (tmp_path / "p/one.json").write_text('{"case": "one", "labels": "brats2017"}')
-    with pytest.raises(InputError, match="is a case's manifest"):
+    beside = tmp_path / "p/one.json"
+    beside.write_text(text)
+    with pytest.raises(InputError, match="is no summary of scores"):
         evaluate(tmp_path / "p", references, out=tmp_path / "p/one.csv")
-    assert "brats2017" in (tmp_path / "p/one.json").read_text()
+    assert beside.read_text() == text
     assert not (tmp_path / "p/one.csv").exists()
+
+
+def test_a_summary_is_written_over(tmp_path, references):
+    evaluate(references, references, out=tmp_path / "s.csv")
+    before = (tmp_path / "s.json").read_text()
+    evaluate(references, references, out=tmp_path / "s.csv", rules="brats2019")
+    assert (tmp_path / "s.json").read_text() != before
 
 
 def test_a_list_of_cases_is_not_for_two_files(tmp_path, references):

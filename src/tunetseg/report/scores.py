@@ -210,10 +210,10 @@ def _summary(results: list[_CaseResult], pairing: Pairing, settings: _Settings) 
     }
 
 
-def _spare_manifest(beside: Path) -> None:
-    """The summary must not be written over what ``tunet segment`` said of a case: its labels are read there."""
-    if "case" in read_json(beside):
-        raise InputError(f"{beside}: is a case's manifest, which the summary would be written over; name another --out")
+def _spare_other(beside: Path) -> None:
+    """The summary is written over an earlier summary only: not over a case's manifest, a recipe or whatever else."""
+    if beside.exists() and "rules" not in read_json(beside):
+        raise InputError(f"{beside}: is no summary of scores, and one would be written over it; name another --out")
 
 
 def _choose_rules(name: str, thresholds: Sequence[float] | None) -> Rules:
@@ -286,7 +286,7 @@ def evaluate(
             scheme_named(given)
     target = None if out is None else check_target(out, ".csv")
     if target is not None:
-        _spare_manifest(target.with_suffix(".json"))
+        _spare_other(target.with_suffix(".json"))
     pairing = pair_files(Path(predictions), Path(references), None if cases is None else Path(cases))
     asked = uncertainty or chosen.uncertainty is not None
     settings = _Settings(chosen, labels, prediction_labels or labels, asked, tolerance)
