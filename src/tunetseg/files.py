@@ -1,14 +1,19 @@
 """Writing files so that none that is half-written looks complete."""
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from tunetseg.errors import InputError
 
-__all__ = ["check_target", "make_folder", "whole_file"]
+__all__ = ["SIGNATURE", "check_target", "make_folder", "read_json", "whole_file"]
+
+SIGNATURE = "tunetseg"
+"""What is written says so, to be known again: an image in its header's description, a picture as its software."""
 
 
 def check_target(path: str | Path, ending: str) -> Path:
@@ -96,3 +101,12 @@ def whole_file(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # on a disk that cannot be written to
             partial.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A manifest or summary; empty where there is none, or another program's file of that name."""
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}

@@ -145,6 +145,11 @@ def test_labels_that_no_year_has(folder: Path) -> None:
     rewrite(path, poisoned(0.5))
     with pytest.raises(InputError, match="no label"):
         read_label_map(path)
+    least = np.zeros((4, 4, 4), np.int16)
+    least[0] = -32768
+    nib.save(nib.Nifti1Image(least, np.eye(4)), path)
+    with pytest.raises(InputError, match="holds -32768, which is no label"):
+        read_label_map(path)
 
 
 def test_float32_labels_are_fine(folder: Path) -> None:

@@ -14,6 +14,7 @@ from nibabel.orientations import axcodes2ornt, ornt_transform
 from tunetseg.data import Case, find_cases
 from tunetseg.data.phantom import make_patient, write_patient
 from tunetseg.errors import InputError
+from tunetseg.inference.device import uses_bfloat16
 from tunetseg.inference.ensemble import Ensemble
 from tunetseg.inference.segment import segment_cases
 from tunetseg.inference.zoo import find_model
@@ -94,8 +95,9 @@ def test_the_packaged_model_finds_the_embedded_tumour(patient: Path, tmp_path: P
 
 
 def test_what_an_interrupted_run_left_goes_too(patient: Path, tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / f"{patient.name}_prob_whole.nii.gz").touch()
+    segment(patient, tmp_path / "out", probabilities=True)
+    for ending in (".json", ".nii.gz"):
+        (tmp_path / "out" / f"{patient.name}{ending}").unlink()
     segment(patient, tmp_path / "out")
     assert not list((tmp_path / "out").glob("*_prob_*"))
     assert not list((tmp_path / "out").glob(".*"))
@@ -153,6 +155,30 @@ def test_an_experts_label_map_stays(patient: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="was not written by tunetseg"):
         segment(patient, tmp_path / "out")
     assert Path(drawn).read_bytes() == before
+
+
+@pytest.mark.parametrize("ending", [".json", ".png", "_prob_whole.nii.gz"])
+def test_nobody_elses_file_is_written_over_or_removed(ending: str, patient: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / f"{patient.name}{ending}"
+    theirs.write_text('{"RepetitionTime": 2.3}')
+    with pytest.raises(InputError, match=f"{theirs.name}: is there already and was not written by tunetseg"):
+        segment(patient, tmp_path)
+    assert theirs.read_text() == '{"RepetitionTime": 2.3}'
+    assert list(tmp_path.iterdir()) == [theirs]
+
+
+def test_our_own_files_of_an_earlier_run_go(patient: Path, tmp_path: Path) -> None:
+    segment(patient, tmp_path, probabilities=True)
+    draw_segmentation(find_cases(patient)[0], tmp_path, tmp_path / f"{patient.name}.png")
+    assert len(list(tmp_path.iterdir())) == 9
+    segment(patient, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_bf16_that_is_only_emulated_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a V100 has it."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert not uses_bfloat16("auto", torch.device("cuda"))
 
 
 def test_a_header_that_does_not_say_how_the_patient_lies(patient: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tunetseg.metrics import count_voxels, surface_distances
 MASKS = arrays(bool, (6, 5, 7), elements=st.sampled_from([False, False, True]))
 SPACINGS = st.tuples(*[st.sampled_from([0.5, 1.0, 1.7, 3.0])] * 3)
 PAIRS = given(MASKS, MASKS, SPACINGS)
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=60)
 
 
 @FEW

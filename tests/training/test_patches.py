@@ -70,13 +70,14 @@ def test_tumour_share_centres_on_tumour() -> None:
     assert all(dataset[key]["depth"].any() for key in keys(dataset, 0))
 
 
-@pytest.mark.parametrize(("whole_volume", "sides"), [(True, (16, 20, 12)), (False, (16, 20, 12))])
-def test_validation_shows_whole_volumes(whole_volume: bool, sides: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize(("whole_volume", "sides"), [(True, (16, 20, 12)), (False, (8, 8, 8))])
+def test_validation_shows_what_inference_will_see(whole_volume: bool, sides: tuple[int, int, int]) -> None:
     stage = dataclasses.replace(STAGE, whole_volume=whole_volume)
     dataset = PatchDataset([case()], stage, 4, 0, training=False)
-    sample = dataset[0, 0]
-    assert sample["image"].shape == (4, *sides)
-    assert sample["depth"].sum() == case().depth.sum()
+    samples = [dataset[key] for key in keys(dataset, 0)]
+    assert {sample["image"].shape for sample in samples} == {(4, *sides)}
+    own = [sample["depth"][tuple(slice(n, None) for n in sample["seen"])] for sample in samples]
+    assert sum(part.sum() for part in own) == case().depth.sum()
 
 
 def test_a_patient_smaller_than_the_patch_is_shown_whole() -> None:

@@ -108,7 +108,8 @@ def test_starting_from_a_models_weights(cohort: Path, tmp_path: Path) -> None:
     ours, theirs = (load_model(path)[0].state_dict() for path in (second, first))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs), "without learning they stay as they were"
     record = json.loads((tmp_path / "second/run.json").read_text())
-    assert record["pretrained"]["sha256"] == file_hash(first)
+    assert record["pretrained"]["sha256"] == file_hash(first) == file_hash(tmp_path / "second/start.safetensors")
+    assert read_spec(second).training["pretrained"] == file_hash(first)
     with pytest.raises(InputError, match="cannot start"):
         train(cohort, tmp_path / "third", recipe=TINY, variant="tunet", pretrained=first, say=quiet)
     assert not (tmp_path / "third").exists()
@@ -135,6 +136,28 @@ def test_going_on_from_weights_draws_other_changes(
     first, second, third = drawn[:2], drawn[2:4], drawn[4:]
     assert not set(first) & set(second)
     assert second == third
+
+
+def test_names_with_spaces(cohort: Path, tmp_path: Path) -> None:
+    (tmp_path / "flat").mkdir()
+    for path in cohort.rglob("*.nii.gz"):
+        path.rename(tmp_path / "flat" / path.name.replace("BraTS20_Training_", "sub "))
+    train(tmp_path / "flat", tmp_path / "run", recipe=TINY, labels="2020", say=quiet)
+    names = [(tmp_path / f"run/{side}.txt").read_text().splitlines() for side in ("training", "validation")]
+    assert sorted(names[0] + names[1]) == [f"sub {n:03d}" for n in range(4)]
+
+
+def test_a_schedulers_variables_change_nothing(cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "job", "SLURM_JOB_ID": "1"}.items():
+        monkeypatch.setenv(name, value)
+    short = dataclasses.replace(TINY, stages=TINY.stages[:1])
+    assert train(cohort, tmp_path / "run", recipe=short, say=quiet).exists()
+
+
+def test_a_changed_recipe_does_not_go_by_the_packaged_ones_name() -> None:
+    quick = RECIPES["quick"]
+    assert (quick.title, TINY.title) == ("quick", "tiny")
+    assert dataclasses.replace(quick, l2=0.5).title == "quick, changed"
 
 
 def test_without_a_compiler_compiling_is_refused(cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,12 @@ class Cache:
             cases: In the order wanted.
             on_fault: Told of each broken case, which is then left out; None: the first fault is raised.
             progress: Called after each case.
+
+        Returns:
+            Those of the cases that are not broken, in the same order.
+
+        Raises:
+            InputError: A case is broken and ``on_fault`` is None.
         """
         entries = []
         for case in cases:

@@ -112,7 +112,19 @@ def prepare(volume: Volume, settings: Preprocessing) -> Prepared:
     """Denoise if asked, normalise, crop to the brain, resample to the working spacing.
 
     Statistics are taken at the patient's own resolution, before the resampling mixes brain and background.
+
+    Args:
+        volume: Shape (channel, x, y, z), background 0.
+        settings: What to do.
+
+    Returns:
+        The array, shape (channel, x, y, z) of the working grid, in standard deviations of the brain; and the way back.
+
+    Raises:
+        ValueError: Every voxel is 0.
     """
+    if not volume.array.any():
+        raise ValueError("an all-zero volume has no brain")
     array = volume.array
     if settings.denoise:
         # Each voxel stays background or brain, whatever lies around it.

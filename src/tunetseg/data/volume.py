@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tunetseg.data.case import MODALITIES, Case
 from tunetseg.errors import InputError
-from tunetseg.files import whole_file
+from tunetseg.files import SIGNATURE, whole_file
 
 __all__ = [
     "Grid",
@@ -113,9 +113,6 @@ class LabelMap:
 
 _DAMAGE = (EOFError, OSError, zlib.error, ValueError, OverflowError, HeaderDataError)
 
-
-_SIGNATURE = b"tunetseg"
-"""In the header's description of what is written."""
 
 _HEADER_SIZES = {348, 540}
 """First number of NIfTI-1 and NIfTI-2."""
@@ -272,7 +269,8 @@ def read_label_map(path: str | Path) -> LabelMap:
     if array.dtype == np.uint8:
         return LabelMap(array, grid)
     labels = np.clip(np.rint(array), 0, 255).astype(np.uint8)
-    off = np.abs(array - labels) > 1e-3
+    # Integers are compared as they are: the least of them has no absolute value.
+    off = np.abs(array - labels) > 1e-3 if array.dtype.kind == "f" else array != labels
     if off.any():
         raise InputError(
             f"{path}: holds {array[off].flat[0]:g}, which is no label; a label map has whole numbers from 0 up"
@@ -287,6 +285,9 @@ def write_nifti(array: NDArray, grid: Grid, path: str | Path) -> None:
         array: Shape (x, y, z) in the grid's own order; its dtype is stored as it is.
         grid: Grid of the patient's files.
         path: Ends in ``.nii`` or ``.nii.gz``.
+
+    Raises:
+        ValueError: The array does not have the grid's shape.
     """
     target = Path(path)
     if array.shape != grid.shape:
@@ -296,7 +297,7 @@ def write_nifti(array: NDArray, grid: Grid, path: str | Path) -> None:
     header.set_data_shape(array.shape)
     header["scl_slope"], header["scl_inter"] = 1, 0
     header["cal_max"] = header["cal_min"] = 0
-    header["descrip"] = _SIGNATURE
+    header["descrip"] = SIGNATURE.encode()
     kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
     with whole_file(target) as partial:
         nib.save(kind(array, None, header), partial)
@@ -306,6 +307,6 @@ def was_written_here(path: Path) -> bool:
     """Whether ``write_nifti`` wrote a file."""
     try:
         header = nib.load(path).header
-        return isinstance(header, nib.Nifti1Header) and bytes(header["descrip"]).startswith(_SIGNATURE)
+        return isinstance(header, nib.Nifti1Header) and bytes(header["descrip"]).startswith(SIGNATURE.encode())
     except (ImageFileError, KeyError, *_DAMAGE):
         return False

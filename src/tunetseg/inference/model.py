@@ -32,7 +32,8 @@ class ModelSpec:
         window: Voxels at the working spacing that it was trained on, along x, y, z.
         whole_volume: True where that window held whole brains, so inference is one pass.
         modalities: Channels in order.
-        training: What it was trained with, for people: recipe, stage, spacing in mm, cases, epochs, steps.
+        training: What it was trained with, for people: recipe, stage, spacing in mm, cases, epochs, steps, and the
+            SHA-256 of the model whose weights the first stage started from, if any.
     """
 
     architecture: Architecture
@@ -59,7 +60,7 @@ def write_tensors(
 
 
 def save_model(path: str | Path, network: Cascade, spec: ModelSpec, dtype: torch.dtype = torch.float32) -> None:
-    """Write weights and spec; the file appears only when complete.
+    """Write weights and spec; the file appears only when complete and on disk.
 
     Args:
         path: Usually ``model.safetensors``.
@@ -70,7 +71,7 @@ def save_model(path: str | Path, network: Cascade, spec: ModelSpec, dtype: torch
     target = Path(path)
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in network.state_dict().items()}
     # One entry: several are written in no fixed order, and the same model would have several hashes.
-    write_tensors(target, tensors, {"spec": json.dumps({"format": _FORMAT, **asdict(spec)})})
+    write_tensors(target, tensors, {"spec": json.dumps({"format": _FORMAT, **asdict(spec)})}, durable=True)
 
 
 def read_spec(path: str | Path) -> ModelSpec:

@@ -16,7 +16,7 @@ from tunetseg import __version__
 from tunetseg.data.case import Case
 from tunetseg.data.volume import Grid, Volume, read_volume, was_written_here, write_nifti
 from tunetseg.errors import InputError
-from tunetseg.files import make_folder, whole_file
+from tunetseg.files import SIGNATURE, make_folder, read_json, whole_file
 from tunetseg.inference.device import uses_bfloat16
 from tunetseg.inference.ensemble import Ensemble
 from tunetseg.inference.postprocess import Postprocessing, postprocess
@@ -123,7 +123,7 @@ def _segment_case(
     spec = ensemble.spec
     regions = spec.architecture.regions
     scheme = _fitting_scheme(labels or case.labels or _UNLABELLED, regions)
-    _spare_inputs(case, folder)
+    _spare_others(case, folder, regions)
     volume = read_volume(case, spec.modalities)
     found = ensemble.predict(volume, lambda share: progress(case.id, 0.1 + 0.7 * share))
     masks, notes = postprocess(found, regions, volume.grid.voxel_ml * 1000, rules)
@@ -170,17 +170,36 @@ def _orientation_note(grid: Grid) -> list[str]:
     return ["the header does not say how the patient lies; x to the left, y to the front and z up was assumed"]
 
 
-def _spare_inputs(case: Case, folder: Path) -> None:
-    """Four files named ``t1.nii.gz`` and so on make a case ``t1``, whose label map would be written over its T1.
+def _spare_others(case: Case, folder: Path, regions: tuple[str, ...]) -> None:
+    """Nothing is written over, or removed, that is not this program's.
 
-    A label map of a case's name may also be an expert's.
+    Four files named ``t1.nii.gz`` and so on make a case ``t1``, whose label map would be written over its T1, and its
+    manifest over what a converter said of it. A label map of a case's name may also be an expert's.
     """
-    target = folder / f"{case.id}.nii.gz"
-    inputs = (path for path in (*case.images.values(), case.segmentation) if path is not None)
-    if target.resolve() in {path.resolve() for path in inputs}:
-        raise InputError(f"{target}: is the patient's own file; choose another --out, or another --name for the case")
-    if target.exists() and not was_written_here(target):
-        raise InputError(f"{target}: is there already and was not written by tunetseg; choose another --out")
+    inputs = {path.resolve() for path in (*case.images.values(), case.segmentation) if path is not None}
+    for target in (folder / name for name in _names(case.id, regions)):
+        if target.resolve() in inputs:
+            raise InputError(
+                f"{target}: is the patient's own file; choose another --out, or another --name for the case"
+            )
+        if target.exists() and not _is_ours(target):
+            raise InputError(f"{target}: is there already and was not written by tunetseg; choose another --out")
+
+
+def _names(case: str, regions: tuple[str, ...]) -> list[str]:
+    """Every file that ``tunet segment`` may leave of a case; first the manifest, which says that all are there."""
+    words = [FILE_WORDS.get(region, region) for region in regions]
+    maps = [f"{case}_{kind}_{word}.nii.gz" for kind in ("unc", "prob") for word in words]
+    return [f"{case}.json", f"{case}.png", *maps, f"{case}.nii.gz"]
+
+
+def _is_ours(path: Path) -> bool:
+    if path.suffix == ".json":
+        return read_json(path).get("use") == NOT_A_DEVICE
+    if path.suffix == ".png":
+        with path.open("rb") as file:
+            return SIGNATURE.encode() in file.read(256)
+    return was_written_here(path)
 
 
 def _outputs(
@@ -203,13 +222,6 @@ def _outputs(
     return files
 
 
-def _outdated(folder: Path, case: str, regions: tuple[str, ...], new: set[str]) -> list[Path]:
-    """What an earlier run may have left of a case and this one does not write; no file of anyone else's."""
-    words = [FILE_WORDS.get(region, region) for region in regions]
-    ours = [f"{case}_{kind}_{word}.nii.gz" for kind in ("unc", "prob") for word in words]
-    return [folder / name for name in (f"{case}.png", *ours) if name not in new]
-
-
 def _write(
     folder: Path,
     case: str,
@@ -229,8 +241,8 @@ def _write(
         manifest["seconds"] = round(time.monotonic() - began, 2)
         with whole_file(Path(aside) / f"{case}.json") as partial:
             partial.write_text(json.dumps(manifest, indent=1))
-        (folder / f"{case}.json").unlink(missing_ok=True)
-        for path in _outdated(folder, case, regions, set(files)):
-            path.unlink(missing_ok=True)
+        for name in _names(case, regions):
+            if name not in files:
+                (folder / name).unlink(missing_ok=True)
         for name in (*files, f"{case}.json"):
             os.replace(Path(aside) / name, folder / name)

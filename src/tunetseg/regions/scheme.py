@@ -76,6 +76,9 @@ class LabelScheme:
 
         Returns:
             uint8 of the same shape: 0 outside, 1 in the outermost region only, and so on.
+
+        Raises:
+            InputError: A value is no label of this scheme.
         """
         table = np.zeros(max(self.values) + 1, np.uint8)
         for labels in self.regions.values():
@@ -91,6 +94,9 @@ class LabelScheme:
 
         Returns:
             Booleans, shape (region, x, y, z), outermost region first.
+
+        Raises:
+            InputError: A value is no label of this scheme.
         """
         depth = self.depth(label_map)
         return np.stack([depth > level for level in range(len(self.regions))])

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from tunetseg import __version__
 from tunetseg.errors import InputError
+from tunetseg.files import read_json
 from tunetseg.metrics import summarise
 from tunetseg.metrics.comparison import HIGHER_IS_BETTER, holm, mean_ranks, paired_tests
-from tunetseg.report.scores_files import read_json
 
 __all__ = ["Comparison", "ScoreTable", "compare", "names_for", "read_scores"]
 

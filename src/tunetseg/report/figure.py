@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tunetseg.data.case import MODALITIES, Case
 from tunetseg.data.volume import Grid, check_same_grid, read_image, read_label_map
 from tunetseg.errors import InputError
-from tunetseg.files import whole_file
+from tunetseg.files import SIGNATURE, whole_file
 from tunetseg.regions import FILE_WORDS, LabelScheme, recognise_labels, scheme_named
 
 __all__ = ["draw_segmentation"]
@@ -160,4 +160,4 @@ def _save(figure: Figure, out: Path) -> None:
     FigureCanvasAgg(figure)
     out.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(out) as partial:
-        figure.savefig(partial, dpi=110, format="png")
+        figure.savefig(partial, dpi=110, format="png", metadata={"Software": SIGNATURE})

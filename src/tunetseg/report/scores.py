@@ -16,7 +16,7 @@ from rich.progress import track
 from tunetseg import __version__
 from tunetseg.data.volume import LabelMap, check_same_grid, read_label_map
 from tunetseg.errors import InputError
-from tunetseg.files import check_target
+from tunetseg.files import check_target, read_json
 from tunetseg.metrics import (
     QU_BRATS_THRESHOLDS,
     Rules,
@@ -29,7 +29,7 @@ from tunetseg.metrics import (
 )
 from tunetseg.regions import GLIOMA_REGIONS, scheme_named
 from tunetseg.report.paper_tables import PAPER_GROUPS, write_tables
-from tunetseg.report.scores_files import Pair, Pairing, pair_files, read_json
+from tunetseg.report.scores_files import Pair, Pairing, pair_files
 from tunetseg.report.scores_labels import Finding, describe_findings, find_scheme
 from tunetseg.report.scores_maps import score_maps
 from tunetseg.report.scores_tables import write_scores

@@ -1,16 +1,16 @@
 """Which label map is whose: the files of both sides of an evaluation, paired by case."""
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from tunetseg.data import NoCaseError, find_cases, read_case_list
 from tunetseg.data.layouts import LAYOUTS
 from tunetseg.errors import InputError
+from tunetseg.files import read_json
 
-__all__ = ["LabelFile", "Pair", "Pairing", "list_label_files", "pair_files", "read_json"]
+__all__ = ["LabelFile", "Pair", "Pairing", "list_label_files", "pair_files"]
 
 _BESIDE_A_PREDICTION = re.compile(r"_(unc|prob)_[A-Za-z0-9]+$")
 _KITS_PREDICTION = re.compile(r"prediction_(\d+)")
@@ -85,15 +85,6 @@ def _case_name(stem: str) -> str:
     for suffix in _SEGMENTATION:
         stem = stem.removesuffix(suffix)
     return stem
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A manifest or summary; empty where there is none, or another program's file of that name."""
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return said if isinstance(said, dict) else {}
 
 
 def _from_manifest(path: Path, case: str) -> LabelFile:

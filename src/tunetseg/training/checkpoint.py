@@ -94,8 +94,6 @@ class SaveEachEpoch(lightning.Callback):
 
     def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Compare this validation's loss with the lowest."""
-        if trainer.sanity_checking:
-            return
         loss = float(trainer.callback_metrics["val/loss"])
         if loss < self.lowest:
             self.lowest = loss

@@ -55,7 +55,18 @@ class TrainingModule(lightning.LightningModule):
         torch._foreach_lerp_(averages, currents, 1 - decay)
 
     def training_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Augment, predict, compare; returns the loss, and each region's soft Dice for the progress bar."""
+        """Augment, predict, compare.
+
+        Args:
+            batch: ``image``, shape (sample, channel, x, y, z); ``depth``, the count of nested regions that hold a
+                voxel, shape (sample, x, y, z); ``seed`` of each sample's changes, shape (sample,).
+
+        Returns:
+            ``loss``, and ``dice``, each region's soft Dice for the progress bar, shape (region,).
+
+        Raises:
+            InputError: The loss is not finite.
+        """
         masks = self._masks(batch["depth"])
         with torch.autocast(self.device.type, enabled=False):
             image, masks = augment(batch["image"], masks, batch["seed"], self.stage.augmentation)
@@ -77,7 +88,12 @@ class TrainingModule(lightning.LightningModule):
             self.average.update_parameters(self.network)
 
     def validation_step(self, batch: dict[str, Tensor]) -> None:
-        """Loss a batch, overlap a case."""
+        """Loss a batch, overlap a case.
+
+        Args:
+            batch: ``image`` and ``depth`` as in training; ``case``, the number of each sample's case, shape
+                (sample,); ``seen``, how many voxels along x, y, z an earlier patch has shown, shape (sample, 3).
+        """
         masks = self._masks(batch["depth"])
         logits = self.kept(batch["image"])
         self.log("val/loss", cascade_loss(logits, masks, self.recipe.cross_entropy), batch_size=len(masks))

@@ -93,7 +93,8 @@ class PatchDataset(Dataset[dict[str, Any]]):
         stage: Patch, sampling and so on.
         stride: Sides of a whole volume are padded to multiples of it.
         seed: Everything random follows from it, the epoch and the position.
-        training: False: nothing random; the grid's patches, or whole volumes where sampling is random.
+        training: False: nothing random; what inference will see: the grid's patches, or whole volumes where the
+            stage's patch holds them.
     """
 
     def __init__(self, cases: list[CachedCase], stage: Stage, stride: int, seed: int, *, training: bool) -> None:
@@ -102,6 +103,7 @@ class PatchDataset(Dataset[dict[str, Any]]):
         self.stride = stride
         self.seed = seed
         self.training = training
+        self.by_grid = stage.sampling == "grid" or not (training or stage.whole_volume)
         self.grid = [
             (index, tuple(start for start, _ in place), tuple(seen for _, seen in place))
             for index, case in enumerate(cases)
@@ -109,7 +111,7 @@ class PatchDataset(Dataset[dict[str, Any]]):
         ]
 
     def __len__(self) -> int:
-        if self.stage.sampling == "grid":
+        if self.by_grid:
             return len(self.grid)
         return len(self.cases) * (self.stage.samples_per_case if self.training else 1)
 
@@ -125,7 +127,7 @@ class PatchDataset(Dataset[dict[str, Any]]):
         patch: tuple[int, ...] = self.stage.patch
         start: tuple[int, ...]
         seen: tuple[int, ...] = (0, 0, 0)
-        if self.stage.sampling == "grid":
+        if self.by_grid:
             index, start, seen = self.grid[position]
         else:
             index = position % len(self.cases)
@@ -155,8 +157,8 @@ class PatchDataset(Dataset[dict[str, Any]]):
 
     def _whole(self, sides: tuple[int, ...]) -> tuple[int, ...]:
         """The patch, or what a larger volume needs in multiples of the stride."""
-        least = self.stage.patch if self.stage.whole_volume else (0, 0, 0)
-        return tuple(max(p, math.ceil(n / self.stride) * self.stride) for n, p in zip(sides, least, strict=True))
+        patch = self.stage.patch
+        return tuple(max(p, math.ceil(n / self.stride) * self.stride) for n, p in zip(sides, patch, strict=True))
 
     def _draw(self, case: CachedCase, generator: np.random.Generator) -> tuple[int, ...]:
         """First voxel of a random patch, that may reach outside where the volume is the smaller."""

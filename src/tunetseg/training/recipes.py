@@ -194,6 +194,11 @@ class Recipe:
     keep: Literal["best", "last"] = "best"
     stages: tuple[Stage, ...] = (Stage(),)
 
+    @property
+    def title(self) -> str:
+        """Its name, with a word more where the packaged recipe of that name has other settings."""
+        return self.name if RECIPES.get(self.name, self) == self else f"{self.name}, changed"
+
     def __post_init__(self) -> None:
         """Check that there is a stage and that the patches can be halved often enough."""
         _check(self)

@@ -57,7 +57,8 @@ def train(
 
     Args:
         cohort: Folder of cases with segmentations.
-        out: Run folder: recipe, patients of each side, logs, checkpoints, and at the end ``model.safetensors``.
+        out: Run folder: recipe, patients of each side, the weights it starts from, logs, checkpoints, and at the end
+            ``model.safetensors``.
         recipe: Name, file, or the recipe itself.
         variant: One of the six networks.
         fold: Which fold to keep for validation; ``all`` trains on every patient and validates on none unseen.
@@ -85,7 +86,8 @@ def train(
     hardware = choose_device(device)
     architecture = Architecture(variant, base_filters=chosen.base_filters, levels=chosen.levels)
     training, validation = _split(cohort, chosen, fold, say)
-    network, started_from = _begin(architecture, chosen, pretrained)
+    start = None if pretrained is None else find_model(pretrained)
+    network, started_from = _begin(architecture, chosen, start)
     record = {
         "recipe": json.loads(json.dumps(asdict(chosen))),
         "variant": variant,
@@ -98,7 +100,7 @@ def train(
     }
     made_with = {"cohort": str(cohort), "device": str(hardware), "compiled": compiled, "skip_broken": skip_broken}
     with _alone(make_folder(out)) as folder:
-        _open_folder(folder, record, made_with, resume, say)
+        _open_folder(folder, record, made_with, start, resume, say)
         finished = folder / MODEL
         if finished.exists():
             say(f"{finished}: already finished")
@@ -114,6 +116,7 @@ def train(
             device=hardware,
             workers=workers,
             compiled=compiled,
+            pretrained=started_from["sha256"] if started_from else None,
             # A run that goes on from another's weights must not show it the same patches, changed in the same way.
             draws=chosen.seed + (int(started_from["sha256"][:12], 16) if started_from else 0),
             on_fault=(lambda fault: say(f"left out: {fault}")) if skip_broken else None,
@@ -136,23 +139,20 @@ def _alone(folder: Path) -> Iterator[Path]:
         raise InputError(f"{folder}: another process is training there; wait for it, or name another folder") from None
 
 
-def _begin(
-    architecture: Architecture, recipe: Recipe, pretrained: str | Path | None
-) -> tuple[Cascade, dict[str, Any] | None]:
+def _begin(architecture: Architecture, recipe: Recipe, start: Path | None) -> tuple[Cascade, dict[str, Any] | None]:
     """The network that the first stage trains, and what a run's record says of the model its weights are from."""
     network = build_network(architecture)
     lightning.seed_everything(recipe.seed, verbose=False)
-    if pretrained is None:
+    if start is None:
         network.reset_parameters(recipe.head_bias)
         return network, None
-    path = find_model(pretrained)
-    found, spec = load_model(path)
+    found, spec = load_model(start)
     if spec.architecture != architecture:
         raise InputError(
-            f"{path}: has the architecture {spec.architecture}, which cannot start {architecture}; "
+            f"{start}: has the architecture {spec.architecture}, which cannot start {architecture}; "
             "give the variant and --base-filters of the model"
         )
-    return found, {"sha256": file_hash(path), "training": spec.training}
+    return found, {"sha256": file_hash(start), "training": spec.training}
 
 
 def _split(
@@ -177,7 +177,12 @@ def _split(
 
 
 def _open_folder(
-    folder: Path, record: dict[str, Any], made_with: dict[str, Any], resume: bool, say: Callable[[str], None]
+    folder: Path,
+    record: dict[str, Any],
+    made_with: dict[str, Any],
+    start: Path | None,
+    resume: bool,
+    say: Callable[[str], None],
 ) -> None:
     """Write what was asked for, or check that a resumed run was asked for the same.
 
@@ -204,6 +209,9 @@ def _open_folder(
     ):
         with whole_file(target, durable=True) as aside:
             aside.write_text(json.dumps(content, indent=1))
+    if start is not None:
+        with whole_file(folder / "start.safetensors", durable=True) as aside:
+            shutil.copyfile(start, aside)
 
 
 def _check_same(path: Path, record: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch.utils.data import DataLoader
 
 from tunetseg.data import Case
@@ -49,6 +50,7 @@ class Run:
     workers: int
     compiled: bool
     draws: int
+    pretrained: str | None
     on_fault: Callable[[InputError], None] | None
     say: Callable[[str], None]
 
@@ -83,7 +85,13 @@ def train_stage(run: Run, number: int, network: Cascade) -> Cascade:
     sampler = EpochSampler(len(patches))
     learned, watched = _loader(run, stage, patches, sampler), _loader(run, stage, scans, EpochSampler(len(scans)))
     module = TrainingModule(network, run.recipe, stage, stage.epochs * len(learned), compiled=run.compiled)
-    facts = {"recipe": run.recipe.name, "stage": number, "cases": len(training), "spacing": stage.spacing}
+    facts = {
+        "recipe": run.recipe.title,
+        "stage": number,
+        "cases": len(training),
+        "spacing": stage.spacing,
+        "pretrained": run.pretrained,
+    }
 
     def export(module: TrainingModule, path: Path) -> None:
         progress = {"epochs": module.global_step // len(learned), "steps": module.global_step}
@@ -122,7 +130,7 @@ def _prepare(run: Run, preprocessing: Preprocessing) -> tuple[list[CachedCase], 
     for name, used in (("training", training), ("validation", validation)):
         path = run.out / f"{name}.txt"
         names = [case.id for case in used]
-        if begun and path.exists() and (before := path.read_text().split()) != names:
+        if begun and path.exists() and (before := path.read_text().splitlines()) != names:
             changed = ", ".join(sorted({*before} ^ {*names}))
             raise InputError(f"{path}: the run began with other cases ({changed}); restore them, or begin anew")
         with whole_file(path) as partial:
@@ -132,7 +140,7 @@ def _prepare(run: Run, preprocessing: Preprocessing) -> tuple[list[CachedCase], 
 
 def _loader(run: Run, stage: Stage, dataset: PatchDataset, sampler: EpochSampler) -> DataLoader:
     # Whole volumes differ in size, so they are validated one at a time.
-    batch = stage.batch if dataset.training or stage.sampling == "grid" else 1
+    batch = stage.batch if dataset.training or dataset.by_grid else 1
     return DataLoader(dataset, batch, sampler=sampler, num_workers=run.workers)
 
 
@@ -184,7 +192,9 @@ def _trainer(run: Run, stage: Stage, folder: Path, saver: SaveEachEpoch) -> ligh
             CSVLogger(folder, name="", version="csv"),
             TensorBoardLogger(folder, name="", version="tensorboard"),
         ],
-        plugins=[SafeCheckpoints()],
+        # One process, whatever a scheduler's variables say; else Lightning would requeue jobs and load what it left.
+        plugins=[SafeCheckpoints(), LightningEnvironment()],
+        default_root_dir=folder,
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=False,
