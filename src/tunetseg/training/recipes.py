@@ -309,7 +309,7 @@ RECIPES: dict[str, Recipe] = {
             stages=(
                 _whole_brain(spacing=4.0, patch=(40, 48, 40), epochs=12, learning_rate=2e-3),
                 _whole_brain(spacing=3.0, patch=(48, 64, 48), epochs=36, learning_rate=1.5e-3),
-                _whole_brain(spacing=2.0, patch=(72, 88, 72), epochs=16, learning_rate=1.2e-3),
+                _whole_brain(spacing=2.0, patch=(72, 88, 72), epochs=14, learning_rate=1.2e-3),
             ),
         ),
         # The same way, three times as far. The rate stays above a fifth of its peak; in a last stage where it fell on,
