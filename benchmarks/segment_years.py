@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tunetseg.data import Case, find_cases
+from tunetseg.data import Case, find_cases, read_case_list
 from tunetseg.data.layouts import LAYOUTS
 from tunetseg.report.scores import evaluate
 
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--model", nargs="+", default=[])
     parser.add_argument("--unseen", type=Path)
     given = parser.parse_args()
-    unseen = set(given.unseen.read_text().split()) if given.unseen else set()
+    unseen = set(read_case_list(given.unseen)) if given.unseen else set()
     options = ["--model", *given.model] if given.model else []
     rows = []
     with tempfile.TemporaryDirectory() as name:

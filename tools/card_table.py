@@ -11,6 +11,8 @@ from typing import Any
 
 def cell(found: dict[str, Any], digits: int) -> str:
     """Mean, its 95 % interval, and for how many cases."""
+    if found["n"] < 2:
+        return f"{found['mean']:.{digits}f}, n {found['n']}"
     low, high = found["ci95"]
     return f"{found['mean']:.{digits}f} ({low:.{digits}f} to {high:.{digits}f}), n {found['n']}"
 

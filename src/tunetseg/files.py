@@ -10,7 +10,7 @@ from typing import Any
 
 from tunetseg.errors import InputError
 
-__all__ = ["SIGNATURE", "check_target", "make_folder", "read_json", "whole_file"]
+__all__ = ["SIGNATURE", "check_target", "make_folder", "read_json", "spare_other", "whole_file"]
 
 SIGNATURE = "tunetseg"
 """What is written says so, to be known again: an image in its header's description, a picture as its software."""
@@ -91,7 +91,8 @@ def whole_file(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
                 os.fsync(file.fileno())
         mask = os.umask(0)
         os.umask(mask)
-        partial.chmod(0o666 & ~mask)  # some writers leave files that only their owner can read
+        with suppress(OSError):  # some writers leave files that only their owner can read; some disks know no modes
+            partial.chmod(0o666 & ~mask)
         os.replace(partial, target)
     except OSError as error:
         if error.errno is None or error.filename not in {None, str(partial), partial}:
@@ -110,3 +111,18 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return said if isinstance(said, dict) else {}
+
+
+def spare_other(path: Path, what: str, keys: set[str]) -> None:
+    """A JSON file is written over an earlier one of its kind only: not over a manifest, a recipe or whatever else.
+
+    Args:
+        path: What is to be written.
+        what: Its kind, for people.
+        keys: What tells the kind.
+
+    Raises:
+        InputError: Another file is there.
+    """
+    if path.exists() and not keys <= read_json(path).keys():
+        raise InputError(f"{path}: is no {what}, and one would be written over it; name another --out")

@@ -1,5 +1,6 @@
 """Datasets as they come: years mixed, flat or nested, and four files given by name."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,46 @@ def test_name_mapping_of_2020_tells_grade_and_patient(tmp_path: Path) -> None:
     assert len({case.patient for case in cases.values()}) == 2
     (alone,) = find_cases(tmp_path / "2020/BraTS20_Training_002")
     assert alone.grade == "LGG"
+
+
+def test_a_name_mapping_that_tells_nothing_is_said(tmp_path: Path) -> None:
+    lay(tmp_path / "BraTS20_Training_001", "BraTS20_Training_001")
+    (tmp_path / "name_mapping.csv").write_text("Grade;BraTS_2020_subject_ID\nHGG;BraTS20_Training_001\n")
+    with pytest.raises(InputError, match="save it with commas"):
+        find_cases(tmp_path)
+    (tmp_path / "name_mapping.csv").write_bytes(b"Grade,BraTS_2020_subject_ID\n\xff,BraTS20_Training_001\n")
+    with pytest.raises(InputError, match=r"name_mapping\.csv: cannot be read"):
+        find_cases(tmp_path)
+    lay(tmp_path / "other/mine", "mine")
+    assert [case.id for case in find_cases(tmp_path / "other")] == ["mine"], "nobody else needs it"
+
+
+def test_a_folder_is_the_same_from_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay(tmp_path / "HGG/BraTS20_Training_355", "BraTS20_Training_355", suffixes=SEPARATE[:4])
+    (tmp_path / "HGG/BraTS20_Training_355/W39_1998.09.19_Segm.nii").touch()
+    (tmp_path / "HGG/name_mapping.csv").write_text(
+        "BraTS_2018_subject_ID,BraTS_2020_subject_ID\nBrats18_X_1,BraTS20_Training_355\n"
+    )
+    monkeypatch.chdir(tmp_path / "HGG/BraTS20_Training_355")
+    (case,) = find_cases(".")
+    assert (case.id, case.grade, case.patient) == ("BraTS20_Training_355", "HGG", "named/X")
+    assert case.segmentation is not None
+
+
+def test_hidden_folders_are_passed_over(tmp_path: Path) -> None:
+    lay(tmp_path / "a", "a")
+    lay(tmp_path / ".Trash-1000/files/a", "a")
+    lay(tmp_path / ".Trash-1000/files/b", "b")
+    assert [case.id for case in find_cases(tmp_path)] == ["a"]
+
+
+def test_a_name_that_is_not_utf8_is_said(tmp_path: Path) -> None:
+    try:
+        (tmp_path / os.fsdecode(b"M\xfcller_t1.nii.gz")).touch()
+    except OSError:
+        pytest.skip("this disk takes UTF-8 names only")
+    with pytest.raises(InputError, match=r"M\\udcfcller_t1.nii.gz: a file's name that is not UTF-8"):
+        find_cases(tmp_path)
 
 
 def test_linked_years_are_one_cohort(tmp_path: Path) -> None:

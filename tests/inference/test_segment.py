@@ -175,6 +175,15 @@ def test_our_own_files_of_an_earlier_run_go(patient: Path, tmp_path: Path) -> No
     assert len(list(tmp_path.iterdir())) == 5
 
 
+def test_a_run_folder_called_like_a_packaged_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packaged = find_model()
+    shutil.copytree(packaged.parent, tmp_path / packaged.parent.name)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"write \./narrow for the folder"):
+        find_model("narrow")
+    assert find_model("./narrow") == Path("narrow/model.safetensors")
+
+
 def test_bf16_that_is_only_emulated_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a V100 has it."""
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)

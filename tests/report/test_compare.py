@@ -149,8 +149,27 @@ def test_odd_names_and_tables(tables: list[Path], capsys: pytest.CaptureFixture[
     assert "p (Holm)" in text
 
 
+def test_tables_of_unknown_rules_are_not_compared(tables: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    for table in tables:
+        table.with_suffix(".json").unlink()
+    assert main(["compare", *map(str, tables)]) == 2
+    assert "no .json beside the table tells its rules" in capsys.readouterr().err
+
+
+def test_comparisons_and_summaries_are_not_written_over_each_other(tables: list[Path], tmp_path: Path) -> None:
+    for _ in range(2):
+        assert main(["compare", *map(str, tables), "--out", str(tmp_path / "c.json")]) == 0
+    with pytest.raises(InputError, match="is no summary of scores"):
+        evaluate(tmp_path / "good", tmp_path / "truth", out=tmp_path / "c.csv")
+
+
+def test_nothing_to_compare_by(tables: list[Path]) -> None:
+    with pytest.raises(InputError, match="no score to compare"):
+        compare([read_scores(path) for path in tables], scores=())
+
+
 def test_a_tables_own_summary_is_not_written_over(tables: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     before = tables[0].with_suffix(".json").read_text()
     assert main(["compare", *map(str, tables), "--out", str(tables[0].with_suffix(".json"))]) == 2
-    assert "is the summary of a table" in capsys.readouterr().err
+    assert "is no comparison, and one would be written over it" in capsys.readouterr().err
     assert tables[0].with_suffix(".json").read_text() == before

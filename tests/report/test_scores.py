@@ -526,6 +526,51 @@ def test_a_cohort_segmented_into_itself_is_ambiguous(tmp_path):
     assert row(evaluate(both, tmp_path / "alone"), "BraTS20_Training_001", "whole")["dice"] < 1
 
 
+def test_references_that_a_model_wrote_among_the_experts_are_refused(tmp_path):
+    both = cohort(tmp_path / "both", BraTS20_Training_001=tumour())
+    flat(both, BraTS20_Training_001=tumour(shift=1))
+    others = flat(tmp_path / "others", BraTS20_Training_001=tumour())
+    with pytest.raises(InputError, match="in two folders"):
+        evaluate(others, both)
+
+
+def test_a_reference_given_twice_is_refused(tmp_path):
+    references = cohort(tmp_path / "references", BraTS20_Training_001=tumour())
+    save(references / "BraTS20_Training_001/BraTS20_Training_001_seg.nii", tumour(shift=1))
+    with pytest.raises(InputError, match="seg is given twice"):
+        evaluate(flat(tmp_path / "p", BraTS20_Training_001=tumour()), references)
+    kidneys = [tmp_path / f"kits{year}/case_00000/segmentation.nii.gz" for year in (19, 23)]
+    for path in kidneys:
+        save(path, np.minimum(tumour(), 2))
+    with pytest.raises(InputError, match=r"case_00000 is in .*kits19/case_00000 too"):
+        list_label_files(tmp_path)
+
+
+def test_cases_whose_names_end_like_images_and_maps(tmp_path):
+    names = ("p_t1", "p_t2", "p_t3", "q_unc_01")
+    references = flat(tmp_path / "references", **dict.fromkeys(names, tumour()))
+    assert list(list_label_files(references)) == list(names)
+    for suffix in ("t1", "t1ce", "t2", "flair"):
+        save(references / f"z_{suffix}.nii.gz", np.full(SHAPE, 50))
+    assert list(list_label_files(references)) == list(names)
+
+
+def test_maps_are_found_whatever_the_ending(tmp_path):
+    references = with_images(tmp_path / "cohort", tumour())
+    predictions = tmp_path / "predictions"
+    save(predictions / "BraTS19_X_1_seg.nii.gz", tumour())
+    save(predictions / "more.nii.gz", tumour())
+    for word, ending in (("whole", ".nii"), ("core", ".nii.gz"), ("enhance", ".nii")):
+        save(predictions / f"BraTS19_X_1_unc_{word}{ending}", np.zeros(SHAPE))
+    scores = evaluate(predictions, references, rules="qu-brats")
+    assert [row["qu_score"] for row in scores.rows] == [1, 1, 1]
+
+
+def test_the_lost_cases_own_folder(tmp_path):
+    path = save(tmp_path / "BraTS20_Training_355/W39_1998.09.19_Segm.nii", tumour())
+    assert list(list_label_files(path.parent)) == ["BraTS20_Training_355"]
+
+
 def test_single_files_of_two_cases_are_refused(tmp_path):
     one = save(tmp_path / "BraTS2021_00002.nii.gz", tumour())
     other = save(tmp_path / "BraTS-GLI-00000-000-seg.nii.gz", tumour())

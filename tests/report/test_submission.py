@@ -90,6 +90,11 @@ def test_missing_cases_maps_and_strangers(folder: Path, cohort: Path) -> None:
     assert "stranger.nii.gz: is no case that is wanted" in faults[2]
 
 
+def test_a_case_whose_name_ends_like_a_maps(folder: Path) -> None:
+    (folder / f"{CASE.format(0)}.nii.gz").rename(folder / "q_unc_01.nii.gz")
+    assert check_submission(folder).cases == (CASE.format(1), "q_unc_01")
+
+
 def test_a_list_of_cases_and_the_grid_of_brats(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text(f"{CASE.format(0)}\n{CASE.format(5)}\n")
     faults = check_submission(folder, cases=tmp_path / "list.txt").faults

@@ -31,7 +31,7 @@ def compare(
     """
     from tunetseg.cli.console import table_console
     from tunetseg.errors import InputError
-    from tunetseg.files import check_target
+    from tunetseg.files import check_target, spare_other
     from tunetseg.report.comparison import compare as compare_tables
     from tunetseg.report.comparison import names_for, read_scores
     from tunetseg.report.comparison_text import print_comparison, write_comparison
@@ -41,8 +41,8 @@ def compare(
     for target, ending in ((out, ".json"), (plot, ".png")):
         if target is not None:
             check_target(target, ending)
-    if out is not None and out.resolve() in {table.with_suffix(".json").resolve() for table in tables}:
-        raise InputError(f"{out}: is the summary of a table that is compared; name another --out")
+    if out is not None:
+        spare_other(out, "comparison", {"rules", "ranks"})
     called = names or names_for(tables)
     given = [read_scores(path, name) for path, name in zip(tables, called, strict=True)]
     found = compare_tables(given, scores=scores, common=common)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tunetseg.data.case import MODALITIES, Case
 from tunetseg.errors import InputError
 
-__all__ = ["LAYOUTS", "Layout", "NoCaseError", "case_from_files", "find_cases"]
+__all__ = ["LAYOUTS", "Layout", "NoCaseError", "case_from_files", "check_name", "find_cases", "folders_below"]
 
 
 class NoCaseError(InputError):
@@ -92,6 +92,19 @@ LAYOUTS = (
 )
 
 
+def _absolute(path: Path) -> Path:
+    """With the names of the folders above it, which ``.`` hides; links are not followed."""
+    return Path(os.path.abspath(path))
+
+
+def check_name(path: Path) -> None:
+    """Raise InputError where a file's name is not UTF-8, so that no list or table can hold it."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{ascii(path.name)[1:-1]}: a file's name that is not UTF-8; rename it") from None
+
+
 def _split(path: Path) -> tuple[str, str, Layout] | None:
     """Case name, modality (or ``seg``) and layout of a file, or None if its name fits no layout."""
     for layout in LAYOUTS:
@@ -100,9 +113,10 @@ def _split(path: Path) -> tuple[str, str, Layout] | None:
                 name = path.name.removesuffix(f"{layout.separator}{suffix}{ending}")
                 if name != path.name and layout.case.fullmatch(name):
                     return name, modality, layout
+    case = _absolute(path).parent.name
     for layout in LAYOUTS:
-        if path.name.removesuffix(".gz") == layout.strays.get(path.parent.name):
-            return path.parent.name, "seg", layout
+        if path.name.removesuffix(".gz") == layout.strays.get(case):
+            return case, "seg", layout
     return None
 
 
@@ -113,12 +127,14 @@ class _Named(NamedTuple):
     patient: str | None
 
 
-def _read_name_mapping(folder: Path) -> dict[str, _Named]:
+def _read_name_mapping(path: Path) -> dict[str, _Named]:
     try:
-        with (folder / _NAME_MAPPING).open(newline="", encoding="utf-8-sig") as lines:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
             rows = list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return {}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read ({error}), so patients and grades are unknown; repair it") from None
+    if rows and not any(re.fullmatch(r"BraTS_\d{4}_subject_ID", str(column)) for column in rows[0]):
+        raise InputError(f"{path}: no column BraTS_2020_subject_ID; save it with commas, as it was released")
     found = {}
     for row in rows:
         patient = None
@@ -136,12 +152,14 @@ def _cases_in(folder: Path) -> list[Case]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or not path.name.endswith((".nii", ".nii.gz")) or path.is_dir():
             continue
+        check_name(path)
         parts = _split(path)
         if parts is not None:
             name, modality, layout = parts
             found.setdefault(name, {}).setdefault(modality, []).append(path)
             layouts[name] = layout
-    grade = next((part.name for part in (folder.parent, folder) if part.name in {"HGG", "LGG"}), None)
+    here = _absolute(folder)
+    grade = next((part.name for part in (here.parent, here) if part.name in {"HGG", "LGG"}), None)
     cases = []
     for name, files in found.items():
         layout = layouts[name]
@@ -159,8 +177,8 @@ def _cases_in(folder: Path) -> list[Case]:
     return cases
 
 
-def _folders(root: Path) -> list[Path]:
-    """A folder and all below it, through links too, each once."""
+def folders_below(root: Path) -> list[Path]:
+    """A folder and all below it but hidden ones, such as a disk's bin, through links too, each once."""
 
     def refuse(error: OSError) -> None:
         if Path(error.filename).name != "lost+found":
@@ -173,6 +191,7 @@ def _folders(root: Path) -> list[Path]:
         links: list[Path] = []
         for top in waiting:
             for place, below, _ in os.walk(top, onerror=refuse):
+                below[:] = [name for name in below if not name.startswith(".")]
                 if found.setdefault(Path(place).resolve(), Path(place)) != Path(place):
                     below.clear()
                     continue
@@ -201,16 +220,18 @@ def find_cases(folder: str | Path) -> list[Case]:
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder")
     cases: dict[str, Case] = {}
-    folders = _folders(root)
-    named: dict[str, _Named] = {}
-    for place in (root.parent, *folders):
-        named |= _read_name_mapping(place)
+    folders = folders_below(root)
     for inner in folders:
         for case in _cases_in(inner):
             if case.id in cases:
                 raise InputError(f"{inner}: case {case.id} is there twice; remove one of its folders")
-            grade, patient = named.get(case.id, (None, None))
-            cases[case.id] = replace(case, grade=case.grade or grade, patient=patient or case.patient)
+            cases[case.id] = case
+    mappings = [place / _NAME_MAPPING for place in (_absolute(root).parent, *folders)]
+    for mapping in mappings if any(case.startswith("BraTS20_") for case in cases) else ():
+        for name, named in (_read_name_mapping(mapping) if mapping.is_file() else {}).items():
+            if name in cases:
+                case = cases[name]
+                cases[name] = replace(case, grade=case.grade or named.grade, patient=named.patient or case.patient)
     if not cases:
         raise NoCaseError(
             f"{root}: no case found; expected files named <case>_t1.nii.gz, _t1ce, _t2, _flair "

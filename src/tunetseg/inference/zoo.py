@@ -30,11 +30,13 @@ def find_model(name: str | Path | None = None) -> Path:
                 "no model comes with this installation; train one with tunet train and name it with --model"
             )
         return next(iter(packaged.values()))
-    if str(name) in packaged:
-        return packaged[str(name)]
     path = Path(name)
     if path.is_dir():
         path = path / MODEL
+    if str(name) in packaged:
+        if path.is_file():
+            raise InputError(f"model {str(name)!r}: a packaged model and a folder here; write ./{name} for the folder")
+        return packaged[str(name)]
     if not path.is_file():
         raise InputError(
             f"model {str(name)!r}: neither a packaged model ({', '.join(packaged) or 'there is none'}) nor a file "

@@ -1,6 +1,15 @@
 """Nested regions and every dataset's label values."""
 
 from tunetseg.regions.scheme import LabelScheme, nested
-from tunetseg.regions.table import FILE_WORDS, GLIOMA_REGIONS, SCHEMES, recognise_labels, scheme_named
+from tunetseg.regions.table import FILE_WORDS, GLIOMA_REGIONS, SCHEMES, is_map_name, recognise_labels, scheme_named
 
-__all__ = ["FILE_WORDS", "GLIOMA_REGIONS", "SCHEMES", "LabelScheme", "nested", "recognise_labels", "scheme_named"]
+__all__ = [
+    "FILE_WORDS",
+    "GLIOMA_REGIONS",
+    "SCHEMES",
+    "LabelScheme",
+    "is_map_name",
+    "nested",
+    "recognise_labels",
+    "scheme_named",
+]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from tunetseg.errors import InputError
 from tunetseg.regions.scheme import LabelScheme
 
-__all__ = ["FILE_WORDS", "GLIOMA_REGIONS", "SCHEMES", "recognise_labels", "scheme_named"]
+__all__ = ["FILE_WORDS", "GLIOMA_REGIONS", "SCHEMES", "is_map_name", "recognise_labels", "scheme_named"]
 
 GLIOMA_REGIONS = ("whole", "core", "enhancing")
 
@@ -105,3 +105,10 @@ def recognise_labels(present: Iterable[int], source: str) -> LabelScheme:
     scheme = SCHEMES["brats2023" if 3 in values else "brats2017"]
     scheme.check(values, source)
     return scheme
+
+
+def is_map_name(stem: str) -> bool:
+    """Whether a file's name, without its ending, is an uncertainty or probability map's: ``<case>_unc_whole``."""
+    regions = {name for scheme in SCHEMES.values() for name in scheme.region_names}
+    words = regions | set(FILE_WORDS.values())
+    return stem.endswith(tuple(f"_{kind}_{word}" for kind in ("unc", "prob") for word in words))

@@ -110,6 +110,8 @@ def compare(
             f"compare needs two or more tables of different names, not {', '.join(names) or 'none'}; "
             "give names with --names"
         )
+    if not scores:
+        raise InputError("no score to compare; name one or more, such as dice")
     _check_alike(tables, scores)
     cases = sorted(set.intersection(*(set(table.cases) for table in tables)))
     lacking = {table.name: sorted(set().union(*(t.cases for t in tables)) - set(table.cases)) for table in tables}
@@ -156,7 +158,7 @@ def compare(
 def _check_alike(tables: Sequence[ScoreTable], scores: Sequence[str]) -> None:
     first = tables[0]
     for table in tables:
-        if table.rules != first.rules:
+        if table.rules is None or table.rules != first.rules:
             raise InputError(_other_rules(first, table))
         if {key[1] for key in table.values} != {key[1] for key in first.values}:
             raise InputError(f"{table.name}: other regions than {first.name}")

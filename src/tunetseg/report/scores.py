@@ -16,7 +16,7 @@ from rich.progress import track
 from tunetseg import __version__
 from tunetseg.data.volume import LabelMap, check_same_grid, read_label_map
 from tunetseg.errors import InputError
-from tunetseg.files import check_target, read_json
+from tunetseg.files import check_target, spare_other
 from tunetseg.metrics import (
     QU_BRATS_THRESHOLDS,
     Rules,
@@ -210,12 +210,6 @@ def _summary(results: list[_CaseResult], pairing: Pairing, settings: _Settings) 
     }
 
 
-def _spare_other(beside: Path) -> None:
-    """The summary is written over an earlier summary only: not over a case's manifest, a recipe or whatever else."""
-    if beside.exists() and "rules" not in read_json(beside):
-        raise InputError(f"{beside}: is no summary of scores, and one would be written over it; name another --out")
-
-
 def _choose_rules(name: str, thresholds: Sequence[float] | None) -> Rules:
     try:
         rules = rules_named(name)
@@ -286,7 +280,7 @@ def evaluate(
             scheme_named(given)
     target = None if out is None else check_target(out, ".csv")
     if target is not None:
-        _spare_other(target.with_suffix(".json"))
+        spare_other(target.with_suffix(".json"), "summary of scores", {"rules", "regions"})
     pairing = pair_files(Path(predictions), Path(references), None if cases is None else Path(cases))
     asked = uncertainty or chosen.uncertainty is not None
     settings = _Settings(chosen, labels, prediction_labels or labels, asked, tolerance)

@@ -1,23 +1,26 @@
 """Which label map is whose: the files of both sides of an evaluation, paired by case."""
 
+import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from tunetseg.data import NoCaseError, find_cases, read_case_list
-from tunetseg.data.layouts import LAYOUTS
+from tunetseg.data.layouts import LAYOUTS, check_name, folders_below
 from tunetseg.errors import InputError
 from tunetseg.files import read_json
+from tunetseg.regions import is_map_name
 
 __all__ = ["LabelFile", "Pair", "Pairing", "list_label_files", "pair_files"]
 
-_BESIDE_A_PREDICTION = re.compile(r"_(unc|prob)_[A-Za-z0-9]+$")
 _KITS_PREDICTION = re.compile(r"prediction_(\d+)")
 _KITS_REFERENCE = "segmentation.nii.gz"
 _SUFFIXES = {f"{layout.separator}{suffix}" for layout in LAYOUTS for suffix in layout.suffixes}
 _SEGMENTATION = ("_seg", "-seg")
 _IMAGES = tuple(_SUFFIXES - set(_SEGMENTATION))
+_STRAYS = {name for layout in LAYOUTS for name in layout.strays.values()}
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,12 @@ class LabelFile:
 
     def beside(self, kind: Literal["unc", "prob"], word: str) -> Path:
         """Where this prediction's uncertainty or probability map of a region lies, by the challenge's names."""
-        stem = _stem(self.path)
-        return self.path.with_name(f"{stem}_{kind}_{word}.nii.gz")
+        places = [
+            self.path.with_name(f"{stem}_{kind}_{word}{ending}")
+            for stem in (_stem(self.path), self.case)
+            for ending in (".nii.gz", ".nii")
+        ]
+        return next((place for place in places if place.exists()), places[0])
 
 
 @dataclass(frozen=True)
@@ -95,21 +102,45 @@ def _from_manifest(path: Path, case: str) -> LabelFile:
 
 def _kits(folder: Path) -> dict[str, LabelFile]:
     """KiTS references: ``case_00000/segmentation.nii.gz``."""
-    return {
-        path.parent.name: LabelFile(path.parent.name, path, "kits19", "dataset")
-        for path in sorted(folder.rglob(_KITS_REFERENCE))
-    }
+    found: dict[str, LabelFile] = {}
+    for place in folders_below(folder):
+        path = place / _KITS_REFERENCE
+        case = Path(os.path.abspath(place)).name
+        if path.is_file() and case in found:
+            raise InputError(f"{place}: case {case} is in {found[case].path.parent} too; keep one")
+        if path.is_file():
+            found[case] = LabelFile(case, path, "kits19", "dataset")
+    return found
+
+
+def _images(stems: Collection[str]) -> set[str]:
+    """Names of images among those of label maps: beside their case's label map, or three or more sequences of a case.
+
+    A case's own name may end so: ``p_t1``, ``p_t2`` and ``p_t3`` may be times.
+    """
+    cases: dict[str, set[str]] = {}
+    for stem in stems:
+        for suffix in _IMAGES:
+            if stem.endswith(suffix):
+                cases.setdefault(stem.removesuffix(suffix), set()).add(stem)
+    return {stem for case, images in cases.items() if case in stems or len(images) > 2 for stem in images}
 
 
 def _flat(folder: Path) -> dict[str, LabelFile]:
     """Label maps that lie directly in a folder as ``<case>.nii.gz``."""
-    stems = {path: _stem(path) for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
+    stems = {
+        path: stem
+        for path in sorted(folder.iterdir())
+        if (stem := _stem(path)) is not None and not path.name.startswith(".") and path.is_file()
+    }
+    images = _images(stems.values())
     found: dict[str, LabelFile] = {}
     for path, stem in stems.items():
-        if stem is None or not path.is_file() or _BESIDE_A_PREDICTION.search(stem) or stem.endswith(_IMAGES):
+        if stem in images or is_map_name(stem) or path.name == _KITS_REFERENCE:
             continue
-        if path.name == _KITS_REFERENCE:
+        if path.name.removesuffix(".gz") in _STRAYS:  # a case's folder
             continue
+        check_name(path)
         case = _case_name(stem)
         if case in found:
             raise InputError(f"{folder}: case {case} is there as {found[case].path.name} and as {path.name}; keep one")
@@ -149,6 +180,9 @@ def list_label_files(side: Path) -> dict[str, LabelFile]:
             f"{side}: no label map found; expected <case>.nii.gz directly in the folder, "
             "or a cohort folder with <case>_seg.nii.gz (or <case>-seg.nii.gz as in 2023)"
         )
+    faults = [fault for one in cases for fault in one.faults]
+    if faults:
+        raise InputError(faults[0])
     return {
         case.id: LabelFile(
             case.id,
@@ -163,7 +197,7 @@ def list_label_files(side: Path) -> dict[str, LabelFile]:
 
 
 def _refuse_two_label_maps(side: Path) -> None:
-    """Raise InputError where one folder holds both sides, as after segmenting a cohort into itself."""
+    """Raise InputError where a folder holds a case's label map twice, as after segmenting a cohort into itself."""
     flat = _flat(side)
     try:
         cases = find_cases(side) if flat else []
@@ -189,7 +223,7 @@ def pair_files(predictions: Path, references: Path, only: Path | None = None) ->
     Raises:
         InputError: A side cannot be listed, a name of the list has no reference, or the sides have no case in common.
     """
-    if predictions.is_dir() and references.is_dir() and predictions.resolve() == references.resolve():
+    if references.is_dir():
         _refuse_two_label_maps(references)
     predicted, present = list_label_files(predictions), list_label_files(references)
     if predictions.is_file() and references.is_file():

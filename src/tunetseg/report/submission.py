@@ -11,7 +11,7 @@ from tunetseg.data import Case, find_cases, read_case_list
 from tunetseg.data.volume import Grid, check_same_grid, read_image, read_label_map
 from tunetseg.errors import InputError
 from tunetseg.files import check_target, whole_file
-from tunetseg.regions import FILE_WORDS, GLIOMA_REGIONS, LabelScheme, scheme_named
+from tunetseg.regions import FILE_WORDS, GLIOMA_REGIONS, LabelScheme, is_map_name, scheme_named
 
 __all__ = ["SubmissionCheck", "check_submission", "write_zip"]
 
@@ -73,9 +73,7 @@ def check_submission(
         files += [label_map, *maps]
         progress()
     extra = {path.name for path in place.iterdir() if not path.name.startswith(".")} - {path.name for path in files}
-    stray = sorted(
-        name for name in extra if name.endswith((".nii.gz", ".nii")) and "_prob_" not in name and "_unc_" not in name
-    )
+    stray = sorted(name for name in extra if name.endswith((".nii.gz", ".nii")) and not is_map_name(_stem(name)))
     faults += [f"{place / name}: is no case that is wanted" for name in stray]
     return SubmissionCheck(tuple(wanted), tuple(files), tuple(faults), tuple(sorted(extra - set(stray))))
 
@@ -87,14 +85,15 @@ def _wanted(folder: Path, patients: dict[str, Case], cases: str | Path | None) -
         if unknown:
             raise InputError(f"{cases}: {unknown[0]} is not in the cohort")
     else:
-        wanted = list(patients) or [
-            path.name.removesuffix(".nii.gz")
-            for path in folder.glob("[!.]*.nii.gz")
-            if "_unc_" not in path.name and "_prob_" not in path.name
-        ]
+        found = (_stem(path.name) for path in folder.glob("[!.]*.nii.gz"))
+        wanted = list(patients) or [case for case in found if not is_map_name(case)]
     if not wanted:
         raise InputError(f"{folder}: no case is wanted or found; expected <case>.nii.gz")
     return sorted(wanted)
+
+
+def _stem(name: str) -> str:
+    return name.removesuffix(".gz").removesuffix(".nii")
 
 
 def _faults_of_case(label_map: Path, maps: list[Path], patient: Case | None, scheme: LabelScheme) -> list[str]:
@@ -138,7 +137,7 @@ def write_zip(check: SubmissionCheck, out: str | Path) -> Path:
     if check.faults:
         raise InputError(f"{target}: not written, for {len(check.faults)} files are at fault; {check.faults[0]}")
     # The files are compressed already.
-    with whole_file(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+    with whole_file(target) as partial, zipfile.ZipFile(partial, "w", strict_timestamps=False) as archive:
         for path in check.files:
             archive.write(path, path.name)
     return target

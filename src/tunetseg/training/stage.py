@@ -130,11 +130,11 @@ def _prepare(run: Run, preprocessing: Preprocessing) -> tuple[list[CachedCase], 
     for name, used in (("training", training), ("validation", validation)):
         path = run.out / f"{name}.txt"
         names = [case.id for case in used]
-        if begun and path.exists() and (before := path.read_text().splitlines()) != names:
+        if begun and path.exists() and (before := path.read_text(encoding="utf-8").splitlines()) != names:
             changed = ", ".join(sorted({*before} ^ {*names}))
             raise InputError(f"{path}: the run began with other cases ({changed}); restore them, or begin anew")
         with whole_file(path) as partial:
-            partial.write_text("".join(f"{name}\n" for name in names))
+            partial.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     return training, validation
 
 
