@@ -1,5 +1,6 @@
 """The cache: read once, keyed by content, rebuilt when damaged, the same depth from every year's labels."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -109,3 +110,14 @@ def test_another_process_that_is_first_keeps_its_entry(tmp_path: Path, monkeypat
     monkeypatch.setattr(cache, "read_volume", slow)
     Cache(folder, Preprocessing(20.0)).get(case)
     assert [path.stat().st_ino for path in folder.iterdir()] == entries
+
+
+def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(path: Path, array: np.ndarray, allow_pickle: bool) -> None:
+        raise OSError("1000000 requested and 99936 written")  # as numpy says it
+
+    monkeypatch.setattr(np, "save", short)
+    with pytest.raises(OSError, match="is the disk full") as told:
+        Cache(tmp_path / "cache", Preprocessing(20.0)).get(case_in(tmp_path / "cohort"))
+    assert told.value.errno == errno.ENOSPC
+    assert not list((tmp_path / "cache").iterdir())

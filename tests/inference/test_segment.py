@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import nibabel as nib
@@ -186,6 +187,7 @@ def test_a_run_folder_called_like_a_packaged_model(tmp_path: Path, monkeypatch: 
 
 def test_bf16_that_is_only_emulated_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a V100 has it."""
+    monkeypatch.setattr(torch.cuda, "device", nullcontext)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
     assert not uses_bfloat16("auto", torch.device("cuda"))
 

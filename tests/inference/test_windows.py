@@ -1,11 +1,14 @@
 """Windows cover everything, weights cancel out, models survive the way through a file."""
 
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from tunetseg.data.preprocess import Preprocessing
 from tunetseg.errors import InputError
@@ -82,3 +85,45 @@ def test_bad_model_files_are_said(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match="not a readable safetensors file"):
         load_model(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda raw: [raw],
+        lambda raw: raw | {"architecture": None},
+        lambda raw: raw | {"architecture": raw["architecture"] | {"levels": "4"}},
+        lambda raw: raw | {"architecture": raw["architecture"] | {"regions": ["a.b"]}},
+        lambda raw: raw | {"architecture": raw["architecture"] | {"base_filters": 60000}},
+        lambda raw: raw | {"architecture": raw["architecture"] | {"levels": 40}},
+        lambda raw: raw | {"window": [8, 8]},
+        lambda raw: raw | {"window": [8, 8, 9]},
+        lambda raw: raw | {"modalities": ["t1"]},
+        lambda raw: raw | {"unknown": 1},
+        lambda raw: {key: value for key, value in raw.items() if key != "preprocessing"},
+    ],
+)
+def test_a_header_that_makes_no_sense(change, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(path, build_network(ARCHITECTURE), spec())
+    with safe_open(path, framework="pt") as file:
+        raw = json.loads(file.metadata()["spec"])
+    save_file(load_file(path), path, metadata={"spec": json.dumps(change(raw))})
+    with pytest.raises(InputError, match=str(path)):
+        load_model(path)
+
+
+@pytest.mark.parametrize("text", ["v1", "[]", "3"])
+def test_another_programs_header(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"weight": torch.zeros(1)}, path, metadata={"spec": text})
+    with pytest.raises(InputError, match="another program's"):
+        load_model(path)
+
+
+def test_a_weight_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    network = build_network(ARCHITECTURE)
+    next(network.parameters()).data.view(-1)[0] = float("nan")
+    save_model(tmp_path / "model.safetensors", network, spec())
+    with pytest.raises(InputError, match="weights that are no numbers"):
+        load_model(tmp_path / "model.safetensors")

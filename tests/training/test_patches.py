@@ -1,6 +1,9 @@
 """Patches: the grid covers, random ones depend on seed, epoch and position only, tumour is found when asked."""
 
 import dataclasses
+import pickle
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from tunetseg.data.cache import CachedCase
 from tunetseg.training.patches import EpochSampler, PatchDataset, cut, grid_starts, paste_tumour
 from tunetseg.training.recipes import Augmentation, Stage
 
+FOLDER = tempfile.TemporaryDirectory()
 STAGE = Stage(patch=(8, 8, 8), sampling="random", samples_per_case=3, batch=1)
 
 
@@ -18,7 +22,10 @@ def case(name: str = "a", shape: tuple[int, int, int] = (14, 18, 9)) -> CachedCa
     image = np.random.default_rng(len(name)).normal(size=(4, *shape)).astype(np.float16)
     depth = np.zeros(shape, np.uint8)
     depth[10:13, 2:5, 5:8], depth[11, 3, 6] = 1, 3
-    return CachedCase(name, image, depth)
+    folder = Path(tempfile.mkdtemp(dir=FOLDER.name))
+    np.save(folder / "image.npy", image)
+    np.save(folder / "depth.npy", depth)
+    return CachedCase(name, folder)
 
 
 def keys(dataset: PatchDataset, epoch: int) -> list[tuple[int, int]]:
@@ -62,6 +69,16 @@ def test_an_epoch_is_what_its_number_says() -> None:
     assert all(np.array_equal(a["image"], b["image"]) for a, b in zip(first, again, strict=True))
     assert sorted(sample["case"] for sample in first) == [0] * 3 + [1] * 3 + [2] * 3
     assert [sample["seed"] for sample in first] != [one[key]["seed"] for key in keys(one, 5)]
+
+
+def test_cases_are_neither_held_open_nor_copied_to_workers() -> None:
+    one = case()
+    one.image.sum()
+    assert len(pickle.dumps(one)) < 1000
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        pytest.skip("this system does not say what is mapped")
+    assert FOLDER.name not in maps.read_text()
 
 
 def test_tumour_share_centres_on_tumour() -> None:

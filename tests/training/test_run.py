@@ -147,6 +147,12 @@ def test_names_with_spaces(cohort: Path, tmp_path: Path) -> None:
     assert sorted(names[0] + names[1]) == [f"sub {n:03d}" for n in range(4)]
 
 
+def test_labels_of_another_organ_are_refused(cohort: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="are not the model's"):
+        train(cohort, tmp_path / "run", recipe=TINY, labels="kits19", say=quiet)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_schedulers_variables_change_nothing(cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "job", "SLURM_JOB_ID": "1"}.items():
         monkeypatch.setenv(name, value)

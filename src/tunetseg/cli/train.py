@@ -67,7 +67,7 @@ def train(arguments: Arguments) -> None:
     """Run the command."""
     fold: Any = arguments.fold
     if fold != "all":
-        if not fold.isdigit():
+        if not fold.isdecimal():
             raise InputError(f"fold {fold!r}: give a number from 0 on, or 'all'")
         fold = int(fold)
     from tunetseg.training.memory import keep_freed_memory

@@ -1,5 +1,6 @@
 """Prepared cases on disk as memory-mapped arrays, so that training never decompresses a file twice."""
 
+import errno
 import hashlib
 import json
 import tempfile
@@ -26,17 +27,32 @@ FORMAT = 3
 
 @dataclass(frozen=True)
 class CachedCase:
-    """One prepared case.
+    """One prepared case; its arrays are mapped anew at each use.
+
+    A map that is held costs a file descriptor, of which many systems grant 1024, and is copied whole into a process
+    that is not forked.
 
     Args:
         id: Name of the case.
-        image: Normalised float16, shape (channel, x, y, z), memory-mapped.
-        depth: Count of nested regions that hold a voxel, uint8, shape (x, y, z), memory-mapped.
+        folder: Its entry in the cache.
     """
 
     id: str
-    image: NDArray[np.float16]
-    depth: NDArray[np.uint8]
+    folder: Path
+
+    @property
+    def image(self) -> NDArray[np.float16]:
+        """Normalised, shape (channel, x, y, z), memory-mapped."""
+        return _mapped(self.folder, "image")
+
+    @property
+    def depth(self) -> NDArray[np.uint8]:
+        """Count of nested regions that hold a voxel, shape (x, y, z), memory-mapped."""
+        return _mapped(self.folder, "depth")
+
+
+def _mapped(folder: Path, name: str) -> NDArray:
+    return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
 
 
 def _checksum(array: NDArray) -> int:
@@ -150,7 +166,11 @@ class Cache:
             fresh, damaged = Path(aside) / "fresh", Path(aside) / "damaged"
             fresh.mkdir()
             for name, array in arrays.items():
-                np.save(fresh / f"{name}.npy", array, allow_pickle=False)
+                try:
+                    np.save(fresh / f"{name}.npy", array, allow_pickle=False)
+                except OSError as error:  # numpy's own says how many bytes were not written, and nothing else
+                    reason = error.strerror or "not all of it could be written; is the disk full?"
+                    raise OSError(error.errno or errno.ENOSPC, reason, str(self.folder)) from None
             sums = {name: _checksum(array) for name, array in arrays.items()}
             (fresh / "entry.json").write_text(json.dumps({"case": case.id, "crc32": sums}))
             _rename(fresh, entry)
@@ -163,9 +183,8 @@ class Cache:
         """The entry if it is there and every byte is as written."""
         try:
             sums = json.loads((entry / "entry.json").read_text())["crc32"]
-            arrays = {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in sums}
-            if all(_checksum(arrays[name]) == sums[name] for name in sums):
-                return CachedCase(case.id, arrays["image"], arrays["depth"])
+            if all(_checksum(_mapped(entry, name)) == sums[name] for name in ("image", "depth")):
+                return CachedCase(case.id, entry)
         except Exception:  # numpy alone raises half a dozen kinds over a header with one bit changed
             pass
         return None

@@ -33,7 +33,8 @@ def choose_device(name: str = "auto") -> torch.device:
 def has_fast_bfloat16(device: torch.device) -> bool:
     """True where the hardware multiplies bfloat16 natively."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
     # Torch before 2.7 cannot tell; then float32 is safe.
     able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return device.type == "cpu" and bool(able.get("avx512_bf16") or able.get("amx_bf16"))

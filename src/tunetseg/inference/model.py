@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,35 +88,55 @@ def read_spec(path: str | Path) -> ModelSpec:
         raise InputError(f"{path}: there is no such model file") from None
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a readable safetensors file ({error}); copy it again") from None
-    raw = json.loads(metadata.get("spec", "{}"))
-    kind = raw.pop("format", metadata.get("format"))  # the first files had it beside the spec
-    if kind != _FORMAT:
-        raise InputError(f"{path}: not a tunetseg model (format {kind!r}); train or export one with tunet train")
-    architecture = raw.pop("architecture")
-    architecture["regions"] = tuple(architecture["regions"])
-    return ModelSpec(
-        architecture=Architecture(**architecture),
-        preprocessing=Preprocessing(**raw.pop("preprocessing")),
-        window=tuple(raw.pop("window")),
-        modalities=tuple(raw.pop("modalities")),
-        **raw,
-    )
+    try:
+        raw = json.loads(metadata.get("spec", "{}"))
+        kind = raw.pop("format", metadata.get("format"))  # the first files had it beside the spec
+        if kind != _FORMAT:
+            raise InputError(f"{path}: not a tunetseg model (format {kind!r}); train or export one with tunet train")
+        architecture = raw.pop("architecture")
+        architecture["regions"] = tuple(architecture["regions"])
+        spec = ModelSpec(
+            architecture=Architecture(**architecture),
+            preprocessing=Preprocessing(**raw.pop("preprocessing")),
+            window=tuple(raw.pop("window")),
+            modalities=tuple(raw.pop("modalities")),
+            **raw,
+        )
+        _check_use(spec)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise InputError(f"{path}: its header is damaged or another program's ({error!r}); copy it again") from None
+    return spec
+
+
+def _check_use(spec: ModelSpec) -> None:
+    """Raise ValueError where a spec's parts do not fit each other."""
+    stride = 2 ** (spec.architecture.levels - 1)
+    if len(spec.window) != 3 or any(side < 1 or side % stride for side in spec.window):
+        raise ValueError(f"window {spec.window} of a network that halves to 1/{stride}")
+    if len(spec.modalities) != spec.architecture.image_channels or not {*spec.modalities} <= {*MODALITIES}:
+        raise ValueError(f"modalities {spec.modalities} for {spec.architecture.image_channels} channels")
+    if not 0 < spec.preprocessing.spacing < math.inf:
+        raise ValueError(f"spacing {spec.preprocessing.spacing}")
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Cascade, ModelSpec]:
     """Network in evaluation mode, float32, and its spec. Nothing is unpickled.
 
     Raises:
-        InputError: The file is missing, damaged, or its weights do not fit its own architecture.
+        InputError: The file is missing, damaged, or its weights do not fit its own architecture or are not finite.
     """
     spec = read_spec(path)
-    network = build_network(spec.architecture)
     try:
+        with torch.device("meta"):  # so that a header cannot ask for memory that the file does not fill
+            network = build_network(spec.architecture)
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        network.load_state_dict(tensors)
-    except (SafetensorError, RuntimeError) as error:
+        network.load_state_dict(tensors, assign=True)
+    except (SafetensorError, RuntimeError, TypeError, KeyError) as error:
         raise InputError(f"{path}: its weights do not fit its architecture ({error}); copy it again") from None
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        # It would find nothing, and be certain of it.
+        raise InputError(f"{path}: holds weights that are no numbers; copy it again, or train anew")
     return network.to(device).eval(), spec
 
 

@@ -21,7 +21,7 @@ from tunetseg.inference.device import uses_bfloat16
 from tunetseg.inference.ensemble import Ensemble
 from tunetseg.inference.postprocess import Postprocessing, postprocess
 from tunetseg.inference.uncertainty import uncertainty
-from tunetseg.regions import FILE_WORDS, LabelScheme, scheme_named
+from tunetseg.regions import FILE_WORDS, LabelScheme, fitting_scheme
 
 __all__ = ["NOT_A_DEVICE", "Segmentation", "segment_cases"]
 
@@ -76,7 +76,7 @@ def segment_cases(
         InputError: A case or a setting is at fault.
     """
     if labels is not None:
-        _fitting_scheme(labels, ensemble.spec.architecture.regions)
+        fitting_scheme(labels, ensemble.spec.architecture.regions)
     cases = list(cases)
     if on_fault is None:
         for case in cases:
@@ -101,13 +101,6 @@ def segment_cases(
     return done
 
 
-def _fitting_scheme(name: str, regions: tuple[str, ...]) -> LabelScheme:
-    scheme = scheme_named(name)
-    if scheme.region_names != regions:
-        raise InputError(f"labels {name}: its regions {scheme.region_names} are not the model's {regions}")
-    return scheme
-
-
 def _segment_case(
     case: Case,
     folder: Path,
@@ -122,7 +115,7 @@ def _segment_case(
     progress(case.id, 0.0)
     spec = ensemble.spec
     regions = spec.architecture.regions
-    scheme = _fitting_scheme(labels or case.labels or _UNLABELLED, regions)
+    scheme = fitting_scheme(labels or case.labels or _UNLABELLED, regions)
     _spare_others(case, folder, regions)
     volume = read_volume(case, spec.modalities)
     found = ensemble.predict(volume, lambda share: progress(case.id, 0.1 + 0.7 * share))

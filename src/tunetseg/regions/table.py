@@ -5,7 +5,15 @@ from collections.abc import Iterable
 from tunetseg.errors import InputError
 from tunetseg.regions.scheme import LabelScheme
 
-__all__ = ["FILE_WORDS", "GLIOMA_REGIONS", "SCHEMES", "is_map_name", "recognise_labels", "scheme_named"]
+__all__ = [
+    "FILE_WORDS",
+    "GLIOMA_REGIONS",
+    "SCHEMES",
+    "fitting_scheme",
+    "is_map_name",
+    "recognise_labels",
+    "scheme_named",
+]
 
 GLIOMA_REGIONS = ("whole", "core", "enhancing")
 
@@ -104,6 +112,18 @@ def recognise_labels(present: Iterable[int], source: str) -> LabelScheme:
         )
     scheme = SCHEMES["brats2023" if 3 in values else "brats2017"]
     scheme.check(values, source)
+    return scheme
+
+
+def fitting_scheme(name: str, regions: tuple[str, ...]) -> LabelScheme:
+    """Scheme by year or name, for a network of some regions.
+
+    Raises:
+        InputError: There is none of that name, or it has other regions.
+    """
+    scheme = scheme_named(name)
+    if scheme.region_names != regions:
+        raise InputError(f"labels {name}: its regions {scheme.region_names} are not the model's {regions}")
     return scheme
 
 

@@ -24,6 +24,7 @@ from tunetseg.inference.device import choose_device
 from tunetseg.inference.model import file_hash, load_model
 from tunetseg.inference.zoo import MODEL, find_model
 from tunetseg.networks import Architecture, Cascade, build_network
+from tunetseg.regions import fitting_scheme
 from tunetseg.training.recipes import Recipe, recipe_named
 from tunetseg.training.stage import Run, train_stage
 
@@ -85,6 +86,8 @@ def train(
         raise InputError(f"--compile needs a C++ compiler, one of {', '.join(_COMPILERS)}; install one or leave it out")
     hardware = choose_device(device)
     architecture = Architecture(variant, base_filters=chosen.base_filters, levels=chosen.levels)
+    if labels is not None:
+        fitting_scheme(labels, architecture.regions)
     training, validation = _split(cohort, chosen, fold, say)
     start = None if pretrained is None else find_model(pretrained)
     network, started_from = _begin(architecture, chosen, start)
@@ -131,7 +134,10 @@ def train(
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[Path]:
-    """A run folder that no other process trains in; the system lets go of it however this one ends."""
+    """A run folder that no other process trains in; the system lets go of it however this one ends.
+
+    After a kill its workers may hold it for some seconds more.
+    """
     try:
         with FileLock(folder / ".lock", timeout=0):
             yield folder
