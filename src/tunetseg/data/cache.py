@@ -51,6 +51,14 @@ class CachedCase:
         return _mapped(self.folder, "depth")
 
 
+def _save(folder: Path, name: str, array: NDArray) -> None:
+    try:
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    except OSError as error:  # numpy's own says how many bytes were not written, and nothing else
+        reason = error.strerror or "not all of it could be written; is the disk full?"
+        raise OSError(error.errno or errno.ENOSPC, reason, str(folder)) from None
+
+
 def _mapped(folder: Path, name: str) -> NDArray:
     return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
 
@@ -166,11 +174,7 @@ class Cache:
             fresh, damaged = Path(aside) / "fresh", Path(aside) / "damaged"
             fresh.mkdir()
             for name, array in arrays.items():
-                try:
-                    np.save(fresh / f"{name}.npy", array, allow_pickle=False)
-                except OSError as error:  # numpy's own says how many bytes were not written, and nothing else
-                    reason = error.strerror or "not all of it could be written; is the disk full?"
-                    raise OSError(error.errno or errno.ENOSPC, reason, str(self.folder)) from None
+                _save(fresh, name, array)
             sums = {name: _checksum(array) for name, array in arrays.items()}
             (fresh / "entry.json").write_text(json.dumps({"case": case.id, "crc32": sums}))
             _rename(fresh, entry)

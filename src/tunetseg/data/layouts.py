@@ -10,7 +10,16 @@ from typing import NamedTuple
 from tunetseg.data.case import MODALITIES, Case
 from tunetseg.errors import InputError
 
-__all__ = ["LAYOUTS", "Layout", "NoCaseError", "case_from_files", "check_name", "find_cases", "folders_below"]
+__all__ = [
+    "LAYOUTS",
+    "Layout",
+    "NoCaseError",
+    "case_from_files",
+    "check_name",
+    "find_cases",
+    "folders_below",
+    "nifti_stem",
+]
 
 
 class NoCaseError(InputError):
@@ -63,6 +72,8 @@ def _layout(
 
 
 _NAME_MAPPING = "name_mapping.csv"
+_OF_2020 = "BraTS 2020"
+"""Of this dataset alone the mapping tells what the names do not."""
 
 LAYOUTS = (
     # 2017 to 2019 kept their patients' names but for a site's number, 2021 and 2023 their numbers: a patient is known
@@ -72,7 +83,7 @@ LAYOUTS = (
     _layout("BraTS 2019", r"BraTS19_(?P<patient>.+)_\d+", "brats2017", numbering="named"),
     # The segmentation of case 355 was released under another name, and many lose the case.
     _layout(
-        "BraTS 2020",
+        _OF_2020,
         r"BraTS20_(?P<patient>(Training|Validation)_\d+)",
         "brats2017",
         strays={"BraTS20_Training_355": "W39_1998.09.19_Segm.nii"},
@@ -95,6 +106,14 @@ LAYOUTS = (
 def _absolute(path: Path) -> Path:
     """With the names of the folders above it, which ``.`` hides; links are not followed."""
     return Path(os.path.abspath(path))
+
+
+def nifti_stem(path: Path) -> str | None:
+    """Name without ``.nii`` or ``.nii.gz``; None for any other file."""
+    for ending in (".nii.gz", ".nii"):
+        if path.name.endswith(ending) and path.name != ending:
+            return path.name.removesuffix(ending)
+    return None
 
 
 def check_name(path: Path) -> None:
@@ -127,7 +146,15 @@ class _Named(NamedTuple):
     patient: str | None
 
 
+def _told_by_mapping(case: Case, named: dict[str, _Named]) -> Case:
+    grade, patient = named.get(case.id, (None, None))
+    return replace(case, grade=case.grade or grade, patient=patient or case.patient)
+
+
 def _read_name_mapping(path: Path) -> dict[str, _Named]:
+    """What a mapping says of each case of BraTS 2020; nothing where there is none."""
+    if not path.is_file():
+        return {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             rows = list(csv.DictReader(lines))
@@ -226,12 +253,11 @@ def find_cases(folder: str | Path) -> list[Case]:
             if case.id in cases:
                 raise InputError(f"{inner}: case {case.id} is there twice; remove one of its folders")
             cases[case.id] = case
-    mappings = [place / _NAME_MAPPING for place in (_absolute(root).parent, *folders)]
-    for mapping in mappings if any(case.startswith("BraTS20_") for case in cases) else ():
-        for name, named in (_read_name_mapping(mapping) if mapping.is_file() else {}).items():
-            if name in cases:
-                case = cases[name]
-                cases[name] = replace(case, grade=case.grade or named.grade, patient=named.patient or case.patient)
+    if any(case.patient.startswith(_OF_2020) for case in cases.values()):
+        named: dict[str, _Named] = {}
+        for place in (_absolute(root).parent, *folders):
+            named |= _read_name_mapping(place / _NAME_MAPPING)
+        cases = {case.id: _told_by_mapping(case, named) for case in cases.values()}
     if not cases:
         raise NoCaseError(
             f"{root}: no case found; expected files named <case>_t1.nii.gz, _t1ce, _t2, _flair "
@@ -253,7 +279,7 @@ def case_from_files(images: dict[str, Path], case_id: str | None = None) -> Case
     if case_id is not None and (not case_id or Path(case_id).name != case_id):
         raise InputError(f"name {case_id!r}: a case's name begins its files' names, so it cannot hold a folder")
     parts = _split(images["t1"]) if "t1" in images else None
-    own = parts[0] if parts else images["t1"].name.removesuffix(".gz").removesuffix(".nii") if "t1" in images else None
+    own = parts[0] if parts else nifti_stem(images["t1"]) if "t1" in images else None
     case = Case(case_id or own or "patient", dict(images), labels=parts[2].labels if parts else None)
     case.check()
     _check_names(images)

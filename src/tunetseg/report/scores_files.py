@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from tunetseg.data import NoCaseError, find_cases, read_case_list
-from tunetseg.data.layouts import LAYOUTS, check_name, folders_below
+from tunetseg.data.layouts import LAYOUTS, check_name, folders_below, nifti_stem
 from tunetseg.errors import InputError
 from tunetseg.files import read_json
 from tunetseg.regions import is_map_name
@@ -45,7 +45,7 @@ class LabelFile:
         """Where this prediction's uncertainty or probability map of a region lies, by the challenge's names."""
         places = [
             self.path.with_name(f"{stem}_{kind}_{word}{ending}")
-            for stem in (_stem(self.path), self.case)
+            for stem in (nifti_stem(self.path), self.case)
             for ending in (".nii.gz", ".nii")
         ]
         return next((place for place in places if place.exists()), places[0])
@@ -71,14 +71,6 @@ class Pairing:
 
     pairs: tuple[Pair, ...]
     without_reference: tuple[str, ...]
-
-
-def _stem(path: Path) -> str | None:
-    """Name without ``.nii`` or ``.nii.gz``; None for any other file."""
-    for ending in (".nii.gz", ".nii"):
-        if path.name.endswith(ending) and path.name != ending:
-            return path.name.removesuffix(ending)
-    return None
 
 
 def _is_dataset_name(case: str) -> bool:
@@ -131,7 +123,7 @@ def _flat(folder: Path) -> dict[str, LabelFile]:
     stems = {
         path: stem
         for path in sorted(folder.iterdir())
-        if (stem := _stem(path)) is not None and not path.name.startswith(".") and path.is_file()
+        if (stem := nifti_stem(path)) is not None and not path.name.startswith(".") and path.is_file()
     }
     images = _images(stems.values())
     found: dict[str, LabelFile] = {}
@@ -161,7 +153,7 @@ def list_label_files(side: Path) -> dict[str, LabelFile]:
         InputError: Nothing there, no label map in it, or two of one case.
     """
     if side.is_file():
-        stem = _stem(side)
+        stem = nifti_stem(side)
         if stem is None:
             raise InputError(f"{side}: a label map ends in .nii or .nii.gz")
         case = _case_name(stem)

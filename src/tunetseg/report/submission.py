@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tunetseg.data import Case, find_cases, read_case_list
+from tunetseg.data.layouts import nifti_stem
 from tunetseg.data.volume import Grid, check_same_grid, read_image, read_label_map
 from tunetseg.errors import InputError
 from tunetseg.files import check_target, whole_file
@@ -72,10 +73,11 @@ def check_submission(
         faults += _faults_of_case(label_map, maps, patients.get(case), scheme)
         files += [label_map, *maps]
         progress()
-    extra = {path.name for path in place.iterdir() if not path.name.startswith(".")} - {path.name for path in files}
-    stray = sorted(name for name in extra if name.endswith((".nii.gz", ".nii")) and not is_map_name(_stem(name)))
-    faults += [f"{place / name}: is no case that is wanted" for name in stray]
-    return SubmissionCheck(tuple(wanted), tuple(files), tuple(faults), tuple(sorted(extra - set(stray))))
+    extra = {path for path in place.iterdir() if not path.name.startswith(".")} - set(files)
+    stray = {path for path in extra if (stem := nifti_stem(path)) is not None and not is_map_name(stem)}
+    faults += [f"{path}: is no case that is wanted" for path in sorted(stray)]
+    passed_over = tuple(sorted(path.name for path in extra - stray))
+    return SubmissionCheck(tuple(wanted), tuple(files), tuple(faults), passed_over)
 
 
 def _wanted(folder: Path, patients: dict[str, Case], cases: str | Path | None) -> list[str]:
@@ -85,15 +87,11 @@ def _wanted(folder: Path, patients: dict[str, Case], cases: str | Path | None) -
         if unknown:
             raise InputError(f"{cases}: {unknown[0]} is not in the cohort")
     else:
-        found = (_stem(path.name) for path in folder.glob("[!.]*.nii.gz"))
+        found = (path.name.removesuffix(".nii.gz") for path in folder.glob("[!.]*.nii.gz"))
         wanted = list(patients) or [case for case in found if not is_map_name(case)]
     if not wanted:
         raise InputError(f"{folder}: no case is wanted or found; expected <case>.nii.gz")
     return sorted(wanted)
-
-
-def _stem(name: str) -> str:
-    return name.removesuffix(".gz").removesuffix(".nii")
 
 
 def _faults_of_case(label_map: Path, maps: list[Path], patient: Case | None, scheme: LabelScheme) -> list[str]:

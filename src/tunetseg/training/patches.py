@@ -162,10 +162,11 @@ class PatchDataset(Dataset[dict[str, Any]]):
 
     def _draw(self, case: CachedCase, generator: np.random.Generator) -> tuple[int, ...]:
         """First voxel of a random patch, that may reach outside where the volume is the smaller."""
-        sides, patch = case.depth.shape, self.stage.patch
-        if generator.random() < self.stage.tumour_share and case.depth.any():
-            level = int(generator.integers(1, int(case.depth.max()) + 1))
-            voxels = np.flatnonzero(case.depth >= level)
+        depth, patch = case.depth, self.stage.patch
+        sides = depth.shape
+        if generator.random() < self.stage.tumour_share and depth.any():
+            level = int(generator.integers(1, int(depth.max()) + 1))
+            voxels = np.flatnonzero(depth >= level)
             centre = np.unravel_index(int(generator.choice(voxels)), sides)
             wanted = [int(c) - p // 2 for c, p in zip(centre, patch, strict=True)]
             return tuple(
