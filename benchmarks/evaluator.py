@@ -28,10 +28,9 @@ import torch
 from monai.metrics import compute_hausdorff_distance
 from scipy import ndimage
 
-from tunetseg.data import find_cases
-from tunetseg.data.volume import read_label_map
+from tunetseg.datasets import find_cases, scheme_named
+from tunetseg.io.volume import read_label_map
 from tunetseg.metrics import QU_BRATS_THRESHOLDS, hausdorff, score_uncertainty
-from tunetseg.regions import scheme_named
 
 UNIT = (1.0, 1.0, 1.0)
 Pair = tuple[np.ndarray, np.ndarray]

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tunetseg.data import find_cases
-from tunetseg.data.resample import covered, resample, resampled_shape
-from tunetseg.data.volume import read_label_map
-from tunetseg.regions import scheme_named
+from tunetseg.datasets import find_cases, scheme_named
+from tunetseg.io.volume import read_label_map
+from tunetseg.preparation.resample import covered, resample, resampled_shape
 
 
 def main() -> None:

@@ -16,9 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from tunetseg.data import Case, find_cases, read_case_list
-from tunetseg.data.layouts import LAYOUTS
-from tunetseg.report.scores import evaluate
+from tunetseg.datasets import Case, find_cases, read_case_list
+from tunetseg.datasets.layouts import LAYOUTS
+from tunetseg.evaluation.evaluate import evaluate
 
 
 def choose(cohort: Path, unseen: set[str]) -> dict[str, Case]:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import torch
 
-from tunetseg.inference.device import choose_device, uses_bfloat16
+from tunetseg.models.device import choose_device, uses_bfloat16
 from tunetseg.networks import Architecture, build_network
 from tunetseg.training.loss import cascade_loss
 from tunetseg.training.memory import keep_freed_memory

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from tunetseg.inference.model import load_model, save_model
-from tunetseg.inference.zoo import find_model
+from tunetseg.models.store import load_model, save_model
+from tunetseg.models.zoo import find_model
 
 
 def main(run: str, folder: str) -> None:

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from tunetseg.cli.main import COMMANDS, main
-from tunetseg.data.phantom import make_patient, write_patient
-from tunetseg.data.preprocess import Preprocessing
-from tunetseg.inference.model import ModelSpec, save_model
+from tunetseg.datasets.phantom import make_patient, write_patient
+from tunetseg.models.store import ModelSpec, save_model
 from tunetseg.networks import Architecture, build_network
+from tunetseg.preparation.preprocess import Preprocessing
 
 
 @pytest.fixture

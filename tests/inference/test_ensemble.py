@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from tunetseg.data.preprocess import Preprocessing
-from tunetseg.data.volume import Grid, Volume
 from tunetseg.errors import InputError
 from tunetseg.inference.ensemble import Ensemble
-from tunetseg.inference.model import ModelSpec, save_model
+from tunetseg.io.volume import Grid, Volume
+from tunetseg.models.store import ModelSpec, save_model
 from tunetseg.networks import Architecture, build_network
+from tunetseg.preparation.preprocess import Preprocessing
 
 CPU = torch.device("cpu")
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 from nibabel.orientations import axcodes2ornt, ornt_transform
 
-from tunetseg.data import Case, find_cases
-from tunetseg.data.phantom import make_patient, write_patient
+from tunetseg.datasets import Case, find_cases
+from tunetseg.datasets.phantom import make_patient, write_patient
 from tunetseg.errors import InputError
-from tunetseg.inference.device import uses_bfloat16
 from tunetseg.inference.ensemble import Ensemble
 from tunetseg.inference.segment import segment_cases
-from tunetseg.inference.zoo import find_model
+from tunetseg.models.device import uses_bfloat16
+from tunetseg.models.zoo import find_model
 from tunetseg.report.figure import draw_segmentation
 
 

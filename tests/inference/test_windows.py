@@ -10,11 +10,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from tunetseg.data.preprocess import Preprocessing
 from tunetseg.errors import InputError
-from tunetseg.inference.model import ModelSpec, file_hash, load_model, save_model
 from tunetseg.inference.windows import gaussian_weights, predict, window_starts
+from tunetseg.models.store import ModelSpec, file_hash, load_model, save_model
 from tunetseg.networks import Architecture, build_network
+from tunetseg.preparation.preprocess import Preprocessing
 
 ARCHITECTURE = Architecture("tunet-seb", base_filters=2, levels=2)
 

@@ -8,8 +8,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tunetseg.data import Case, find_cases
-from tunetseg.data.phantom import make_patient, write_patient
+from tunetseg.datasets import Case, find_cases
+from tunetseg.datasets.phantom import make_patient, write_patient
 from tunetseg.errors import InputError
 from tunetseg.report.figure import draw_segmentation
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunetseg.data.cache import CachedCase
+from tunetseg.preparation.cache import CachedCase
 from tunetseg.training.patches import EpochSampler, PatchDataset, cut, grid_starts, paste_tumour
 from tunetseg.training.recipes import Augmentation, Stage
 

@@ -14,12 +14,12 @@ import pytest
 import torch
 from filelock import FileLock
 
-from tunetseg.data import find_cases
-from tunetseg.data.phantom import make_patient, write_cohort, write_patient
-from tunetseg.data.preprocess import Preprocessing
+from tunetseg.datasets import find_cases
+from tunetseg.datasets.phantom import make_patient, write_cohort, write_patient
 from tunetseg.errors import InputError
-from tunetseg.inference.model import file_hash, load_model, read_spec
+from tunetseg.models.store import file_hash, load_model, read_spec
 from tunetseg.networks import Architecture, build_network
+from tunetseg.preparation.preprocess import Preprocessing
 from tunetseg.training.checkpoint import SafeCheckpoints, SaveEachEpoch
 from tunetseg.training.loss import cascade_loss
 from tunetseg.training.module import TrainingModule
@@ -267,8 +267,8 @@ def test_tiny_network_overfits_one_patient() -> None:
     patient = make_patient(0, shape=(32, 32, 24), spacing=7.0)
     import numpy as np
 
-    from tunetseg.data.preprocess import normalise
-    from tunetseg.regions import SCHEMES
+    from tunetseg.datasets import SCHEMES
+    from tunetseg.preparation.preprocess import normalise
 
     image = torch.from_numpy(normalise(np.stack([patient.images[m] for m in ("t1", "t1ce", "flair", "t2")])))[None]
     masks = torch.from_numpy(SCHEMES["brats2017"].masks(patient.label_map)).float()[None]

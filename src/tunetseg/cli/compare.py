@@ -31,10 +31,10 @@ def compare(
     """
     from tunetseg.cli.console import table_console
     from tunetseg.errors import InputError
-    from tunetseg.files import check_target, spare_other
-    from tunetseg.report.comparison import compare as compare_tables
-    from tunetseg.report.comparison import names_for, read_scores
-    from tunetseg.report.comparison_text import print_comparison, write_comparison
+    from tunetseg.evaluation.comparison import compare as compare_tables
+    from tunetseg.evaluation.comparison import names_for, read_scores
+    from tunetseg.evaluation.comparison_text import print_comparison, write_comparison
+    from tunetseg.io.files import check_target, spare_other
 
     if names and len(names) != len(tables):
         raise InputError(f"--names: {len(names)} names for {len(tables)} tables")

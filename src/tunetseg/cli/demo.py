@@ -15,11 +15,11 @@ def demo(*, out: Path, seed: int = 0, device: str = "auto") -> None:
     """
     from tunetseg.cli.console import table_console
     from tunetseg.cli.patients import segment_patients
-    from tunetseg.data.phantom import make_patient, write_patient
+    from tunetseg.datasets.phantom import make_patient, write_patient
     from tunetseg.errors import InputError
-    from tunetseg.files import make_folder
-    from tunetseg.report.scores import evaluate
-    from tunetseg.report.scores_tables import print_summary
+    from tunetseg.evaluation.evaluate import evaluate
+    from tunetseg.evaluation.tables import print_summary
+    from tunetseg.io.files import make_folder
 
     if seed < 0:
         raise InputError(f"seed {seed}: must be 0 or more")

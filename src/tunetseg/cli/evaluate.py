@@ -46,8 +46,8 @@ def evaluate(
         workers: Cases scored at the same time.
     """
     from tunetseg.cli.console import table_console
-    from tunetseg.report.scores import evaluate as score_files
-    from tunetseg.report.scores_tables import print_summary
+    from tunetseg.evaluation.evaluate import evaluate as score_files
+    from tunetseg.evaluation.tables import print_summary
 
     scores = score_files(
         predictions,

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from tunetseg import __version__
-from tunetseg.inference.device import choose_device, has_fast_bfloat16
-from tunetseg.inference.model import file_hash, read_spec
-from tunetseg.inference.zoo import packaged_models
+from tunetseg.models.device import choose_device, has_fast_bfloat16
+from tunetseg.models.store import file_hash, read_spec
+from tunetseg.models.zoo import packaged_models
 from tunetseg.networks import VARIANTS, Architecture, build_network
 from tunetseg.training.recipes import RECIPES
 

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tunetseg.inference.patients import choose_cases, segment
+from tunetseg.inference.cohort import choose_cases, segment
 from tunetseg.inference.segment import Segmentation
 
 __all__ = ["segment_patients"]

@@ -34,8 +34,8 @@ def submission(
     from rich.progress import Progress
 
     from tunetseg.errors import InputError
-    from tunetseg.files import check_target
-    from tunetseg.report.submission import check_submission, write_zip
+    from tunetseg.evaluation.submission import check_submission, write_zip
+    from tunetseg.io.files import check_target
 
     if out is not None:
         check_target(out, ".zip")

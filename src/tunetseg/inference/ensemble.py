@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tunetseg.data.preprocess import Prepared, Preprocessing, prepare
-from tunetseg.data.volume import Volume
 from tunetseg.errors import InputError
-from tunetseg.inference.device import Precision
-from tunetseg.inference.model import ModelSpec, file_hash, load_model, read_spec
 from tunetseg.inference.windows import predict
-from tunetseg.inference.zoo import MODEL
+from tunetseg.io.volume import Volume
+from tunetseg.models.device import Precision
+from tunetseg.models.store import ModelSpec, file_hash, load_model, read_spec
+from tunetseg.models.zoo import MODEL
 from tunetseg.networks import Cascade
+from tunetseg.preparation.preprocess import Prepared, Preprocessing, prepare
 
 __all__ = ["Ensemble"]
 

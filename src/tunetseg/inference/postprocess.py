@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tunetseg.regions import nested
+from tunetseg.datasets import nested
 
 __all__ = ["Postprocessing", "postprocess"]
 

@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunetseg import __version__
-from tunetseg.data.case import Case
-from tunetseg.data.volume import Grid, Volume, read_volume, was_written_here, write_nifti
+from tunetseg.datasets import FILE_WORDS, LabelScheme, fitting_scheme
+from tunetseg.datasets.case import Case
 from tunetseg.errors import InputError
-from tunetseg.files import SIGNATURE, make_folder, read_json, whole_file
-from tunetseg.inference.device import uses_bfloat16
 from tunetseg.inference.ensemble import Ensemble
 from tunetseg.inference.postprocess import Postprocessing, postprocess
 from tunetseg.inference.uncertainty import uncertainty
-from tunetseg.regions import FILE_WORDS, LabelScheme, fitting_scheme
+from tunetseg.io.files import SIGNATURE, make_folder, read_json, whole_file
+from tunetseg.io.volume import Grid, Volume, read_volume, was_written_here, write_nifti
+from tunetseg.models.device import uses_bfloat16
 
 __all__ = ["NOT_A_DEVICE", "Segmentation", "segment_cases"]
 

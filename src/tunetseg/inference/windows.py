@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tunetseg.inference.device import Precision, uses_bfloat16
-from tunetseg.inference.model import ModelSpec
+from tunetseg.models.device import Precision, uses_bfloat16
+from tunetseg.models.store import ModelSpec
 from tunetseg.networks import Cascade
 
 __all__ = ["gaussian_weights", "predict", "window_starts"]

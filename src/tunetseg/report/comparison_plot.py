@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tunetseg.files import whole_file
-from tunetseg.report.comparison import Comparison, ScoreTable
+from tunetseg.evaluation.comparison import Comparison, ScoreTable
+from tunetseg.io.files import whole_file
 
 __all__ = ["draw_comparison"]
 

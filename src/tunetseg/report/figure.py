@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from tunetseg.data.case import MODALITIES, Case
-from tunetseg.data.volume import Grid, check_same_grid, read_image, read_label_map
+from tunetseg.datasets import FILE_WORDS, LabelScheme, recognise_labels, scheme_named
+from tunetseg.datasets.case import MODALITIES, Case
 from tunetseg.errors import InputError
-from tunetseg.files import SIGNATURE, whole_file
-from tunetseg.regions import FILE_WORDS, LabelScheme, recognise_labels, scheme_named
+from tunetseg.io.files import SIGNATURE, whole_file
+from tunetseg.io.volume import Grid, check_same_grid, read_image, read_label_map
 
 __all__ = ["draw_segmentation"]
 

@@ -11,7 +11,7 @@ from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 from safetensors import SafetensorError, safe_open
 
 from tunetseg.errors import InputError
-from tunetseg.inference.model import write_tensors
+from tunetseg.models.store import write_tensors
 from tunetseg.training.module import TrainingModule
 from tunetseg.training.patches import EpochSampler
 

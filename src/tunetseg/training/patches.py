@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch.utils.data import Dataset, Sampler
 
-from tunetseg.data.cache import CachedCase
+from tunetseg.preparation.cache import CachedCase
 from tunetseg.training.recipes import Stage
 
 __all__ = ["EpochSampler", "PatchDataset", "cut", "grid_starts", "paste_tumour"]

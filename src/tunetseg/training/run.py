@@ -15,16 +15,15 @@ import torch
 from filelock import FileLock, Timeout
 
 from tunetseg import __version__
-from tunetseg.data import Case, find_cases
-from tunetseg.data.cache import FORMAT
-from tunetseg.data.folds import split_folds
+from tunetseg.datasets import Case, find_cases, fitting_scheme
+from tunetseg.datasets.folds import split_folds
 from tunetseg.errors import InputError
-from tunetseg.files import make_folder, whole_file
-from tunetseg.inference.device import choose_device
-from tunetseg.inference.model import file_hash, load_model
-from tunetseg.inference.zoo import MODEL, find_model
+from tunetseg.io.files import make_folder, whole_file
+from tunetseg.models.device import choose_device
+from tunetseg.models.store import file_hash, load_model
+from tunetseg.models.zoo import MODEL, find_model
 from tunetseg.networks import Architecture, Cascade, build_network
-from tunetseg.regions import fitting_scheme
+from tunetseg.preparation.cache import FORMAT
 from tunetseg.training.recipes import Recipe, recipe_named
 from tunetseg.training.stage import Run, train_stage
 

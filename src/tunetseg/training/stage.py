@@ -17,15 +17,15 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch.utils.data import DataLoader
 
-from tunetseg.data import Case
-from tunetseg.data.cache import Cache, CachedCase
-from tunetseg.data.preprocess import Preprocessing
+from tunetseg.datasets import Case
 from tunetseg.errors import InputError
-from tunetseg.files import whole_file
-from tunetseg.inference.device import uses_bfloat16
-from tunetseg.inference.model import ModelSpec, load_model, save_model
-from tunetseg.inference.zoo import MODEL
+from tunetseg.io.files import whole_file
+from tunetseg.models.device import uses_bfloat16
+from tunetseg.models.store import ModelSpec, load_model, save_model
+from tunetseg.models.zoo import MODEL
 from tunetseg.networks import Architecture, Cascade
+from tunetseg.preparation.cache import Cache, CachedCase
+from tunetseg.preparation.preprocess import Preprocessing
 from tunetseg.training.checkpoint import SafeCheckpoints, SaveEachEpoch
 from tunetseg.training.module import TrainingModule
 from tunetseg.training.patches import EpochSampler, PatchDataset
