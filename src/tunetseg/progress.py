@@ -1,4 +1,4 @@
-"""The one way in which a long computation reports how far it has come."""
+"""The one protocol by which library functions report progress; nothing is drawn here."""
 
 from typing import Protocol
 
@@ -6,25 +6,20 @@ __all__ = ["Progress", "silent"]
 
 
 class Progress(Protocol):
-    """Receive the progress of a task; called from the thread that called the library.
+    """Called whenever a part of the work is done.
 
-    Examples:
-        >>> def show(task: str, completed: float, total: float) -> None:
-        ...     print(f"{task}: {completed:g} of {total:g}")
-        >>> report: Progress = show
-        >>> report("scoring", 1, 4)
-        scoring: 1 of 4
+    A call that raises ends the work with that exception, which is how a caller cancels.
     """
 
     def __call__(self, task: str, completed: float, total: float) -> None:
-        """Take one report.
+        """Receive the state of one task.
 
         Args:
-            task: What is being done, such as ``scoring``.
-            completed: How much of it is done, in the unit of ``total``.
-            total: How much there is to do.
+            task: What is being done, such as the name of a case.
+            completed: Units that are done, from 0 to ``total``.
+            total: Units in all.
         """
 
 
 def silent(task: str, completed: float, total: float) -> None:
-    """Ignore the report: the default of every library function."""
+    """Report nothing."""
