@@ -89,7 +89,8 @@ class Rules:
         name: Key, such as ``brats2020``.
         description: One sentence for tables and files.
         empty: Values of the scores where a region is empty.
-        labels: Label scheme that the challenge used, for files whose scheme nothing else says.
+        labels: Dataset whose regions the rules are for, and whose label values a file has where nothing else says;
+            None: any nested regions.
         hausdorff: Key of `HAUSDORFF`: the meaning of HD95 and HD100, and the surface elements that the average
             distance is taken over.
         lesions: How lesions are counted; None: they are not counted.
@@ -104,7 +105,7 @@ class Rules:
     name: str
     description: str
     empty: EmptyRegions
-    labels: str = "brats2017"
+    labels: str | None = None
     hausdorff: str = "symmetric-max"
     lesions: LesionRules | None = None
     uncertainty: tuple[float, ...] | None = None
@@ -139,7 +140,6 @@ def _brats2023(challenge: str, lesions: LesionRules) -> Rules:
         f"not counted, {lesions.penalty_mm:g} mm for a missed lesion or a false positive; also the whole regions, "
         f"with HD95 0 where both masks are empty and {lesions.penalty_mm:g} mm where one is",
         EmptyRegions(distance=_penalty(lesions.penalty_mm)),
-        labels="brats2023",
         hausdorff=lesions.hausdorff,
         lesions=lesions,
     )
