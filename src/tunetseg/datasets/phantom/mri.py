@@ -1,6 +1,5 @@
 """A synthetic glioma patient with known truth, made from a seed."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +11,7 @@ from scipy import ndimage
 from tunetseg.datasets import SCHEMES, scheme_named
 from tunetseg.datasets.case import MODALITIES
 from tunetseg.datasets.phantom.anatomy import FIELD_MM, smooth_noise, tissues
+from tunetseg.datasets.phantom.phantom import Phantom
 from tunetseg.errors import InputError
 
 __all__ = ["Phantom", "make_patient", "write_cohort", "write_patient"]
@@ -29,23 +29,6 @@ _INTENSITY = {
 }
 _BRIGHTNESS = (420.0, 380.0, 300.0, 350.0)
 _SPREAD = (95.0, 85.0, 75.0, 100.0)
-
-
-@dataclass(frozen=True)
-class Phantom:
-    """A synthetic patient.
-
-    Args:
-        images: Modality -> float32, shape (x, y, z), background exactly 0, arbitrary scale as in MRI.
-        label_map: uint8, shape (x, y, z): 1 necrosis, 2 oedema, 4 enhancing (``brats2017``).
-        affine: Voxel to world in mm, shape (4, 4); axes towards left, posterior, superior.
-        grade: ``HGG`` or ``LGG``.
-    """
-
-    images: dict[str, NDArray[np.float32]]
-    label_map: NDArray[np.uint8]
-    affine: NDArray[np.float64]
-    grade: Grade
 
 
 def make_patient(
@@ -75,7 +58,7 @@ def make_patient(
     }
     affine = np.diag([-spacing, -spacing, spacing, 1.0])
     affine[1, 3] = FIELD_MM[1] - 1
-    return Phantom(images, SCHEMES["brats2017"].merge(masks), affine, grade)
+    return Phantom(images, SCHEMES["brats2017"].merge(masks), affine, SCHEMES["brats2017"], grade)
 
 
 def _tumour(
@@ -168,7 +151,7 @@ def write_patient(patient: Phantom, folder: str | Path, *, number: int = 0, year
     if year not in _STYLE:
         raise InputError(f"year {year}: there are {', '.join(map(str, _STYLE))}")
     name = _STYLE[year].format(n=number)
-    case = Path(folder) / (patient.grade if year < 2020 else "") / name
+    case = Path(folder) / ((patient.grade or "") if year < 2020 else "") / name
     case.mkdir(parents=True, exist_ok=True)
     separator = "-" if year == 2023 else "_"
     arrays: dict[str, NDArray] = {
