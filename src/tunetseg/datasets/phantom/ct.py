@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tunetseg.datasets import SCHEMES
+from tunetseg.datasets.catalogue import find_description
 from tunetseg.datasets.phantom.anatomy import smooth_noise
 from tunetseg.datasets.phantom.phantom import Phantom
 
@@ -110,11 +110,11 @@ def make_ct_patient(
         raise ValueError(f"a field of {shape} voxels of {spacing} mm does not hold the kidneys")
     affine = np.zeros((4, 4))
     affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = -spacing[0], -spacing[1], -spacing[2], 1
-    return Phantom({"ct": _scan(scene)}, label_map, affine, SCHEMES["kits19"])
+    return Phantom({"ct": _scan(scene)}, label_map, affine, find_description("kits19").scheme)
 
 
 def _body(generator: np.random.Generator, shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> _Scene:
-    """Skin, fat, the muscles of the wall, and the fat around the organs."""
+    """Return a scene with the fat under the skin, the muscles of the wall, and the fat around the organs."""
     across, deep = generator.uniform(150, 172), generator.uniform(102, 122)
     fat = generator.uniform(12, 26)
     up, back, left = (
@@ -130,7 +130,7 @@ def _body(generator: np.random.Generator, shape: tuple[int, int, int], spacing: 
 
 
 def _spine_and_vessels(scene: _Scene) -> None:
-    """Vertebrae and discs, the muscles along them, aorta and inferior vena cava."""
+    """Paint vertebrae and discs, the muscles along them, aorta and inferior vena cava."""
     generator, spine, hu = scene.generator, scene.spine, scene.hu
     endless = np.inf
     for side in (-1, 1):
@@ -147,7 +147,7 @@ def _spine_and_vessels(scene: _Scene) -> None:
 
 
 def _abdomen(scene: _Scene) -> None:
-    """Liver, spleen, and bowel with gas, in front of the kidneys."""
+    """Paint liver, spleen, and bowel with gas."""
     generator, hu, cavity = scene.generator, scene.hu, scene.cavity
     loops = scene.noise(32)
     bowel = cavity & (scene.back < scene.spine - 45) & (loops > 0.1)
@@ -161,7 +161,7 @@ def _abdomen(scene: _Scene) -> None:
 
 
 def _kidneys(scene: _Scene) -> NDArray[np.uint8]:
-    """Both kidneys, and a tumour in or on one; return the label map."""
+    """Paint both kidneys and a tumour in or on one of them; return the label map."""
     generator, hu = scene.generator, scene.hu
     label_map = np.zeros(hu.shape, np.uint8)
     cortex = generator.uniform(190, 230)
@@ -185,7 +185,7 @@ def _kidneys(scene: _Scene) -> NDArray[np.uint8]:
 
 
 def _kidney_axes(scene: _Scene, place: tuple[float, float, float], side: int) -> tuple[_Floats, _Floats, _Floats]:
-    """mm along a kidney's own axes: away from the hilum, to its back, to its upper pole, which leans to the spine."""
+    """Return mm along a kidney's axes: away from the hilum, backwards, to the upper pole, which leans inwards."""
     lateral = side * (scene.left - place[0])
     back, up = scene.back - place[1], scene.up - place[2]
     turn, lean = np.radians(scene.generator.uniform(15, 40)), np.radians(scene.generator.uniform(6, 14))
@@ -196,7 +196,7 @@ def _kidney_axes(scene: _Scene, place: tuple[float, float, float], side: int) ->
 def _tumour(
     scene: _Scene, place: tuple[float, float, float], side: int, cortex: float, label_map: NDArray[np.uint8]
 ) -> None:
-    """A mass of 24 to 64 mm across at the outer side of a kidney, darker than it; most have a necrotic centre."""
+    """Paint a mass of 24 to 64 mm at the outer side of a kidney, darker than it; most have a necrotic centre."""
     generator, hu = scene.generator, scene.hu
     size = generator.uniform(12, 32)
     # Somewhere on the surface away from the hilum, growing into the kidney or out of it.
@@ -222,7 +222,7 @@ def _tumour(
 
 
 def _scan(scene: _Scene) -> _Floats:
-    """Partial volume, texture of tissue, and noise."""
+    """Return the image: the scene with partial volume, texture of tissue, and noise."""
     generator = scene.generator
     body = scene.inside > 0
     hu = scene.hu + np.where(body & (scene.hu > -500), 5 * scene.noise(14), 0)

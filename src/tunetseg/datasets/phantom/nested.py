@@ -74,7 +74,7 @@ def _nesting(
     body: NDArray[np.bool_],
     regions: int,
 ) -> NDArray[np.uint8]:
-    """Count of the regions that hold each voxel: shells around one centre, deformed."""
+    """Return how many regions hold each voxel: deformed layers around one centre."""
     centre = sides * generator.uniform(-0.1, 0.1, 3)
     distance = np.sqrt(sum((mm - c) ** 2 for mm, c in zip(places, centre, strict=True)))
     distance = distance / (sides.min() * generator.uniform(0.3, 0.36)) + 0.06 * smooth_noise(generator, body.shape, 4)
@@ -86,7 +86,7 @@ def _nesting(
 def _image(
     generator: np.random.Generator, nesting: NDArray[np.uint8], body: NDArray[np.bool_], regions: int, channel: int
 ) -> NDArray[np.float32]:
-    """One channel, in which each layer has a brightness of its own, the same in every patient."""
+    """Return one channel, in which each layer has a brightness of its own, the same in every patient."""
     order = np.arange(regions + 1) if channel == 0 else np.random.default_rng(channel).permutation(regions + 1)
     clean = 200 + 600 * order[nesting] / regions + 20 * smooth_noise(generator, body.shape, 8)
     noisy = clean + 30 * generator.normal(size=body.shape)
