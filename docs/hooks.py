@@ -1,0 +1,132 @@
+"""Generate the parts of the site that the code already says, and refuse pages that load anything from elsewhere.
+
+A page holds a line such as ``<!-- generated: help segment -->``; it is replaced while the site is built. The names are
+the keys of `GENERATORS`. Nothing here imports torch.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+_ROOT = Path(__file__).resolve().parent.parent
+_SOURCES = _ROOT / "src"
+
+_MARK = re.compile(r"^<!-- generated: (?P<name>[a-z-]+)(?: (?P<argument>[a-z0-9-]+))? -->$", re.MULTILINE)
+_LOADED = re.compile(r"""<(?:script|img|link|iframe|source)\b[^>]*?(?:src|href)=["']?(?P<url>(?:https?:)?//[^"'\s>]+)""")
+_HARMLESS = re.compile(r"""<link\b[^>]*rel=["']?(?:canonical|edit|next|prev)\b""")
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [header, ["---"] * len(header), *([str(cell).replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _help(command: str) -> str:
+    """Return what ``tunet COMMAND --help`` prints."""
+    environment = {**os.environ, "PYTHONPATH": str(_SOURCES), "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100"}
+    call = [sys.executable, "-m", "tunetseg", *([command] if command != "tunet" else []), "--help"]
+    text = subprocess.run(call, env=environment, capture_output=True, text=True, check=True).stdout
+    return f"```text\n{text.strip()}\n```"
+
+
+def _commands(_: str) -> str:
+    """Return one section per command, each with its help."""
+    from tunetseg.cli.main import COMMANDS
+
+    return "\n\n".join(f"## `tunet {name}`\n\n{_help(name)}" for name in COMMANDS)
+
+
+def _rules(_: str) -> str:
+    from tunetseg.metrics.rules import RULES
+
+    header = ("rules", "HD95 definition", "counts lesions", "in one sentence")
+    return _table(
+        header,
+        (
+            (f"`{rules.name}`", f"`{rules.hausdorff}`", "yes" if rules.lesions else "", f"{rules.description}.")
+            for rules in RULES.values()
+        ),
+    )
+
+
+def _hausdorff(_: str) -> str:
+    from tunetseg.metrics.surface import HAUSDORFF
+
+    rows = ((f"`{name}`", meaning.description.format(p=95)) for name, meaning in HAUSDORFF.items())
+    return _table(("definition", "what HD95 is"), rows)
+
+
+def _datasets(_: str) -> str:
+    """Return one row per packaged dataset."""
+    from tunetseg.datasets import packaged_descriptions
+
+    rows = (
+        (
+            f"`{name}`",
+            found.title,
+            ", ".join(found.channel_names),
+            ", ".join(found.region_names),
+            ", ".join(f"{value} {meaning}" for value, meaning in found.labels.items()),
+            f"`{found.rules}`",
+        )
+        for name, found in packaged_descriptions().items()
+    )
+    return _table(("name", "dataset", "channels", "regions", "labels", "rules"), rows)
+
+
+def _recipes(_: str) -> str:
+    """Return one row per stage of each packaged recipe."""
+    from tunetseg.training.recipes import RECIPES
+
+    rows = (
+        (
+            f"`{recipe.name}`" if number == 0 else "",
+            number,
+            f"{stage.spacing:g} mm",
+            "x".join(map(str, stage.patch)),
+            stage.epochs,
+            stage.batch,
+            f"{stage.learning_rate:g}",
+            stage.schedule,
+        )
+        for recipe in RECIPES.values()
+        for number, stage in enumerate(recipe.stages)
+    )
+    return _table(("recipe", "stage", "spacing", "patch", "epochs", "batch", "learning rate", "schedule"), rows)
+
+
+GENERATORS: dict[str, Callable[[str], str]] = {
+    "commands": _commands,
+    "datasets": _datasets,
+    "hausdorff": _hausdorff,
+    "help": _help,
+    "recipes": _recipes,
+    "rules": _rules,
+}
+
+
+def on_config(config: Any, **_: Any) -> Any:
+    """Make the sources importable; MkDocs calls this once, after it has put ``sys.path`` back."""
+    if str(_SOURCES) not in sys.path:
+        sys.path.insert(0, str(_SOURCES))
+    return config
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Replace every ``generated`` mark of a page; MkDocs calls this per page."""
+    return _MARK.sub(lambda mark: GENERATORS[mark["name"]](mark["argument"] or ""), markdown)
+
+
+def on_post_build(config: Any, **_: Any) -> None:
+    """Fail if a page of the finished site loads a script, style, picture or frame from another host."""
+    from mkdocs.exceptions import PluginError
+
+    site = Path(config.site_dir)
+    for page in sorted(site.rglob("*.html")):
+        for found in _LOADED.finditer(page.read_text(encoding="utf-8")):
+            if not _HARMLESS.match(found[0]):
+                raise PluginError(f"{page.relative_to(site)}: loads {found['url']} from another host")
