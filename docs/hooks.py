@@ -4,11 +4,14 @@ A page holds a line such as ``<!-- generated: help segment -->``; it is replaced
 the keys of `GENERATORS`. Nothing here imports torch.
 """
 
+import inspect
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,9 @@ _ROOT = Path(__file__).resolve().parent.parent
 _SOURCES = _ROOT / "src"
 
 _MARK = re.compile(r"^<!-- generated: (?P<name>[a-z-]+)(?: (?P<argument>[a-z0-9-]+))? -->$", re.MULTILINE)
-_LOADED = re.compile(r"""<(?:script|img|link|iframe|source)\b[^>]*?(?:src|href)=["']?(?P<url>(?:https?:)?//[^"'\s>]+)""")
+_LOADED = re.compile(
+    r"""<(?:script|img|link|iframe|source)\b[^>]*?(?:src|href)=["']?(?P<url>(?:https?:)?//[^"'\s>]+)"""
+)
 _HARMLESS = re.compile(r"""<link\b[^>]*rel=["']?(?:canonical|edit|next|prev)\b""")
 
 
@@ -66,7 +71,7 @@ def _datasets(_: str) -> str:
 
     rows = (
         (
-            f"`{name}`",
+            ", ".join(f"`{word}`" for word in (name, *found.aliases)),
             found.title,
             ", ".join(found.channel_names),
             ", ".join(found.region_names),
@@ -75,37 +80,111 @@ def _datasets(_: str) -> str:
         )
         for name, found in packaged_descriptions().items()
     )
-    return _table(("name", "dataset", "channels", "regions", "labels", "rules"), rows)
+    return _table(("names", "dataset", "channels", "regions", "labels", "rules"), rows)
 
 
 def _recipes(_: str) -> str:
     """Return one row per stage of each packaged recipe."""
-    from tunetseg.training.recipes import RECIPES
+    from tunetseg.training.recipe import find_recipe, packaged_recipes
 
     rows = (
         (
-            f"`{recipe.name}`" if number == 0 else "",
-            number,
+            f"`{name}`" if number == 0 else "",
+            number + 1,
             f"{stage.spacing:g} mm",
-            "x".join(map(str, stage.patch)),
+            "x".join(map(str, stage.patch_size)),
             stage.epochs,
-            stage.batch,
+            stage.batch_size,
             f"{stage.learning_rate:g}",
             stage.schedule,
         )
-        for recipe in RECIPES.values()
-        for number, stage in enumerate(recipe.stages)
+        for name in packaged_recipes()
+        for number, stage in enumerate(find_recipe(name).stages)
     )
     return _table(("recipe", "stage", "spacing", "patch", "epochs", "batch", "learning rate", "schedule"), rows)
 
 
+def _scores(_: str) -> str:
+    """Return one row per score of the evaluator."""
+    from tunetseg.metrics import SCORES
+
+    better = {True: "higher", False: "lower", None: ""}
+    rows = ((f"`{score.name}`", score.heading, better[score.higher_is_better]) for score in SCORES.values())
+    return _table(("column", "score", "better"), rows)
+
+
+_SCHEMAS = {
+    "dataset": "tunetseg.datasets.description:DatasetDescription",
+    "channel": "tunetseg.datasets.description:Channel",
+    "normalisation": "tunetseg.datasets.description:Normalisation",
+    "foreground": "tunetseg.datasets.description:Foreground",
+    "region": "tunetseg.datasets.description:Region",
+    "files": "tunetseg.datasets.description:FileLayout",
+    "patient-table": "tunetseg.datasets.description:PatientTable",
+    "postprocessing": "tunetseg.datasets.description:Postprocessing",
+    "recipe": "tunetseg.training.recipe:Recipe",
+    "stage": "tunetseg.training.recipe:Stage",
+}
+"""Schemas of TOML files by the name that a page uses."""
+
+
+def _fields(name: str) -> str:
+    """Return the fields of a schema, with their defaults and what their docstring says."""
+    import msgspec
+
+    module, _, kind = _SCHEMAS[name].partition(":")
+    schema = getattr(import_module(module), kind)
+    meanings = _meanings(schema)
+    rows = ((f"`{field.name}`", meanings[field.name], _default(field)) for field in msgspec.structs.fields(schema))
+    return _table(("key", "meaning", "default"), rows)
+
+
+def _default(field: Any) -> str:
+    import msgspec
+
+    if field.required:
+        return "required"
+    value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+    if isinstance(value, msgspec.Struct) or value in ("", (), {}, None):
+        return ""
+    if isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct):
+        return ""
+    return f"`{json.dumps(value)}`"
+
+
+def _meanings(schema: type) -> dict[str, str]:
+    """Return the ``Args`` section of a class's docstring, one entry per field."""
+    section = inspect.cleandoc(schema.__doc__ or "").partition("Args:\n")[2].split("\n\n")[0]
+    entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, re.MULTILINE)
+    return {name: re.sub(r"\s+", " ", text).replace("``", "`") for name, text in entries}
+
+
+def _augmentation(_: str) -> str:
+    """Return one row per random change, with its settings."""
+    import msgspec
+
+    module = import_module("tunetseg.training.augmentation")
+    rows = (
+        (
+            f"`{field.name}`",
+            inspect.cleandoc(field.type.__doc__ or "").partition("\n")[0],
+            "<br>".join(f"`{name}`: {text}" for name, text in _meanings(field.type).items()),
+        )
+        for field in msgspec.structs.fields(module.Augmentation)
+    )
+    return _table(("key", "change", "settings"), rows)
+
+
 GENERATORS: dict[str, Callable[[str], str]] = {
+    "augmentation": _augmentation,
     "commands": _commands,
     "datasets": _datasets,
+    "fields": _fields,
     "hausdorff": _hausdorff,
     "help": _help,
     "recipes": _recipes,
     "rules": _rules,
+    "scores": _scores,
 }
 
 
