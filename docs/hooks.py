@@ -15,6 +15,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from mkdocs.exceptions import PluginError
+
 _ROOT = Path(__file__).resolve().parent.parent
 _SOURCES = _ROOT / "src"
 
@@ -34,8 +36,10 @@ def _help(command: str) -> str:
     """Return what ``tunet COMMAND --help`` prints."""
     environment = {**os.environ, "PYTHONPATH": str(_SOURCES), "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100"}
     call = [sys.executable, "-m", "tunetseg", *([command] if command != "tunet" else []), "--help"]
-    text = subprocess.run(call, env=environment, capture_output=True, text=True, check=True).stdout
-    return f"```text\n{text.strip()}\n```"
+    done = subprocess.run(call, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise PluginError(f"{' '.join(call)} failed: {done.stderr.strip()}")
+    return f"```text\n{done.stdout.strip()}\n```"
 
 
 def _commands(_: str) -> str:
@@ -202,8 +206,6 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def on_post_build(config: Any, **_: Any) -> None:
     """Fail if a page of the finished site loads a script, style, picture or frame from another host."""
-    from mkdocs.exceptions import PluginError
-
     site = Path(config.site_dir)
     for page in sorted(site.rglob("*.html")):
         for found in _LOADED.finditer(page.read_text(encoding="utf-8")):
