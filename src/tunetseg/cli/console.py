@@ -45,9 +45,11 @@ def shown() -> Iterator[ProgressFunction]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         tasks: dict[str, TaskID] = {}
 
-        def report(task: str, completed: float, total: float) -> None:
+        def report(task: str, completed: float, total: float, /) -> None:
             if task not in tasks:
-                for name in [name for name, number in tasks.items() if bars.tasks[bars.task_ids.index(number)].finished]:
+                for name in [
+                    name for name, number in tasks.items() if bars.tasks[bars.task_ids.index(number)].finished
+                ]:
                     bars.remove_task(tasks.pop(name))
                 tasks[task] = bars.add_task(task, total=total)
             bars.update(tasks[task], completed=completed, total=total)

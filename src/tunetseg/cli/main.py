@@ -22,7 +22,6 @@ COMMANDS = {
 }
 
 
-
 def _overview() -> str:
     lines = "\n".join(f"  {name:<12}{what}" for name, what in COMMANDS.items())
     return (

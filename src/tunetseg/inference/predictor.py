@@ -124,10 +124,7 @@ class Ensemble:
                 key = (spec.preprocessing, spec.dataset)
                 ready = prepare(volume, *key)
 
-            def share(_: str, done: float, total: float, number: int = number) -> None:
-                progress(task, number + done / total, count)
-
-            probabilities = self._predict_one(path, spec, ready, share)
+            probabilities = self._predict_one(path, spec, ready, _part(progress, task, number, count))
             probabilities /= count
             mean = probabilities if mean is None else np.add(mean, probabilities, out=mean)
             del probabilities  # or it would be held while the next model runs
@@ -158,6 +155,15 @@ class Ensemble:
             if len(self.paths) * _size(network) <= _KEPT_BYTES:
                 self._networks[path] = network
         return network
+
+
+def _part(progress: Progress, task: str, number: int, count: int) -> Progress:
+    """Progress of one of several models, as progress of the whole task."""
+
+    def report(_: str, completed: float, total: float, /) -> None:
+        progress(task, number + completed / total, count)
+
+    return report
 
 
 def _size(network: SegmentationNetwork) -> int:

@@ -261,7 +261,7 @@ def as_image(image: Any, name: str, affine: ArrayLike | None, spacing: ArrayLike
     if (affine is None) == (spacing is None):
         raise InputError("arrays need either an affine or a spacing in mm")
     x, y, z = array.shape
-    grid = Grid.from_spacing(spacing, (x, y, z)) if affine is None else Grid(np.asarray(affine), (x, y, z))
+    grid = Grid(np.asarray(affine), (x, y, z)) if spacing is None else Grid.from_spacing(spacing, (x, y, z))
     array = array.astype(np.float32, copy=False)
     if not np.isfinite(array).all():
         raise InputError(f"{name} image: holds values that are NaN or infinite; replace them first")
