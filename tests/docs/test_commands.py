@@ -235,6 +235,10 @@ def test_commands_and_flags_that_a_page_mentions_exist(page: Path) -> None:
         assert flags <= _flags(command) | {"--help"}, f"{_name(page)}: tunet {command} {' '.join(words)}"
 
 
-@pytest.mark.parametrize("example", sorted((ROOT / "docs/examples").glob("*.toml")), ids=lambda path: path.name)
-def test_example_is_a_valid_dataset(example: Path) -> None:
-    assert find_description(example).region_names == ("organ", "lesion", "core", "necrosis")
+def test_examples_are_valid() -> None:
+    examples = ROOT / "docs/examples"
+    assert {path.name for path in examples.iterdir()} == {"four-regions.toml", "my.toml"}
+    description = find_description(examples / "four-regions.toml")
+    assert description.channel_names == ("a", "b")
+    assert description.region_names == ("organ", "lesion", "core", "necrosis")
+    assert recipe.find_recipe(examples / "my.toml").bce_weight == 2.0
