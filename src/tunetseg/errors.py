@@ -1,11 +1,15 @@
-"""The one exception that means: the input is at fault, not the program."""
+"""Errors that are not bugs of this package."""
 
-__all__ = ["InputError"]
+__all__ = ["InputError", "Terminated"]
 
 
 class InputError(ValueError):
-    """Bad input or usage, said in one sentence with the file, the fault and the way out.
+    """Something that the user gave cannot be used.
 
-    The command line prints the sentence and leaves with exit code 2; every other exception
-    is a fault of the program and leaves with 1.
+    The message is one sentence that names the file or value, the fault, and the way out. The command line prints it
+    and exits with 2.
     """
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end (SIGTERM), as by a scheduler at a time limit; the command line exits with 143."""
