@@ -1,32 +1,44 @@
-"""Datasets: cases, layouts, nested regions and label values, folds, synthetic patients."""
+"""Datasets: their descriptions, cases, label values, folds, and synthetic patients."""
 
-from tunetseg.datasets.case import MODALITIES, Case, read_case_list
-from tunetseg.datasets.labels import LabelScheme, nested
-from tunetseg.datasets.layouts import NoCaseError, case_from_files, find_cases
-from tunetseg.datasets.table import (
-    FILE_WORDS,
-    GLIOMA_REGIONS,
-    SCHEMES,
-    fitting_scheme,
-    is_map_name,
-    recognise_labels,
-    scheme_named,
+from tunetseg.datasets.case import Case, read_case_list
+from tunetseg.datasets.catalogue import candidate_schemes, find_description, find_scheme, packaged_descriptions
+from tunetseg.datasets.cohort import NoCaseError, case_from_files, find_cases
+from tunetseg.datasets.description import (
+    Channel,
+    DatasetDescription,
+    FileLayout,
+    Foreground,
+    Normalisation,
+    Postprocessing,
+    Region,
 )
+from tunetseg.datasets.folds import split_folds
+from tunetseg.datasets.labels import LabelScheme, nested, present_labels, recognise_labels
+from tunetseg.datasets.recognition import case_of_prediction, nifti_stem, prediction_name
 
 __all__ = [
-    "FILE_WORDS",
-    "GLIOMA_REGIONS",
-    "MODALITIES",
-    "SCHEMES",
     "Case",
+    "Channel",
+    "DatasetDescription",
+    "FileLayout",
+    "Foreground",
     "LabelScheme",
     "NoCaseError",
+    "Normalisation",
+    "Postprocessing",
+    "Region",
+    "candidate_schemes",
     "case_from_files",
+    "case_of_prediction",
     "find_cases",
-    "fitting_scheme",
-    "is_map_name",
+    "find_description",
+    "find_scheme",
     "nested",
+    "nifti_stem",
+    "packaged_descriptions",
+    "prediction_name",
+    "present_labels",
     "read_case_list",
     "recognise_labels",
-    "scheme_named",
+    "split_folds",
 ]

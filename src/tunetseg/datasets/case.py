@@ -1,65 +1,72 @@
-"""One patient's files."""
+"""The files of one case."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tunetseg.datasets.description import DatasetDescription
 from tunetseg.errors import InputError
 
-__all__ = ["MODALITIES", "Case", "read_case_list"]
-
-MODALITIES = ("t1", "t1ce", "flair", "t2")
-"""Channel order of a volume: that of the author's earlier code."""
+__all__ = ["Case", "read_case_list"]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One patient's files at one time point; nothing is read.
+    """The files of one patient at one time point; nothing is read.
 
     Args:
         id: Name of the case, as its dataset writes it.
-        images: Modality -> file.
-        segmentation: The experts' label map, where there is one.
-        patient: Who it is, the same over years and time points where the names tell; folds split by it.
-        grade: ``HGG`` or ``LGG`` where the folders tell.
-        labels: Name of the label scheme, where the dataset tells.
+        images: Channel -> file.
+        reference: Reference segmentation, where there is one.
+        volumes: Channel -> index of its volume, for channels that lie in a 4-D file.
+        patient_id: The patient, the same over years and time points as far as names tell.
+        site: Hospital, where names tell.
+        grade: ``HGG`` or ``LGG``, where folders or tables tell.
+        dataset: The dataset that the names fit.
         faults: What is wrong with the files, found by looking at their names.
     """
 
     id: str
     images: dict[str, Path]
-    segmentation: Path | None = None
-    patient: str = ""
+    reference: Path | None = None
+    volumes: dict[str, int] = field(default_factory=dict)
+    patient_id: str | None = None
+    site: str = ""
     grade: str | None = None
-    labels: str | None = None
-    faults: tuple[str, ...] = field(default=())
+    dataset: DatasetDescription | None = None
+    faults: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        """A case without a known patient is its own patient."""
-        if not self.patient:
-            object.__setattr__(self, "patient", self.id)
+    @property
+    def patient(self) -> str:
+        """The patient, by whom folds split; a case without a known patient is its own."""
+        return self.patient_id or self.id
 
-    def check(self, modalities: tuple[str, ...] = MODALITIES) -> None:
-        """Raise InputError if a modality is missing, not there, or given twice."""
+    def check(self, channels: Sequence[str]) -> None:
+        """Raise InputError if a channel is missing, its file is not there, or one file is given twice.
+
+        Args:
+            channels: Names of the channels that are needed.
+        """
         if self.faults:
             raise InputError(self.faults[0])
-        missing = [modality for modality in modalities if modality not in self.images]
+        missing = [channel for channel in channels if channel not in self.images]
         if missing:
-            beside = f" in {next(iter(self.images.values())).parent}" if self.images else ""
+            folder = f" in {next(iter(self.images.values())).parent}" if self.images else ""
             raise InputError(
-                f"{self.id}: no {' and no '.join(missing)} image{beside}; all of {', '.join(modalities)} are needed"
+                f"{self.id}: no {' and no '.join(missing)} image{folder}; all of {', '.join(channels)} are needed"
             )
-        seen: dict[Path, str] = {}
-        for modality in modalities:
-            path = self.images[modality]
+        seen: dict[tuple[Path, int | None], str] = {}
+        for channel in channels:
+            path = self.images[channel]
             if not path.is_file():
-                raise InputError(f"{path}: there is no such {modality} file")
-            first = seen.setdefault(path.resolve(), modality)
-            if first != modality:
-                raise InputError(f"{path}: given as {first} and as {modality}; each needs its own file")
+                raise InputError(f"{path}: there is no such {channel} file")
+            first = seen.setdefault((path.resolve(), self.volumes.get(channel)), channel)
+            if first != channel:
+                raise InputError(f"{path}: given as {first} and as {channel}; each needs its own file")
 
 
 def read_case_list(path: str | Path) -> list[str]:
-    """Case names from a text file, such as a run folder's ``validation.txt``: one a line, each once.
+    """Return the case names of a text file, such as a run folder's ``validation.txt``: one name per line.
 
     Raises:
         InputError: The file cannot be read, or names no case.
@@ -67,8 +74,8 @@ def read_case_list(path: str | Path) -> list[str]:
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
-        raise InputError(f"{path}: cannot be read; --cases takes a text file of case names") from None
+        raise InputError(f"{path}: cannot be read; a text file of case names is needed") from None
     names = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if not names:
-        raise InputError(f"{path}: names no case; --cases takes a text file of case names")
+        raise InputError(f"{path}: names no case; a text file of case names is needed")
     return names

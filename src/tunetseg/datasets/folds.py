@@ -1,4 +1,4 @@
-"""Cross-validation folds, split by patient with grades kept in proportion."""
+"""Cross-validation folds, split by patient with dataset, site and grade kept in proportion."""
 
 import random
 from collections import defaultdict
@@ -10,7 +10,7 @@ __all__ = ["split_folds"]
 
 
 def split_folds(cases: list[Case], folds: int = 5, seed: int = 0) -> list[list[Case]]:
-    """Deal the patients of each grade over the folds like cards.
+    """Deal the patients of each dataset, site and grade over the folds like cards.
 
     Args:
         cases: A cohort; all cases of a patient land in one fold.
@@ -21,22 +21,23 @@ def split_folds(cases: list[Case], folds: int = 5, seed: int = 0) -> list[list[C
         The validation cases of each fold; together they are the cohort.
 
     Raises:
-        InputError: Fewer patients than folds.
+        InputError: There are fewer patients than folds.
     """
     patients: dict[str, list[Case]] = defaultdict(list)
     for case in sorted(cases, key=lambda case: case.id):
         patients[case.patient].append(case)
     if not 2 <= folds <= len(patients):
-        way = f"take between 2 and {len(patients)}" if len(patients) > 1 else "two patients are the least"
+        way = f"choose between 2 and {len(patients)}" if len(patients) > 1 else "at least two patients are needed"
         raise InputError(f"{len(patients)} patient(s) cannot be split into {folds} folds; {way}")
-    strata: dict[str, list[str]] = defaultdict(list)
-    for patient, own in patients.items():
-        strata[own[0].grade or ""].append(patient)
+    strata: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for patient, (first, *_) in patients.items():
+        numbering = first.dataset.files.numbering if first.dataset else ""
+        strata[first.grade or "", numbering, first.site].append(patient)
     generator = random.Random(seed)
     order: list[str] = []
-    for grade in sorted(strata):
-        generator.shuffle(strata[grade])
-        order += strata[grade]
+    for stratum in sorted(strata):
+        generator.shuffle(strata[stratum])
+        order += strata[stratum]
     dealt: list[list[Case]] = [[] for _ in range(folds)]
     for position, patient in enumerate(order):
         dealt[position % folds] += patients[patient]

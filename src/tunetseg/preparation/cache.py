@@ -1,194 +1,247 @@
 """Prepared cases on disk as memory-mapped arrays, so that training never decompresses a file twice."""
 
-import errno
 import hashlib
 import json
-import tempfile
+import logging
+import os
 import zlib
 from collections.abc import Callable
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
 
-from tunetseg.datasets import LabelScheme, recognise_labels, scheme_named
-from tunetseg.datasets.case import MODALITIES, Case
+from tunetseg.datasets import (
+    Case,
+    DatasetDescription,
+    LabelScheme,
+    candidate_schemes,
+    find_scheme,
+    present_labels,
+    recognise_labels,
+)
 from tunetseg.errors import InputError
-from tunetseg.io.volume import check_same_grid, read_label_map, read_volume
-from tunetseg.preparation.preprocess import Preprocessing, prepare
+from tunetseg.io import check_same_lattice, read_label_map
+from tunetseg.io.files import whole_file
+from tunetseg.preparation.prepare import Preprocessing, prepare
+from tunetseg.preparation.volume import read_volume
+from tunetseg.progress import Progress, silent
 
-__all__ = ["FORMAT", "Cache", "CachedCase"]
+__all__ = ["FORMAT", "Cache", "CachedCase", "map_arrays", "write_arrays"]
 
-FORMAT = 3
+FORMAT = 4
 """Raised whenever what is stored, or how it is computed, changes: old entries are then never found."""
+
+_LOG = logging.getLogger(__name__)
+_TYPES = {"F16": np.float16, "F32": np.float32, "U8": np.uint8}
 
 
 @dataclass(frozen=True)
 class CachedCase:
-    """One prepared case; its arrays are mapped anew at each use.
+    """One prepared case; its arrays are mapped at each use.
 
     A map that is held costs a file descriptor, of which many systems grant 1024, and is copied whole into a process
     that is not forked.
 
     Args:
         id: Name of the case.
-        folder: Its entry in the cache.
+        path: File of its arrays.
     """
 
     id: str
-    folder: Path
+    path: Path
 
     @property
     def image(self) -> NDArray[np.float16]:
         """Normalised, shape (channel, x, y, z), memory-mapped."""
-        return _mapped(self.folder, "image")
+        return map_arrays(self.path)["image"]
 
     @property
-    def depth(self) -> NDArray[np.uint8]:
+    def nesting(self) -> NDArray[np.uint8]:
         """Count of nested regions that hold a voxel, shape (x, y, z), memory-mapped."""
-        return _mapped(self.folder, "depth")
+        return map_arrays(self.path)["nesting"]
 
 
-def _save(folder: Path, name: str, array: NDArray) -> None:
-    try:
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)
-    except OSError as error:  # numpy's own says how many bytes were not written, and nothing else
-        reason = error.strerror or "not all of it could be written; is the disk full?"
-        raise OSError(error.errno or errno.ENOSPC, reason, str(folder)) from None
+def _header(path: Path) -> tuple[dict[str, dict], int]:
+    """Header of a safetensors file, and where its arrays begin."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return json.loads(file.read(length)), 8 + length
 
 
-def _mapped(folder: Path, name: str) -> NDArray:
-    return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+def map_arrays(path: Path) -> dict[str, NDArray]:
+    """Return the arrays of a safetensors file, memory-mapped."""
+    header, start = _header(path)
+    return {
+        name: np.memmap(path, _TYPES[entry["dtype"]], "r", start + entry["data_offsets"][0], tuple(entry["shape"]))
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
 
 
 def _checksum(array: NDArray) -> int:
     return zlib.crc32(memoryview(np.ascontiguousarray(array)).cast("B"))  # type: ignore[arg-type]
 
 
-def _rename(folder: Path, target: Path) -> None:
-    """Rename a folder, unless another process was there first or took it away."""
-    with suppress(OSError):
-        folder.rename(target)
+def write_arrays(path: Path, arrays: dict[str, NDArray], facts: dict[str, str]) -> None:
+    """Write arrays with their checksums as one safetensors file, which appears only when complete.
+
+    Raises:
+        OSError: The disk is full or cannot be written to.
+    """
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    sums = {name: _checksum(array) for name, array in whole.items()}
+    with whole_file(path) as partial:
+        try:
+            save_file(whole, partial, metadata={**facts, "crc32": json.dumps(sums)})
+        except SafetensorError as error:
+            raise OSError(None, f"cannot be written ({error}); is the disk full?", str(path)) from None
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether every byte of a file is as it was written."""
+    try:
+        header, _ = _header(path)
+        sums = json.loads(header["__metadata__"]["crc32"])
+        return all(_checksum(array) == sums[name] for name, array in map_arrays(path).items())
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError):
+        return False
 
 
 class Cache:
     """Folder of prepared cases, keyed by what the files hold and how they were prepared.
 
-    An entry appears only when complete; one that is damaged is rebuilt from the case's files.
+    An entry appears only when complete; a damaged one is built again from the files of the case. Processes that need
+    the same entry wait for the one that builds it.
 
     Args:
         folder: Where the entries lie; made if need be.
         settings: How volumes are prepared.
-        labels: Label scheme of all cases; None: the dataset's year tells, else the values present.
+        description: Channels, foreground and regions of every case.
+        labels: Convention of the label values of all references; None: each case's own dataset or values tell.
     """
 
-    def __init__(self, folder: str | Path, settings: Preprocessing, labels: str | None = None) -> None:
+    def __init__(
+        self, folder: str | Path, settings: Preprocessing, description: DatasetDescription, labels: str | None = None
+    ) -> None:
         self.folder = Path(folder)
         self.settings = settings
+        self.description = description
         self.labels = labels
 
     def get(self, case: Case) -> CachedCase:
-        """Open a case's entry, built first where it is missing or damaged.
+        """Return the entry of a case, built first where it is missing or damaged.
 
         Raises:
-            InputError: The case has no segmentation, or a file of it is at fault.
+            InputError: The case has no reference segmentation, or a file of it is damaged or does not fit.
         """
-        case.check()
-        if case.segmentation is None:
-            raise InputError(f"{case.id}: has no segmentation, so nothing can be learned from it")
-        entry = self.folder / self._key(case)
-        for _ in range(3):  # between two, another process may be about to replace a damaged entry
-            found = self._open(case, entry)
-            if found is not None:
-                return found
-            self._build(case, entry)
-        found = self._open(case, entry)
-        if found is None:
-            raise OSError(f"{entry}: cannot be read back after writing; is the disk full?")
-        return found
+        case.check(self.description.channel_names)
+        if case.reference is None:
+            raise InputError(f"{case.id}: has no reference segmentation, so nothing can be learned from it")
+        entry = self.folder / f"{case.id}-{self._key(case)}.safetensors"
+        if not _is_whole(entry):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(entry.with_suffix(".lock")):
+                if not _is_whole(entry):
+                    write_arrays(entry, self._build(case), {"case": case.id})
+        return CachedCase(case.id, entry)
 
     def get_all(
         self,
         cases: list[Case],
         *,
         on_fault: Callable[[InputError], None] | None = None,
-        progress: Callable[[], None] = lambda: None,
+        workers: int | None = None,
+        progress: Progress = silent,
     ) -> list[CachedCase]:
-        """Entries of many cases.
+        """Return the entries of many cases, built in parallel.
 
         Args:
             cases: In the order wanted.
-            on_fault: Told of each broken case, which is then left out; None: the first fault is raised.
-            progress: Called after each case.
+            on_fault: Receives the error of each broken case, which is then left out; None: the first is raised.
+            workers: Cases built at the same time; one per processor by default, eight at most.
+            progress: Told after each case.
 
         Returns:
-            Those of the cases that are not broken, in the same order.
+            The cases that are not broken, in the same order.
 
         Raises:
             InputError: A case is broken and ``on_fault`` is None.
         """
         entries = []
-        for case in cases:
-            try:
-                entries.append(self.get(case))
-            except InputError as fault:
-                if on_fault is None:
-                    raise
-                on_fault(fault)
-            progress()
+        task = f"preparing cases at {self.settings.spacing:g} mm"
+        # Decompression and numpy release the interpreter's lock.
+        pool = ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1))
+        try:
+            jobs = [pool.submit(self.get, case) for case in cases]
+            for number, job in enumerate(jobs, start=1):
+                try:
+                    entries.append(job.result())
+                except InputError as fault:
+                    if on_fault is None:
+                        raise
+                    on_fault(fault)
+                progress(task, number, len(cases))
+        finally:
+            pool.shutdown(cancel_futures=True)
         return entries
 
     def _key(self, case: Case) -> str:
-        digest = hashlib.sha256(json.dumps([FORMAT, asdict(self.settings), self._scheme_hint(case)]).encode())
-        for path in (*(case.images[modality] for modality in MODALITIES), case.segmentation):
+        facts = [FORMAT, asdict(self.settings), self._prepared_by(), self._convention(case)]
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+        paths = dict.fromkeys([case.images[name] for name in self.description.channel_names])
+        for path in (*paths, case.reference):
             assert path is not None
             try:
                 with path.open("rb") as file:
                     digest.update(hashlib.file_digest(file, "sha256").digest())
             except OSError as error:
-                raise InputError(f"{path}: cannot be read ({error.strerror}); see to the file or its link") from None
-        return f"{case.id}-{digest.hexdigest()[:16]}"
+                raise InputError(f"{path}: cannot be read ({error.strerror}); check the file or its link") from None
+        return digest.hexdigest()[:16]
 
-    def _scheme_hint(self, case: Case) -> str | None:
-        return self.labels or case.labels
+    def _prepared_by(self) -> dict:
+        """What of the description decides the arrays."""
+        whole = self.description.to_dict()
+        return {key: whole[key] for key in ("channels", "foreground", "regions")}
+
+    def _convention(self, case: Case) -> list[str]:
+        """Names of the conventions of label values that come into question."""
+        if self.labels is not None:
+            return [find_scheme(self.labels).name]
+        return [scheme.name for scheme in candidate_schemes(case.dataset or self.description)]
 
     def _scheme(self, case: Case, present: list[int]) -> LabelScheme:
-        hint = self._scheme_hint(case)
-        scheme = scheme_named(hint) if hint else recognise_labels(present, str(case.segmentation))
-        scheme.check(present, str(case.segmentation))
+        if self.labels is not None:
+            candidates = [find_scheme(self.labels)]
+        else:
+            candidates = candidate_schemes(case.dataset or self.description)
+        scheme = candidates[0]
+        if len(candidates) > 1:
+            scheme = recognise_labels(present, candidates, str(case.reference))
+        scheme.check(present, str(case.reference))
+        if scheme.region_names != self.description.region_names:
+            raise InputError(
+                f"{case.reference}: has the regions {', '.join(scheme.region_names)} ({scheme.name}), but "
+                f"{', '.join(self.description.region_names)} are wanted"
+            )
         return scheme
 
-    def _build(self, case: Case, entry: Path) -> None:
-        volume = read_volume(case)
-        assert case.segmentation is not None
-        truth = read_label_map(case.segmentation)
-        check_same_grid(case.segmentation, truth.grid, case.images[MODALITIES[0]], volume.grid)
-        scheme = self._scheme(case, np.unique(truth.array).tolist())
-        prepared = prepare(volume, self.settings)
-        masks = prepared.masks_at_working_spacing(scheme.masks(volume.grid.into_lps(truth.array)))
-        arrays = {"image": prepared.array.astype(np.float16), "depth": masks.sum(axis=0, dtype=np.uint8)}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{entry.name}.", dir=self.folder) as aside:
-            fresh, damaged = Path(aside) / "fresh", Path(aside) / "damaged"
-            fresh.mkdir()
-            for name, array in arrays.items():
-                _save(fresh, name, array)
-            sums = {name: _checksum(array) for name, array in arrays.items()}
-            (fresh / "entry.json").write_text(json.dumps({"case": case.id, "crc32": sums}))
-            _rename(fresh, entry)
-            # Another process that finished the same entry first uses it: only a damaged one is moved away.
-            if fresh.exists() and self._open(case, entry) is None:
-                _rename(entry, damaged)
-                _rename(fresh, entry)
-
-    def _open(self, case: Case, entry: Path) -> CachedCase | None:
-        """The entry if it is there and every byte is as written."""
+    def _build(self, case: Case) -> dict[str, NDArray]:
+        _LOG.debug("preparing %s at %g mm", case.id, self.settings.spacing)
+        volume = read_volume(case, self.description)
+        assert case.reference is not None
+        reference = read_label_map(case.reference)
+        first = case.images[self.description.channel_names[0]]
+        check_same_lattice(case.reference, reference.stored, first, volume.stored)
+        scheme = self._scheme(case, present_labels(reference.array))
         try:
-            sums = json.loads((entry / "entry.json").read_text())["crc32"]
-            if all(_checksum(_mapped(entry, name)) == sums[name] for name in ("image", "depth")):
-                return CachedCase(case.id, entry)
-        except Exception:  # numpy alone raises half a dozen kinds over a header with one bit changed
-            pass
-        return None
+            prepared = prepare(volume, self.settings, self.description)
+        except InputError as error:
+            raise InputError(f"{case.id}: {error}") from None
+        masks = prepared.masks_at_working_spacing(scheme.masks(reference.array))
+        return {"image": prepared.array.astype(np.float16), "nesting": masks.sum(axis=0, dtype=np.uint8)}

@@ -42,12 +42,12 @@ def _overlap(inputs: int, outputs: int, step: float) -> NDArray[np.float32]:
 
 def _along_axes(
     array: NDArray[np.float32],
-    steps: tuple[float, float, float],
+    scale: tuple[float, float, float],
     shape: tuple[int, int, int],
     kernel: Callable[[int, int, float], NDArray[np.float32]],
 ) -> NDArray[np.float32]:
     result = array.astype(np.float32, copy=False)
-    for axis, (step, outputs) in enumerate(zip(steps, shape, strict=True), start=1):
+    for axis, (step, outputs) in enumerate(zip(scale, shape, strict=True), start=1):
         inputs = result.shape[axis]
         if step == 1 and outputs == inputs:
             continue
@@ -57,32 +57,32 @@ def _along_axes(
 
 
 def resample(
-    array: NDArray[np.float32], steps: tuple[float, float, float], shape: tuple[int, int, int]
+    array: NDArray[np.float32], scale: tuple[float, float, float], shape: tuple[int, int, int]
 ) -> NDArray[np.float32]:
     """Linear interpolation, anti-aliased when shrinking.
 
     Args:
         array: Shape (channel, x, y, z).
-        steps: Length of an output voxel in input voxels along x, y, z.
+        scale: Length of an output voxel in input voxels along x, y, z.
         shape: Voxels of the output along x, y, z.
 
     Returns:
         float32, shape (channel, *shape).
     """
-    return _along_axes(array, steps, shape, _triangle)
+    return _along_axes(array, scale, shape, _triangle)
 
 
 def covered(
-    masks: NDArray[np.bool_], steps: tuple[float, float, float], shape: tuple[int, int, int]
+    masks: NDArray[np.bool_], scale: tuple[float, float, float], shape: tuple[int, int, int]
 ) -> NDArray[np.float32]:
     """Share of each output voxel's volume that lies in a mask, 0 to 1.
 
     Args:
         masks: Shape (region, x, y, z).
-        steps: Length of an output voxel in input voxels along x, y, z.
+        scale: Length of an output voxel in input voxels along x, y, z.
         shape: Voxels of the output along x, y, z.
 
     Returns:
         float32, shape (region, *shape).
     """
-    return _along_axes(masks.astype(np.float32), steps, shape, _overlap)
+    return _along_axes(masks.astype(np.float32), scale, shape, _overlap)

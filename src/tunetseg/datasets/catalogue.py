@@ -1,0 +1,126 @@
+"""The packaged dataset descriptions, users' own, and those of folders that describe themselves."""
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from tunetseg.datasets.description import DatasetDescription
+from tunetseg.datasets.folders import describe_folder
+from tunetseg.datasets.labels import LabelScheme
+from tunetseg.errors import InputError
+
+__all__ = ["candidate_schemes", "find_description", "find_scheme", "packaged_descriptions", "read_description"]
+
+_NOT_INHERITED = ("aliases", "generic", "recognise")
+
+
+@cache
+def packaged_descriptions() -> Mapping[str, DatasetDescription]:
+    """Return name -> description of every packaged dataset, those for anyone's files last."""
+    names = sorted(path.name.removesuffix(".toml") for path in files(__package__).joinpath("packaged").iterdir())
+    found = [_packaged(name) for name in names]
+    return {description.name: description for description in sorted(found, key=lambda found: found.generic)}
+
+
+@cache
+def _aliases() -> Mapping[str, str]:
+    return {alias: name for name, found in packaged_descriptions().items() for alias in found.aliases}
+
+
+@cache
+def _packaged(name: str) -> DatasetDescription:
+    return DatasetDescription.from_dict(_packaged_data(name), f"{name}.toml")
+
+
+def _packaged_data(name: str) -> dict[str, Any]:
+    text = files(__package__).joinpath("packaged", f"{name}.toml").read_text(encoding="utf-8")
+    return _inherit(tomllib.loads(text), f"{name}.toml")
+
+
+def _inherit(raw: dict[str, Any], source: str) -> dict[str, Any]:
+    """Fill what a description leaves out from the packaged one that it extends."""
+    base_name = raw.pop("extends", None)
+    if base_name is None:
+        return raw
+    known = {path.name.removesuffix(".toml") for path in files(__package__).joinpath("packaged").iterdir()}
+    if base_name not in known:
+        raise InputError(f"{source}: extends: unknown dataset {base_name!r}; choose from {', '.join(sorted(known))}")
+    base = {key: value for key, value in _packaged_data(base_name).items() if key not in _NOT_INHERITED}
+    if not {"regions", "labels"} & raw.keys():
+        base.setdefault("label_scheme", base["name"])
+    else:
+        base.pop("label_scheme", None)
+    if "labels" in raw and "regions" not in raw and not isinstance(raw["labels"], dict):
+        raise InputError(f"{source}: labels: expected a table of label values and meanings")
+    merged = base | raw
+    for table in ("files", "postprocessing"):
+        if isinstance(raw.get(table), dict):
+            merged[table] = base.get(table, {}) | raw[table]
+    return merged
+
+
+def read_description(path: str | Path) -> DatasetDescription:
+    """Return the description that a TOML file holds.
+
+    Args:
+        path: The file. Its key ``extends`` names a packaged dataset; keys that the file leaves out are that one's.
+
+    Raises:
+        InputError: The file cannot be read or does not fit the schema.
+    """
+    try:
+        raw = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path}: invalid TOML ({error})") from None
+    return DatasetDescription.from_dict(_inherit(raw, str(path)), str(path))
+
+
+def find_description(name: str | Path) -> DatasetDescription:
+    """Return a dataset's description.
+
+    Args:
+        name: A packaged dataset or one of its aliases, such as ``brats2021`` or ``2021``; a ``.toml`` file; or a
+            folder with a ``dataset.json`` of nnU-Net or of the Medical Segmentation Decathlon.
+
+    Raises:
+        InputError: There is no such dataset, or its file does not fit the schema.
+
+    Examples:
+        >>> find_description("2022").name
+        'brats2021'
+    """
+    packaged = packaged_descriptions()
+    key = str(name).lower()
+    if key in packaged or key in _aliases():
+        return packaged[_aliases().get(key, key)]
+    path = Path(name)
+    if path.suffix == ".toml":
+        return read_description(path)
+    if (path / "dataset.json").is_file():
+        return describe_folder(path, packaged)
+    raise InputError(f"unknown dataset {str(name)!r}; choose from {', '.join(packaged)}, or name a .toml file")
+
+
+def find_scheme(name: str | Path) -> LabelScheme:
+    """Return a convention of label values by the name of a dataset, a year, a ``.toml`` file, or its own name.
+
+    Raises:
+        InputError: There is no such dataset.
+    """
+    try:
+        return find_description(name).scheme
+    except InputError:
+        own = {found.scheme.name: found.scheme for found in packaged_descriptions().values()}
+        if str(name) in own:
+            return own[str(name)]
+        raise
+
+
+def candidate_schemes(description: DatasetDescription) -> list[LabelScheme]:
+    """Return the conventions among which the values of a dataset's label maps decide; mostly its own alone."""
+    return [find_scheme(name) for name in description.label_candidates] or [description.scheme]

@@ -1,0 +1,211 @@
+"""Finding the cases of a folder by the names of its files."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tunetseg.datasets.case import Case
+from tunetseg.datasets.catalogue import packaged_descriptions
+from tunetseg.datasets.description import DatasetDescription
+from tunetseg.datasets.folders import describe_folder
+from tunetseg.datasets.patients import PatientRow, read_patient_tables
+from tunetseg.datasets.recognition import REFERENCE, Match, match_file, nifti_stem, patient_of
+from tunetseg.errors import InputError
+
+__all__ = ["NoCaseError", "case_from_files", "check_name", "find_cases", "folders_below"]
+
+
+class NoCaseError(InputError):
+    """A folder holds no file that is named like a case's."""
+
+
+def check_name(path: Path) -> None:
+    """Raise InputError where a file's name is not UTF-8, so that no list or table can hold it."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{ascii(path.name)[1:-1]}: the name of this file is not UTF-8; rename it") from None
+
+
+def folders_below(root: Path) -> list[Path]:
+    """Return a folder and all below it but hidden ones, through links too, each once.
+
+    Raises:
+        InputError: A folder cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        if Path(error.filename).name != "lost+found":
+            raise InputError(f"{error.filename}: permission denied; change its permissions or move it away")
+
+    found: dict[Path, Path] = {}
+    waiting = [root]
+    while waiting:
+        # What lies there under its own name goes before what is linked to.
+        links: list[Path] = []
+        for top in waiting:
+            for place, below, _ in os.walk(top, onerror=refuse):
+                below[:] = [name for name in below if not name.startswith(".")]
+                if found.setdefault(Path(place).resolve(), Path(place)) != Path(place):
+                    below.clear()
+                    continue
+                links += [Path(place) / name for name in below if (Path(place) / name).is_symlink()]
+        waiting = sorted(links)
+    return sorted(found.values())
+
+
+def find_cases(folder: str | Path, dataset: DatasetDescription | None = None) -> list[Case]:
+    """Return every case below a folder, of one or several datasets, sorted by name.
+
+    The folder may be one case's own. Only names are read, and the table of patients that a release may have; a case
+    with missing or doubled files is listed too and says so when it is checked.
+
+    Args:
+        folder: A case, a cohort, or several cohorts' folders.
+        dataset: How the files are named. By default a ``dataset.json`` in the folder tells, else the names themselves.
+
+    Raises:
+        NoCaseError: There is no case in the folder.
+        InputError: There is no such folder, or two cases have one name.
+    """
+    if not str(folder):
+        raise InputError("the name of the folder is empty; name the folder of a case or a cohort")
+    root = Path(folder)
+    if root.is_file():
+        raise InputError(f"{root}: is a file; name its folder, or the file of each channel")
+    if not root.is_dir():
+        raise InputError(f"{root}: there is no such folder")
+    folders = folders_below(root)
+    descriptions = _descriptions(root, dataset)
+    cases = _cases(folders, descriptions)
+    if not cases:
+        raise NoCaseError(f"{root}: no case found; expected {_expected(descriptions)}")
+    tables = read_patient_tables((_absolute(root).parent, *folders), [c.dataset for c in cases if c.dataset])
+    return sorted((_with_row(case, tables.get(case.id)) for case in cases), key=lambda case: case.id)
+
+
+def _absolute(path: Path) -> Path:
+    """With the names of the folders above it, which ``.`` hides; links are not followed."""
+    return Path(os.path.abspath(path))
+
+
+def _descriptions(root: Path, dataset: DatasetDescription | None) -> list[DatasetDescription]:
+    if dataset is not None:
+        return [dataset]
+    if (root / "dataset.json").is_file():
+        return [describe_folder(root, packaged_descriptions())]
+    return [description for description in packaged_descriptions().values() if description.recognise]
+
+
+def _expected(descriptions: Sequence[DatasetDescription]) -> str:
+    """Examples of names, for an error."""
+    layout = descriptions[-1].files if len(descriptions) == 1 else packaged_descriptions()["glioma"].files
+    names = [given if isinstance(given, str) else given[0] for given in layout.channels.values()]
+    files = ", ".join(name.partition("#")[0].replace("{case}", "<case>") + ".nii.gz" for name in names)
+    return f"files named {files}" + ("" if len(descriptions) == 1 else ", the names of a known dataset, or BIDS names")
+
+
+def _cases(folders: Sequence[Path], descriptions: Sequence[DatasetDescription]) -> list[Case]:
+    """Cases of the files in some folders; files of one case share the folder from which its templates count."""
+    grouped: dict[tuple[Path, str], list[tuple[Path, Match]]] = {}
+    for folder in folders:
+        for path in sorted(folder.iterdir()):
+            if path.name.startswith(".") or nifti_stem(path) is None or path.is_dir():
+                continue
+            check_name(path)
+            match = match_file(_absolute(path), descriptions)
+            if match is not None:
+                grouped.setdefault((match.root, match.case), []).append((path, match))
+    cases: dict[str, Case] = {}
+    for (folder, name), found in grouped.items():
+        if name in cases:
+            raise InputError(f"{folder}: case {name} is there twice; remove one of its folders")
+        cases[name] = _case(name, found)
+    return list(cases.values())
+
+
+def _case(name: str, found: Sequence[tuple[Path, Match]]) -> Case:
+    """One case; names that only fit anyone's files count where the dataset's own do not say otherwise."""
+    first = next((match for _, match in found if not match.description.generic), found[0][1])
+    files: dict[str, list[tuple[Path, int | None]]] = {}
+    for path, match in found:
+        if match.description is first.description:
+            for role, volume in match.roles:
+                files.setdefault(role, []).append((path, volume))
+    faults = tuple(
+        f"{given[0][0].parent}: {role} is given twice, as {' and '.join(path.name for path, _ in given)}; keep one"
+        for role, given in files.items()
+        if len(given) > 1
+    )
+    reference = files.pop(REFERENCE, [(None, None)])[0][0]
+    patient, site = patient_of(name, first.description)
+    grades = first.description.files.grades
+    return Case(
+        name,
+        {channel: given[0][0] for channel, given in files.items()},
+        reference,
+        {channel: volume for channel, ((_, volume), *_) in files.items() if volume is not None},
+        patient or None,
+        site,
+        next((part for part in (first.root.parent.name, first.root.name) if part in grades), None),
+        first.description,
+        faults,
+    )
+
+
+def _with_row(case: Case, row: PatientRow | None) -> Case:
+    if row is None:
+        return case
+    return replace(case, grade=case.grade or row.grade, patient_id=row.patient or case.patient_id)
+
+
+def case_from_files(images: Mapping[str, Path], description: DatasetDescription, *, name: str | None = None) -> Case:
+    """Return the case of files that are given one by one.
+
+    Args:
+        images: Channel -> file, for every channel of ``description``.
+        description: The channels that are needed.
+        name: What to call the case; by default as the name of the first file says.
+
+    Raises:
+        InputError: A channel is unknown or missing, a file is not there or given twice, or the names say that the
+            files are of two cases or of other channels.
+    """
+    channels = description.channel_names
+    unknown = sorted(set(images) - set(channels))
+    if unknown:
+        raise InputError(f"unknown channel {unknown[0]!r}; choose from {', '.join(channels)}")
+    if name is not None and (not name or Path(name).name != name):
+        raise InputError(f"name {name!r}: a case's name begins the names of its files, so it cannot hold a folder")
+    known = [found for found in packaged_descriptions().values() if found.recognise]
+    matches = {
+        channel: match
+        for channel, path in images.items()
+        if (match := match_file(_absolute(path), [description, *known])) is not None
+    }
+    first = next((channel for channel in channels if channel in images), None)
+    match = matches.get(first) if first else None
+    stem = nifti_stem(images[first]) if first else None
+    case = Case(name or (match.case if match else stem) or "patient", dict(images), dataset=_told(match))
+    case.check(channels)
+    _check_names(images, matches)
+    return case
+
+
+def _told(match: Match | None) -> DatasetDescription | None:
+    return match.description if match and not match.description.generic else None
+
+
+def _check_names(images: Mapping[str, Path], matches: Mapping[str, Match]) -> None:
+    """Raise InputError where the names of files contradict what they are given as."""
+    said = {channel: match.roles[0][0] for channel, match in matches.items()}
+    # A name of no dataset may end in t1 for a contrast-enhanced T1; that all are exchanged is clear all the same.
+    exchanged = sorted(said.values()) == sorted(images)
+    for channel, role in said.items():
+        generic = matches[channel].description.generic
+        if role != channel and len(matches[channel].roles) == 1 and (not generic or role == REFERENCE or exchanged):
+            raise InputError(f"{images[channel]}: is given as {channel}, but its name says {role}")
+    own = {match.case: images[channel] for channel, match in matches.items() if not match.description.generic}
+    if len(own) > 1:
+        raise InputError(f"{' and '.join(map(str, own.values()))}: are of two cases; give files of one case")

@@ -1,0 +1,103 @@
+"""Folders that describe themselves: nnU-Net raw datasets and those of the Medical Segmentation Decathlon."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tunetseg.datasets.description import DatasetDescription
+from tunetseg.errors import InputError
+
+__all__ = ["describe_folder"]
+
+# Nothing in a dataset.json gives the range of a CT; this one shows soft tissue and bone.
+_CT = {"kind": "clip", "low": -200.0, "high": 300.0, "scale": 100.0}
+
+
+def describe_folder(folder: Path, packaged: Mapping[str, DatasetDescription]) -> DatasetDescription:
+    """Return the description of a folder with a ``dataset.json``.
+
+    Channels are named as the file names them, in lower case. Regions are nnU-Net's where the file has
+    regions; otherwise a label's region holds that label and all greater ones, which is the order of organ and tumour
+    in the Decathlon.
+
+    Args:
+        folder: Holds ``dataset.json``, ``imagesTr`` and mostly ``labelsTr``.
+        packaged: The packaged datasets; one that the file names, such as MSD's Task01, describes the folder.
+
+    Raises:
+        InputError: The file cannot be read, or its regions are not nested.
+    """
+    path = folder / "dataset.json"
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8-sig"))
+        if raw.get("name") == "BRATS" and "modality" in raw:
+            return packaged["msd-task01"]
+        nnunet = "channel_names" in raw
+        names = raw["channel_names" if nnunet else "modality"]
+        channels = [_channel(names[key]) for key in sorted(names, key=int)]
+        regions, labels = _nnunet_regions(raw["labels"]) if nnunet else _decathlon_regions(raw["labels"])
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not the dataset.json of nnU-Net or the Decathlon ({error!r})") from None
+    if raw.get("file_ending", ".nii.gz") not in {".nii.gz", ".nii"}:
+        raise InputError(f"{path}: file_ending {raw['file_ending']!r} cannot be read; convert the images to .nii.gz")
+    description = {
+        "name": _key(folder.resolve().name),
+        "title": str(raw.get("name", folder.resolve().name)),
+        "channels": channels,
+        "regions": regions,
+        "labels": labels,
+        "files": _files([channel["name"] for channel in channels], nnunet),
+    }
+    return DatasetDescription.from_dict(description, str(path))
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._").lower() or "unnamed"
+
+
+def _channel(name: str) -> dict[str, Any]:
+    if name.upper() == "CT":
+        return {"name": "ct", "title": name, "normalisation": _CT}
+    return {"name": _key(name), "title": name}
+
+
+def _nnunet_regions(labels: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Regions, outermost first, and meanings of the labels."""
+    foreground = {name: value for name, value in labels.items() if name not in {"background", "ignore"}}
+    if not any(isinstance(value, list) for value in foreground.values()):
+        return _cumulative({name: int(value) for name, value in foreground.items()})
+    sets = {name: sorted(value if isinstance(value, list) else [value]) for name, value in foreground.items()}
+    ordered = sorted(sets.items(), key=lambda item: -len(item[1]))
+    regions = []
+    for n, (name, values) in enumerate(ordered):
+        own = [value for value in values if n + 1 == len(ordered) or value not in ordered[n + 1][1]]
+        regions.append({"name": _key(name), "title": name, "labels": values, **({"label": own[0]} if own else {})})
+    return regions, {}
+
+
+def _decathlon_regions(labels: Mapping[str, str]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    return _cumulative({name: int(value) for value, name in labels.items() if int(value) > 0})
+
+
+def _cumulative(labels: dict[str, int]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    ordered = sorted(labels.items(), key=lambda item: item[1])
+    regions = [
+        {"name": _key(name), "title": name, "labels": [other for _, other in ordered if other >= value], "label": value}
+        for name, value in ordered
+    ]
+    return regions, {str(value): name for name, value in ordered}
+
+
+def _files(channels: list[str], nnunet: bool) -> dict[str, Any]:
+    def templates(n: int) -> list[str]:
+        end = f"_{n:04d}" if nnunet else f"#{n}" if len(channels) > 1 else ""
+        return [f"{folder}/{{case}}{end}" for folder in ("imagesTr", "imagesTs")]
+
+    return {
+        "channels": {channel: templates(n) for n, channel in enumerate(channels)},
+        "reference": ["labelsTr/{case}", "labelsTs/{case}"],
+    }

@@ -1,0 +1,139 @@
+"""Where voxels lie: geometry without files."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from nibabel.orientations import (
+    aff2axcodes,
+    apply_orientation,
+    axcodes2ornt,
+    inv_ornt_aff,
+    io_orientation,
+    ornt_transform,
+)
+from numpy.typing import ArrayLike, NDArray
+
+from tunetseg.errors import InputError
+
+__all__ = ["Grid", "check_same_lattice"]
+
+_TOLERANCE_MM = 0.05
+"""Programs that resample write the same lattice with affines that differ in the last digits of float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A lattice of voxels in the patient's space.
+
+    World coordinates follow NIfTI: x to the patient's right, y to the front, z up, in mm.
+
+    Args:
+        affine: Voxel indices to world in mm, shape (4, 4).
+        shape: Voxels along the three axes.
+
+    Raises:
+        InputError: The affine cannot be inverted or is not finite.
+
+    Examples:
+        >>> grid = Grid(np.diag([-1, -1, 3, 1]), (10, 20, 5))
+        >>> grid.spacing, grid.axes, grid.voxel_ml
+        ((1.0, 1.0, 3.0), 'LPS', 0.003)
+    """
+
+    affine: NDArray[np.float64]
+    shape: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        """Check that the voxels have a place and a size."""
+        affine = np.asarray(self.affine, np.float64)
+        if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+            raise InputError("the affine cannot be inverted, so the voxels have no place or size")
+        object.__setattr__(self, "affine", affine)
+        x, y, z = self.shape
+        object.__setattr__(self, "shape", (int(x), int(y), int(z)))
+
+    @classmethod
+    def from_spacing(cls, spacing: ArrayLike, shape: tuple[int, int, int]) -> "Grid":
+        """Return a grid in LPS order with voxels of a size in mm, for arrays without an affine."""
+        x, y, z = np.broadcast_to(np.asarray(spacing, np.float64), 3).tolist()
+        return cls(np.diag([-x, -y, z, 1.0]), shape)
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel sizes in mm along the three axes."""
+        x, y, z = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0)).tolist()
+        return x, y, z
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in millilitres."""
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
+
+    @property
+    def axes(self) -> str:
+        """Directions of the axes, such as ``LPS`` or ``RAS``; of oblique ones the nearest."""
+        return "".join(aff2axcodes(self.affine))
+
+    def in_lps(self) -> "Grid":
+        """Return the same lattice with axes towards left, posterior and superior."""
+        if self.axes == "LPS":
+            return self
+        turn = self._turn_to_lps()
+        x, y, z = (self.shape[int(axis)] for axis in np.argsort(turn[:, 0]))
+        return Grid(self.affine @ inv_ornt_aff(turn, self.shape), (x, y, z))
+
+    def to_lps(self, array: NDArray) -> NDArray:
+        """Return an array on this grid with its last three axes towards left, posterior and superior.
+
+        Args:
+            array: Shape (..., *shape).
+
+        Returns:
+            A view.
+        """
+        return _turned(array, self._turn_to_lps())
+
+    def from_lps(self, array: NDArray) -> NDArray:
+        """Return an array in LPS order with its last three axes in the order of this grid, the inverse of `to_lps`."""
+        return _turned(array, ornt_transform(axcodes2ornt("LPS"), io_orientation(self.affine)))
+
+    def difference(self, other: "Grid") -> float:
+        """Return the largest distance in mm between a corner voxel of two grids of one shape; infinity otherwise."""
+        if self.shape != other.shape:
+            return float("inf")
+        corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], np.float64)
+        corners[:, :3] *= np.array(self.shape) - 1
+        return float(np.linalg.norm((corners @ (self.affine - other.affine).T)[:, :3], axis=1).max())
+
+    def same_lattice(self, other: "Grid") -> bool:
+        """Return whether the voxels of two grids lie in the same places, in whatever order of axes."""
+        return self.in_lps().difference(other.in_lps()) <= _TOLERANCE_MM
+
+    def _turn_to_lps(self) -> NDArray[np.float64]:
+        return ornt_transform(io_orientation(self.affine), axcodes2ornt("LPS"))
+
+
+def _turned(array: NDArray, orientation: NDArray[np.float64]) -> NDArray:
+    """Reorder and flip the last three axes; axes before them stay."""
+    moved = apply_orientation(np.moveaxis(array, (-3, -2, -1), (0, 1, 2)), orientation)
+    return np.moveaxis(moved, (0, 1, 2), (-3, -2, -1))
+
+
+def check_same_lattice(name: object, grid: Grid, other_name: object, other: Grid) -> None:
+    """Raise InputError unless the voxels of two images lie in the same places, in whatever order of axes.
+
+    Args:
+        name: File of the first image, named in the error.
+        grid: Its grid.
+        other_name: File of the second image.
+        other: Its grid.
+    """
+    first, second = grid.in_lps(), other.in_lps()
+    if first.shape != second.shape:
+        raise InputError(
+            f"{name}: shape {grid.shape}, but {other_name} has {other.shape}; bring both to one grid first"
+        )
+    if not grid.same_lattice(other):
+        raise InputError(
+            f"{name}: lies up to {first.difference(second):.3g} mm away from {other_name}; bring both to one grid first"
+        )

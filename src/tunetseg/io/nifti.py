@@ -1,0 +1,252 @@
+"""Reading and writing NIfTI files: checked, in one axis order in memory, with headers that hold geometry alone."""
+
+import gzip
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import DTypeLike, NDArray
+
+from tunetseg.errors import InputError
+from tunetseg.io.files import SIGNATURE, whole_file
+from tunetseg.io.grid import Grid
+
+__all__ = [
+    "Image",
+    "image_from_nibabel",
+    "labels_of",
+    "read_image",
+    "read_label_map",
+    "was_written_here",
+    "write_image",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """One 3-D image in memory.
+
+    Args:
+        array: Shape (x, y, z), axes towards left, posterior, superior.
+        grid: Where its voxels lie, in the same order of axes.
+        stored: The same lattice in the order of axes of the file that it came from.
+        oriented: False where the file does not say how the patient lies.
+    """
+
+    array: NDArray
+    grid: Grid
+    stored: Grid
+    oriented: bool = True
+
+
+_DAMAGE = (EOFError, OSError, zlib.error, ValueError, OverflowError, HeaderDataError)
+
+
+_HEADER_SIZES = {348, 540}
+"""First number of NIfTI-1 and NIfTI-2."""
+
+
+def _check_packing(path: Path) -> None:
+    """Raise InputError where a file is empty, or compressed and not named so, or the other way round."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if not start:
+        raise InputError(f"{path}: an empty file; copy it again")
+    packed = start.startswith(b"\x1f\x8b")
+    named = path.name.endswith((".nii", ".nii.gz"))
+    if named and not packed and not _HEADER_SIZES & {int.from_bytes(start, "little"), int.from_bytes(start, "big")}:
+        raise ImageFileError
+    if named and packed != path.name.endswith(".gz"):
+        right = path.name.removesuffix(".gz") + (".gz" if packed else "")
+        raise InputError(f"{path}: is {'' if packed else 'not '}compressed; rename it to {right}")
+
+
+def _load(path: Path) -> nib.filebasedimages.FileBasedImage:
+    """Like nibabel's ``load``, which reads a compressed file up to its last voxel and so never sees its checksum."""
+    if not path.name.endswith(".nii.gz"):
+        return nib.load(path)
+    raw = gzip.decompress(path.read_bytes())
+    for kind in (nib.Nifti1Image, nib.Nifti2Image):
+        if kind.header_class.may_contain_header(raw):
+            return kind.from_bytes(raw)
+    raise ImageFileError
+
+
+def _open(path: Path) -> nib.Nifti1Pair:
+    """A NIfTI file whose header makes sense."""
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file")
+    try:
+        _check_packing(path)
+        image = _load(path)
+    except InputError:
+        raise
+    except PermissionError:
+        raise InputError(f"{path}: permission denied; change its permissions") from None
+    except ImageFileError:
+        raise InputError(f"{path}: not a NIfTI image, or cut off; convert it to .nii.gz, or copy it again") from None
+    except _DAMAGE as error:
+        raise InputError(f"{path}: damaged or cut off ({error}); copy the file again") from None
+    if not isinstance(image, nib.Nifti1Image | nib.Nifti1Pair):
+        raise InputError(f"{path}: not a NIfTI image but {type(image).__name__}; convert it to .nii.gz first")
+    if image.get_data_dtype().kind not in "iuf":
+        raise InputError(f"{path}: holds colours or complex numbers; an image of one number per voxel is needed")
+    try:
+        unit = image.header.get_xyzt_units()[0]
+    except KeyError:
+        unit = "unknown"
+    if unit in {"meter", "micron"}:
+        raise InputError(f"{path}: its header measures voxels in {unit}s; convert it to mm first")
+    return image
+
+
+def _voxels(
+    path: object, image: nib.spatialimages.SpatialImage, dtype: DTypeLike | None, volume: int | None
+) -> NDArray:
+    """The one 3-D array of a file, finite."""
+    data = image.dataobj
+    if len(image.shape) == 4 and volume is not None:
+        if volume >= image.shape[3]:
+            raise InputError(f"{path}: has {image.shape[3]} volumes, so there is no volume {volume}")
+        data = image.slicer[..., volume : volume + 1].dataobj
+    try:
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is found below
+            array = np.asanyarray(data, dtype=dtype)
+    except _DAMAGE as error:
+        raise InputError(f"{path}: damaged or cut off ({error}); copy the file again") from None
+    except MemoryError:
+        raise InputError(f"{path}: its header asks for {image.shape} voxels, more than memory holds") from None
+    if array.ndim == 4 and array.shape[3] == 1:
+        array = array[..., 0]
+    if array.ndim != 3:
+        raise InputError(f"{path}: {array.ndim}-D of shape {array.shape}; one 3-D volume per file is needed")
+    if 0 in array.shape:
+        raise InputError(f"{path}: empty, its shape is {array.shape}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        count = int((~np.isfinite(array)).sum())
+        raise InputError(f"{path}: holds {count} voxels that are NaN or infinite or beyond float32; repair it first")
+    return array
+
+
+def _to_image(
+    source: object, image: nib.spatialimages.SpatialImage, dtype: DTypeLike | None, volume: int | None
+) -> Image:
+    array = _voxels(source, image, dtype, volume)
+    x, y, z = array.shape
+    try:
+        stored = Grid(image.affine, (x, y, z))
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+    header = image.header
+    oriented = not isinstance(header, nib.Nifti1Header) or bool(int(header["qform_code"]) or int(header["sform_code"]))
+    return Image(stored.to_lps(array), stored.in_lps(), stored, oriented)
+
+
+def read_image(path: str | Path, *, dtype: DTypeLike | None = np.float32, volume: int | None = None) -> Image:
+    """Read one 3-D image.
+
+    Args:
+        path: A NIfTI file.
+        dtype: Of the array; None takes the file's own.
+        volume: Which volume of a 4-D file.
+
+    Returns:
+        The image, its array in LPS order.
+
+    Raises:
+        InputError: The file is missing, damaged, not 3-D, empty, or holds values that are not finite.
+    """
+    return _to_image(path, _open(Path(path)), dtype, volume)
+
+
+def image_from_nibabel(image: nib.spatialimages.SpatialImage, *, dtype: DTypeLike | None = np.float32) -> Image:
+    """Return an image that nibabel has read or made.
+
+    Args:
+        image: Any spatial image of nibabel with an affine.
+        dtype: Of the array; None takes the image's own.
+
+    Raises:
+        InputError: The image is not 3-D, empty, or holds values that are not finite.
+    """
+    return _to_image(image.get_filename() or "image", image, dtype, None)
+
+
+def read_label_map(path: str | Path) -> Image:
+    """Read a segmentation; whole numbers stored as floats are accepted.
+
+    Returns:
+        The image, its array of uint8 in LPS order.
+
+    Raises:
+        InputError: The file is missing, damaged, not 3-D, or holds values that cannot be labels.
+    """
+    image = read_image(path, dtype=None)
+    return Image(labels_of(image.array, path), image.grid, image.stored, image.oriented)
+
+
+def labels_of(array: NDArray, source: object = "label map") -> NDArray[np.uint8]:
+    """Return label values as uint8.
+
+    Args:
+        array: Whole numbers from 0 to 255 of any type.
+        source: Named in the error.
+
+    Raises:
+        InputError: A value is not such a number.
+    """
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8)
+    labels = np.clip(np.rint(array), 0, 255).astype(np.uint8)
+    # Integers are compared as they are: the least of them has no absolute value.
+    off = np.abs(array - labels) > 1e-3 if array.dtype.kind == "f" else array != labels
+    if off.any():
+        raise InputError(
+            f"{source}: holds {array[off].flat[0]:g}, which is not a label; a label map has whole numbers from 0 to 255"
+        )
+    return labels
+
+
+def write_image(path: str | Path, array: NDArray, grid: Grid, *, oriented: bool = True) -> None:
+    """Write an array in LPS order as a NIfTI file in the order of axes of a grid.
+
+    The header is made fresh: it holds the grid, millimetres, and the name of this software, and nothing else of any
+    file that was read. The file appears only when complete.
+
+    Args:
+        path: Ends in ``.nii`` or ``.nii.gz``.
+        array: Shape (x, y, z), axes towards left, posterior, superior; its dtype is stored as it is.
+        grid: The lattice in the order of axes to write, such as `Image.stored`.
+        oriented: False leaves the header without orientation, as that of the image that the array belongs to.
+
+    Raises:
+        ValueError: The array does not have the shape of the grid.
+    """
+    stored = grid.from_lps(array)
+    if stored.shape != grid.shape:
+        raise ValueError(f"array of shape {array.shape} on a grid of {grid.shape}")
+    header = nib.Nifti1Header()
+    header.set_data_dtype(array.dtype)
+    header.set_xyzt_units("mm")
+    header["descrip"] = SIGNATURE.encode()
+    kind = nib.Nifti1Image if max(stored.shape) < 2**15 else nib.Nifti2Image
+    image = kind(stored, grid.affine, header)
+    image.set_sform(grid.affine if oriented else None, code=int(oriented))
+    image.set_qform(grid.affine if oriented else None, code=int(oriented))
+    with whole_file(Path(path)) as partial:
+        nib.save(image, partial)
+
+
+def was_written_here(path: Path) -> bool:
+    """Whether ``write_nifti`` wrote a file."""
+    try:
+        header = nib.load(path).header
+        return isinstance(header, nib.Nifti1Header) and bytes(header["descrip"]).startswith(SIGNATURE.encode())
+    except (ImageFileError, KeyError, *_DAMAGE):
+        return False

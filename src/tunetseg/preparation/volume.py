@@ -1,0 +1,91 @@
+"""The images of a case as one array."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunetseg.datasets import Case, DatasetDescription
+from tunetseg.errors import InputError
+from tunetseg.io import Grid, Image, check_same_lattice, read_image
+
+__all__ = ["Volume", "read_volume", "stack_images"]
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """The images of a case as one array.
+
+    Args:
+        array: float32, shape (channel, x, y, z), axes towards left, posterior, superior.
+        grid: Where its voxels lie, in the same order of axes.
+        stored: The same lattice in the order of axes of the first file, in which results are written.
+        oriented: False where the first file does not say how the patient lies.
+    """
+
+    array: NDArray[np.float32]
+    grid: Grid
+    stored: Grid
+    oriented: bool = True
+
+
+def read_volume(case: Case, description: DatasetDescription) -> Volume:
+    """Read the images of a case.
+
+    Args:
+        case: Says where the files are.
+        description: Says which channels are needed, and in which order.
+
+    Raises:
+        InputError: A file is missing, damaged, not 3-D, constant, not finite, on another lattice than the first, or
+            the same as another.
+    """
+    channels = description.channel_names
+    case.check(channels)
+    images = {name: read_image(case.images[name], volume=case.volumes.get(name)) for name in channels}
+    return stack_images(images, description, {name: str(case.images[name]) for name in channels})
+
+
+def stack_images(
+    images: Mapping[str, Image], description: DatasetDescription, sources: Mapping[str, str] | None = None
+) -> Volume:
+    """Return images as one volume.
+
+    Args:
+        images: Channel -> image.
+        description: Says which channels are needed, and in which order.
+        sources: Channel -> file, for errors; by default the names of the channels.
+
+    Raises:
+        InputError: An image is missing, constant, on another lattice than the first, or the same as another.
+    """
+    names = description.channel_names
+    source = {name: f"{name} image" for name in names} | dict(sources or {})
+    missing = [name for name in names if name not in images]
+    if missing:
+        raise InputError(f"no {' and no '.join(missing)} image; all of {', '.join(names)} are needed")
+    first = images[names[0]]
+    for number, name in enumerate(names):
+        image = images[name]
+        _check_content(image.array, name, source[name], description)
+        check_same_lattice(source[name], image.stored, source[names[0]], first.stored)
+        for earlier in names[:number]:
+            if np.array_equal(images[earlier].array, image.array):
+                raise InputError(
+                    f"{source[name]}: the same voxels as {source[earlier]}; {name} and {earlier} must differ"
+                )
+    array = np.stack([images[name].array for name in names], dtype=np.float32)
+    return Volume(array, first.grid, first.stored, first.oriented)
+
+
+def _check_content(array: NDArray, name: str, source: str, description: DatasetDescription) -> None:
+    """Raise InputError where an image shows nothing."""
+    low, high = float(array.min()), float(array.max())
+    if low == high:
+        value = "zero" if low == 0 else f"{low:g}"
+        raise InputError(f"{source}: every voxel is {value}; the {name} image is missing its content")
+    if description.foreground.kind == "nonzero":
+        inside = array[array != 0]
+        if len(inside) > 1 and inside.min() == inside.max():
+            raise InputError(f"{source}: every voxel of the brain is {inside[0]:g}; the {name} image shows nothing")
