@@ -1,36 +1,15 @@
-"""The exceptions that do not mean a bug: the input is at fault, or a signal stopped the work."""
+"""Errors that are not bugs of this package."""
 
-import signal
-
-__all__ = ["InputError", "Stopped"]
+__all__ = ["InputError", "Terminated"]
 
 
 class InputError(ValueError):
-    """Bad input or usage, said in one sentence with the file, the fault and the way out.
+    """Something that the user gave cannot be used.
 
-    The command line prints the sentence and leaves with exit code 2; every other exception
-    is a fault of the program and leaves with 1.
+    The message is one sentence that names the file or value, the fault, and the way out. The command line prints it
+    and exits with 2.
     """
 
 
-class Stopped(Exception):
-    """A signal asked the work to stop; what was done is saved and can be resumed.
-
-    Args:
-        signum: Number of the signal.
-        message: How to continue.
-
-    Examples:
-        >>> import signal
-        >>> int(Stopped(signal.SIGTERM).signal)
-        15
-    """
-
-    def __init__(self, signum: int, message: str = "") -> None:
-        super().__init__(message or f"stopped by {signal.Signals(signum).name}")
-        self.signal = signal.Signals(signum)
-        self.message = message
-
-    def __reduce__(self) -> tuple[type["Stopped"], tuple[int, str]]:
-        """Let the exception pass between processes."""
-        return Stopped, (int(self.signal), self.message)
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end (SIGTERM), as by a scheduler at a time limit; the command line exits with 143."""

@@ -11,7 +11,7 @@ class Progress(Protocol):
     A call that raises ends the work with that exception, which is how a caller cancels.
     """
 
-    def __call__(self, task: str, completed: float, total: float) -> None:
+    def __call__(self, task: str, completed: float, total: float, /) -> None:
         """Receive the state of one task.
 
         Args:
@@ -21,5 +21,5 @@ class Progress(Protocol):
         """
 
 
-def silent(task: str, completed: float, total: float) -> None:
+def silent(task: str, completed: float, total: float, /) -> None:
     """Report nothing."""

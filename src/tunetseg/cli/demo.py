@@ -6,7 +6,7 @@ __all__ = ["demo"]
 
 
 def demo(*, out: Path, seed: int = 0, device: str = "auto") -> None:
-    """Make the embedded synthetic patient, segment it with the packaged model, and score the result.
+    """Make the embedded synthetic patient, segment it with the default model, and score the result.
 
     Args:
         out: Folder of the patient and the results.
@@ -15,10 +15,12 @@ def demo(*, out: Path, seed: int = 0, device: str = "auto") -> None:
     """
     from tunetseg.cli.console import table_console
     from tunetseg.cli.patients import segment_patients
+    from tunetseg.datasets import find_cases
     from tunetseg.datasets.phantom import make_patient, write_patient
     from tunetseg.errors import InputError
     from tunetseg.evaluation.evaluate import evaluate
     from tunetseg.evaluation.tables import print_summary
+    from tunetseg.inference.predictor import load_model
     from tunetseg.io.files import make_folder
 
     if seed < 0:
@@ -27,7 +29,7 @@ def demo(*, out: Path, seed: int = 0, device: str = "auto") -> None:
     console = table_console()
     console.print(f"making a synthetic patient of 240x240x155 voxels from seed {seed}")
     patient = write_patient(make_patient(seed), out / "patient")
-    segment_patients((patient,), out / "segmentation", device=device, picture=True)
+    segment_patients(find_cases(patient), out / "segmentation", load_model(device=device), picture=True)
     scores = evaluate(out / "segmentation", out / "patient", rules="brats2020", out=out / "scores.csv")
     print_summary(scores.summary, console)
     console.print(f"Patient: {patient}\nPicture: {out / 'segmentation' / patient.name}.png", markup=False)

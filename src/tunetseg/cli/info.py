@@ -4,7 +4,7 @@ __all__ = ["info"]
 
 
 def info(*, json: bool = False) -> None:
-    """Say what is installed: versions, device, recipes, packaged models, and the variants' parameter counts.
+    """Print what is installed: versions, device, networks, datasets, recipes and packaged models.
 
     Args:
         json: Print one JSON object instead of lines.

@@ -1,61 +1,79 @@
-"""What ``tunet segment`` shows while it works, and what it says at the end."""
+"""What ``tunet segment`` and ``tunet demo`` show while they work, and at the end."""
 
+import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tunetseg.inference.cohort import choose_cases, segment
-from tunetseg.inference.segment import Segmentation
+from tunetseg.cli.console import shown
+from tunetseg.datasets import Case
+from tunetseg.errors import InputError
+from tunetseg.inference.predictor import Ensemble
+from tunetseg.inference.segment import segment_cases
+from tunetseg.inference.segmentation import NOT_A_DEVICE
 
 __all__ = ["segment_patients"]
 
+_LOG = logging.getLogger("tunetseg.cli")
+
 
 def segment_patients(
-    patients: tuple[Path, ...],
+    cases: Sequence[Case],
     out: Path,
+    model: Ensemble,
     *,
-    files: dict[str, Path] | None = None,
+    labels: str | None = None,
+    probabilities: bool = False,
     picture: bool = False,
-    **options: Any,
-) -> list[Segmentation]:
-    """Segment with a progress bar, draw pictures if asked, say where to look; ``options`` are those of `segment`."""
+    skip_broken: bool = False,
+) -> None:
+    """Segment cases with a progress bar, and say where to look.
+
+    Raises:
+        InputError: A case is broken; with ``skip_broken`` only when none could be segmented.
+    """
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=1.0)
-        done = segment(
-            patients,
-            out,
-            files=files,
-            say=lambda line: bar.console.print(line, markup=False, highlight=False, soft_wrap=True),
-            progress=lambda case, share: bar.update(task, description=case, completed=share),
-            **options,
+    faults: list[InputError] = []
+
+    def leave_out(fault: InputError) -> None:
+        faults.append(fault)
+        _LOG.warning("left out: %s", fault)
+
+    schemes: set[str] = set()
+    done = 0
+    with shown() as progress:
+        _LOG.info("%d case(s), %d model(s), on %s", len(cases), len(model.paths), model.device)
+        if not skip_broken:
+            for case in cases:
+                case.check(model.dataset.channel_names)
+        results = segment_cases(
+            cases,
+            model,
+            out=out,
+            labels=labels,
+            probabilities=probabilities,
+            picture=picture,
+            on_fault=leave_out if skip_broken else None,
+            progress=progress,
         )
-    for record in done:
-        volumes = ", ".join(f"{region} {ml:.1f} ml" for region, ml in record.manifest["volume_ml"].items())
-        console.print(f"{record.case}: {volumes} ({record.manifest['seconds']:.1f} s)", markup=False)
-        for note in record.manifest["notes"]:
-            console.print(f"  note: {note}", markup=False)
-    if picture:
-        _draw(done, patients, out, files, options.get("name"))
-    written = ", ".join(sorted({record.manifest["labels"] for record in done}))
+        try:
+            for result in results:
+                done += 1
+                schemes.add(result.scheme.name)
+                console.print(f"{result.case}: {result.summary()} ({result.seconds:.1f} s)", markup=False)
+                for note in result.notes:
+                    console.print(f"  note: {note}", markup=False)
+        except InputError as fault:
+            if len(cases) == 1:
+                raise
+            raise InputError(f"{fault} ({done} of {len(cases)} cases are done; see --skip-broken)") from None
+    if not done:
+        raise InputError(f"none of {len(cases)} cases could be segmented; the last fault: {faults[-1]}")
     console.print(
-        f"Look at {out}: <case>.nii.gz (labels of {written}), <case>_unc_*.nii.gz (0 certain to 100 uncertain), "
-        f"<case>.json{', <case>.png' if picture else ''}. Research use, not a medical device.",
+        f"Look at {out}: <case>.nii.gz (labels of {', '.join(sorted(schemes))}), "
+        f"<case>_unc_*.nii.gz (0 certain to 100 uncertain), <case>.json{', <case>.png' if picture else ''}. "
+        f"{NOT_A_DEVICE.capitalize()}.",
         markup=False,
     )
-    return done
-
-
-def _draw(
-    done: list[Segmentation], patients: tuple[Path, ...], out: Path, files: dict[str, Path] | None, name: str | None
-) -> None:
-    """``<case>.png`` beside each label map."""
-    from tunetseg.report.figure import draw_segmentation
-
-    cases = {case.id: case for case in choose_cases(patients, files, name=name)}
-    for record in done:
-        draw_segmentation(cases[record.case], out, out / f"{record.case}.png")

@@ -17,8 +17,10 @@ def segment(
     t1ce: Path | None = None,
     t2: Path | None = None,
     flair: Path | None = None,
+    image: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CHANNEL=FILE")] = (),
     name: str | None = None,
     cases: Path | None = None,
+    dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME-OR-FILE")] = None,
     device: str = "auto",
     labels: str | None = None,
     probabilities: bool = False,
@@ -29,42 +31,45 @@ def segment(
 ) -> None:
     """Find the tumour: label map, uncertainty maps and a manifest for each patient.
 
-    PATIENT is a case folder or a cohort folder; or name four files with --t1 --t1ce --t2 --flair. The images must
-    be co-registered and skull-stripped. For research use; not a medical device.
+    PATIENT is a case folder or a cohort folder; or name the file of each sequence with --t1 --t1ce --t2 --flair. The
+    images must be co-registered and skull-stripped. Regions: whole tumour (WT), tumour core (TC), enhancing tumour
+    (ET). Research use, not a medical device.
 
     Args:
         patients: Case folders or cohort folders.
         out: Folder of the results.
         model: Packaged models, model files or run folders; several are averaged.
         t1: T1 image.
-        t1ce: T1 image after contrast.
+        t1ce: Contrast-enhanced T1 image.
         t2: T2 image.
         flair: FLAIR image.
-        name: What to call the case of the four files.
-        cases: Text file of case names; only these are segmented, such as a run folder's validation.txt.
+        image: Image of any channel of the model, such as ct=scan.nii.gz.
+        name: Name of the case of the files that are given one by one.
+        cases: Text file of case names, one per line; only these are segmented, such as a run folder's validation.txt.
+        dataset: Dataset whose file names the folders follow: a name of 'tunet info', or a .toml file.
         device: auto, cpu, cuda or mps.
-        labels: BraTS year or scheme of the label values to write; by default the case's own dataset's.
+        labels: Dataset or BraTS year whose label values are written; by default those of each case's own dataset.
         probabilities: Write probability maps too.
         picture: Draw <case>.png: images, labels and uncertainty in the slice with the most tumour.
         mirror: Average with the prediction of the mirror image; takes twice as long.
         overlap: Least overlap of windows, for models trained on patches.
-        skip_broken: Report a broken case and go on without it.
+        skip_broken: Report a broken case and continue without it.
     """
+    from tunetseg.cli.cases import choose_cases, images_by_channel
     from tunetseg.cli.patients import segment_patients
+    from tunetseg.datasets import find_description
+    from tunetseg.inference.predictor import load_model
 
     given = {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}
-    segment_patients(
+    predictor = load_model(*model, device=device, overlap=overlap, mirror=mirror)
+    chosen = choose_cases(
         patients,
-        out,
-        files={modality: path for modality, path in given.items() if path is not None},
-        models=model,
+        images_by_channel(image, given),
+        predictor.dataset,
         name=name,
         only=cases,
-        device=device,
-        labels=labels,
-        probabilities=probabilities,
-        picture=picture,
-        mirror=mirror,
-        overlap=overlap,
-        skip_broken=skip_broken,
+        dataset=find_description(dataset) if dataset else None,
+    )
+    segment_patients(
+        chosen, out, predictor, labels=labels, probabilities=probabilities, picture=picture, skip_broken=skip_broken
     )

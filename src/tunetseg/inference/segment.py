@@ -1,241 +1,299 @@
-"""From patients' files to segmentations, uncertainty maps and a manifest, in the patients' own geometry."""
+"""From images to segmentations: one patient, or the cases of a cohort one after another."""
 
-import json
-import os
-import tempfile
+import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from nibabel.spatialimages import SpatialImage
+from numpy.typing import ArrayLike, NDArray
 
-from tunetseg import __version__
-from tunetseg.datasets import FILE_WORDS, LabelScheme, fitting_scheme
-from tunetseg.datasets.case import Case
+from tunetseg.datasets import (
+    Case,
+    DatasetDescription,
+    LabelScheme,
+    Postprocessing,
+    case_from_files,
+    find_cases,
+    find_scheme,
+)
 from tunetseg.errors import InputError
-from tunetseg.inference.ensemble import Ensemble
-from tunetseg.inference.postprocess import Postprocessing, postprocess
-from tunetseg.inference.uncertainty import uncertainty
-from tunetseg.io.files import SIGNATURE, make_folder, read_json, whole_file
-from tunetseg.io.volume import Grid, Volume, read_volume, was_written_here, write_nifti
-from tunetseg.models.device import uses_bfloat16
+from tunetseg.inference.postprocess import postprocess
+from tunetseg.inference.predictor import Predictor, load_model
+from tunetseg.inference.save import check_free, save_segmentation
+from tunetseg.inference.segmentation import Segmentation
+from tunetseg.io import Grid, Image, image_from_nibabel
+from tunetseg.io.files import make_folder
+from tunetseg.preparation import Volume, read_volume, stack_images
+from tunetseg.progress import Progress, silent
 
-__all__ = ["NOT_A_DEVICE", "Segmentation", "segment_cases"]
+__all__ = ["segment", "segment_cases", "segment_volume"]
 
-NOT_A_DEVICE = "research use, not a medical device"
-
-_UNLABELLED = "2023"
-"""Label values of a case whose dataset is unknown: the newest convention."""
+_LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Segmentation:
-    """What was written for one case.
+def segment(
+    images: str | Path | Case | Mapping[str, str | Path | SpatialImage | NDArray],
+    *,
+    model: Predictor | str | Path | None = None,
+    affine: ArrayLike | None = None,
+    spacing: ArrayLike | None = None,
+    labels: str | None = None,
+    postprocessing: Postprocessing | None = None,
+    name: str | None = None,
+    progress: Progress = silent,
+) -> Segmentation:
+    """Segment one patient. Nothing is written.
 
     Args:
-        case: Its name.
-        label_map: File of the label map.
-        manifest: What the manifest holds.
-    """
+        images: A case's folder, a `Case`, or channel -> image. An image is a file, an image of nibabel, or an array
+            of shape (x, y, z). The images must be co-registered and, for brains, skull-stripped.
+        model: As `load_model` returns it, or what that takes; the default model if None.
+        affine: Voxel indices to world in mm, shape (4, 4), for arrays. World x runs to the patient's right, y to the
+            front, z up.
+        spacing: Voxel sizes in mm along the axes, for arrays whose axes run to the patient's left, back and up;
+            instead of ``affine``.
+        labels: Dataset or year whose label values are written; by default those of the case's own dataset, else of the
+            model's.
+        postprocessing: Rules; by default those of the model.
+        name: What to call the case.
+        progress: Told as windows are done.
 
-    case: str
-    label_map: Path
-    manifest: dict[str, Any]
+    Returns:
+        Label map, probabilities, uncertainty and volumes, in the order of axes of the images.
+
+    Raises:
+        InputError: A channel is missing, an image is damaged or does not fit the others.
+
+    Examples:
+        >>> from tunetseg.datasets.phantom import make_patient
+        >>> patient = make_patient(seed=0, shape=(48, 48, 32), spacing=5)
+        >>> result = segment(patient.images, affine=patient.affine)
+        >>> result.label_map.shape, result.probabilities.shape
+        ((48, 48, 32), (3, 48, 48, 32))
+        >>> sorted(result.volumes_ml)
+        ['core', 'enhancing', 'whole']
+    """
+    predictor = _predictor(model)
+    case = _as_case(images, predictor.dataset, name)
+    if isinstance(case, Case):
+        return _segment_case(case, predictor, labels, postprocessing, progress)
+    volume = stack_images(_as_images(case, predictor.dataset, affine, spacing), predictor.dataset)
+    return segment_volume(
+        volume,
+        predictor,
+        case=name or "patient",
+        scheme=_scheme(labels, None, predictor.dataset),
+        postprocessing=postprocessing,
+        progress=progress,
+    )
 
 
 def segment_cases(
     cases: Iterable[Case],
-    out: str | Path,
-    ensemble: Ensemble,
+    model: Predictor,
     *,
-    labels: str | None = None,
+    out: str | Path | None = None,
     probabilities: bool = False,
-    rules: Postprocessing | None = None,
+    picture: bool = False,
+    labels: str | None = None,
+    postprocessing: Postprocessing | None = None,
     on_fault: Callable[[InputError], None] | None = None,
-    progress: Callable[[str, float], None] = lambda case, share: None,
-) -> list[Segmentation]:
-    """Segment cases one after another.
+    progress: Progress = silent,
+) -> Iterator[Segmentation]:
+    """Segment cases one after another; each is held in memory only until the next is asked for.
 
     Args:
-        cases: What to segment; a segmentation that they may have is not looked at.
-        out: Folder of the results, made if need be.
-        ensemble: One or several models.
-        labels: Year or dataset whose label values are written; by default those of the case's own dataset.
-        probabilities: Write the probabilities too.
-        rules: Post-processing; the paper's unless said otherwise.
-        on_fault: Told of each broken case, which is then left out; None: the first fault is raised.
-        progress: Told the case and the share of it that is done, 0 to 1.
+        cases: What to segment; references that they may have are not read.
+        model: As `load_model` returns it.
+        out: Folder in which each result is saved before it is returned, made if need be; None: nothing is written.
+        probabilities: Save probability maps too.
+        picture: Save a picture of each case too.
+        labels: Dataset or year whose label values are written; by default those of each case's own dataset.
+        postprocessing: Rules; by default those of the model.
+        on_fault: Receives the error of each broken case, which is then left out; None: the first is raised.
+        progress: Told as windows are done, with the name of the case as the task.
 
-    Returns:
-        One record a case that was segmented.
+    Yields:
+        One segmentation per case that is not broken.
 
     Raises:
-        InputError: A case or a setting is at fault.
+        InputError: ``labels`` do not fit the model, or a case is broken.
     """
     if labels is not None:
-        fitting_scheme(labels, ensemble.spec.architecture.regions)
-    cases = list(cases)
-    if on_fault is None:
-        for case in cases:
-            case.check(ensemble.spec.modalities)
-    folder = make_folder(out)
-    models = ensemble.describe()
-    done = []
+        _scheme(labels, None, model.dataset)
+    folder = None if out is None else make_folder(out)
     for case in cases:
         try:
-            done.append(
-                _segment_case(
-                    case, folder, ensemble, models, labels, probabilities, rules or Postprocessing(), progress
-                )
-            )
+            if folder is not None:
+                check_free(folder, case, model.dataset)
+            result = _segment_case(case, model, labels, postprocessing, progress)
+            if folder is not None:
+                save_segmentation(result, folder, probabilities=probabilities, picture=picture)
         except InputError as fault:
-            if on_fault is not None:
-                on_fault(fault)
-            elif len(cases) > 1:
-                raise InputError(f"{fault} ({len(done)} of {len(cases)} cases are done; see --skip-broken)") from None
-            else:
+            if on_fault is None:
                 raise
-    return done
+            on_fault(fault)
+            continue
+        yield result
+        del result  # or it would be held while the next is made
+
+
+def segment_volume(
+    volume: Volume,
+    model: Predictor,
+    *,
+    case: str = "patient",
+    scheme: LabelScheme | None = None,
+    postprocessing: Postprocessing | None = None,
+    source: Case | None = None,
+    progress: Progress = silent,
+) -> Segmentation:
+    """Segment one volume.
+
+    Args:
+        volume: Its channels in the order of the model's dataset.
+        model: As `load_model` returns it.
+        case: Name of the case.
+        scheme: Label values to write; by default those of the model's dataset.
+        postprocessing: Rules; by default those of the model's dataset.
+        source: The files that the volume was read from.
+        progress: Told as windows are done.
+
+    Returns:
+        The segmentation, in the order of axes of ``volume.stored``.
+    """
+    began = time.monotonic()
+    dataset = model.dataset
+    rules = postprocessing or dataset.postprocessing
+    convention = scheme or dataset.scheme
+    try:
+        probabilities = model.predict(volume, task=case, progress=progress)
+    except InputError as error:
+        raise InputError(f"{case}: {error}") from None
+    masks, notes = postprocess(probabilities, dataset.region_names, volume.grid.voxel_ml * 1000, rules)
+    notes += _image_notes(volume, dataset)
+    return Segmentation(
+        case,
+        volume.stored.from_lps(convention.merge(masks)),
+        volume.stored.from_lps(probabilities),
+        volume.stored,
+        convention,
+        dataset,
+        tuple(notes),
+        {**model.describe(), "postprocessing": rules},
+        source,
+        volume.stored.from_lps(volume.array),
+        volume.oriented,
+        time.monotonic() - began,
+    )
 
 
 def _segment_case(
     case: Case,
-    folder: Path,
-    ensemble: Ensemble,
-    models: list[dict[str, object]],
+    model: Predictor,
     labels: str | None,
-    probabilities: bool,
-    rules: Postprocessing,
-    progress: Callable[[str, float], None],
+    postprocessing: Postprocessing | None,
+    progress: Progress,
 ) -> Segmentation:
     began = time.monotonic()
-    progress(case.id, 0.0)
-    spec = ensemble.spec
-    regions = spec.architecture.regions
-    scheme = fitting_scheme(labels or case.labels or _UNLABELLED, regions)
-    _spare_others(case, folder, regions)
-    volume = read_volume(case, spec.modalities)
-    found = ensemble.predict(volume, lambda share: progress(case.id, 0.1 + 0.7 * share))
-    masks, notes = postprocess(found, regions, volume.grid.voxel_ml * 1000, rules)
-    notes += _background_note(volume, spec.modalities) + _orientation_note(volume.grid)
-    files = _outputs(case.id, regions, scheme, masks, found, probabilities)
-    manifest = {
-        "case": case.id,
-        "labels": scheme.name,
-        "label_values": {str(value): scheme.values[value] for value in scheme.shells},
-        "volume_ml": {
-            name: round(float(mask.sum()) * volume.grid.voxel_ml, 3) for name, mask in zip(regions, masks, strict=True)
-        },
-        "notes": notes,
-        "files": list(files),
-        "inputs": {modality: case.images[modality].name for modality in spec.modalities},
-        "models": models,
-        "settings": {
-            "postprocessing": asdict(rules),
-            "overlap": ensemble.overlap,
-            "mirror": ensemble.mirror,
-            "precision": "bf16" if uses_bfloat16(ensemble.precision, ensemble.device) else "32",
-            "device": str(ensemble.device),
-        },
-        "version": __version__,
-        "use": NOT_A_DEVICE,
-    }
-    _write(folder, case.id, files, volume.grid, manifest, regions, began)
-    progress(case.id, 1.0)
-    return Segmentation(case.id, folder / f"{case.id}.nii.gz", manifest)
+    dataset = model.dataset
+    scheme = _scheme(labels, case.dataset, dataset)
+    progress(case.id, 0.0, 1.0)
+    volume = read_volume(case, dataset)
+    _LOG.debug("%s: read in %.1f s", case.id, time.monotonic() - began)
+    return segment_volume(
+        volume,
+        model,
+        case=case.id,
+        scheme=scheme,
+        postprocessing=postprocessing,
+        source=case,
+        progress=progress,
+    )
 
 
-def _background_note(volume: Volume, modalities: Sequence[str]) -> list[str]:
-    """What to say of images that do not look skull-stripped, if there are any."""
-    images = zip(modalities, volume.array, strict=True)
-    full = [name for name, image in images if float((image == 0).mean()) < 0.05]
-    doubt = f"hardly any voxel of {', '.join(full)} is 0: is the skull removed, and the background 0?"
-    return [f"{doubt} The model has only seen such images"] if full else []
+def _predictor(model: Predictor | str | Path | None) -> Predictor:
+    if model is None:
+        return load_model()
+    return load_model(model) if isinstance(model, str | Path) else model
 
 
-def _orientation_note(grid: Grid) -> list[str]:
-    """What to say of a header with neither qform nor sform."""
-    if int(grid.header["qform_code"]) or int(grid.header["sform_code"]):
-        return []
-    return ["the header does not say how the patient lies; x to the left, y to the front and z up was assumed"]
+def _as_case(
+    images: str | Path | Case | Mapping[str, Any], dataset: DatasetDescription, name: str | None
+) -> Case | Mapping[str, Any]:
+    """A case where the images are files, else the images themselves."""
+    if isinstance(images, Case):
+        return images
+    if isinstance(images, Mapping):
+        if images and all(isinstance(image, str | Path) for image in images.values()):
+            return case_from_files({channel: Path(path) for channel, path in images.items()}, dataset, name=name)
+        return images
+    cases = find_cases(images)
+    if len(cases) > 1:
+        raise InputError(f"{images}: holds {len(cases)} cases; name the folder of one, or use segment_cases")
+    return cases[0]
 
 
-def _spare_others(case: Case, folder: Path, regions: tuple[str, ...]) -> None:
-    """Nothing is written over, or removed, that is not this program's.
+def _as_images(
+    images: Mapping[str, Any], dataset: DatasetDescription, affine: ArrayLike | None, spacing: ArrayLike | None
+) -> dict[str, Image]:
+    """Images in memory, each with its grid."""
+    unknown = sorted(set(images) - set(dataset.channel_names))
+    if unknown:
+        raise InputError(f"unknown channel {unknown[0]!r}; choose from {', '.join(dataset.channel_names)}")
+    return {channel: as_image(image, channel, affine, spacing) for channel, image in images.items()}
 
-    Four files named ``t1.nii.gz`` and so on make a case ``t1``, whose label map would be written over its T1, and its
-    manifest over what a converter said of it. A label map of a case's name may also be an expert's.
+
+def as_image(image: Any, name: str, affine: ArrayLike | None, spacing: ArrayLike | None) -> Image:
+    """Return a nibabel image, or an array with its affine or spacing, as an image in memory.
+
+    Raises:
+        InputError: An array has no affine or spacing, is not 3-D, or holds values that are not finite.
     """
-    inputs = {path.resolve() for path in (*case.images.values(), case.segmentation) if path is not None}
-    for target in (folder / name for name in _names(case.id, regions)):
-        if target.resolve() in inputs:
+    if isinstance(image, SpatialImage):
+        return image_from_nibabel(image)
+    array = np.asarray(image)
+    if array.ndim != 3 or not array.size:
+        raise InputError(f"{name} image: shape {array.shape}; an array of shape (x, y, z) is needed")
+    if (affine is None) == (spacing is None):
+        raise InputError("arrays need either an affine or a spacing in mm")
+    x, y, z = array.shape
+    grid = Grid(np.asarray(affine), (x, y, z)) if spacing is None else Grid.from_spacing(spacing, (x, y, z))
+    array = array.astype(np.float32, copy=False)
+    if not np.isfinite(array).all():
+        raise InputError(f"{name} image: holds values that are NaN or infinite; replace them first")
+    return Image(grid.to_lps(array), grid.in_lps(), grid)
+
+
+def _scheme(labels: str | None, own: DatasetDescription | None, dataset: DatasetDescription) -> LabelScheme:
+    """Label values to write: as asked for, else of the case's own dataset, else of the model's."""
+    if labels is not None:
+        scheme = find_scheme(labels)
+        if scheme.region_names != dataset.region_names:
             raise InputError(
-                f"{target}: is the patient's own file; choose another --out, or another --name for the case"
+                f"labels {labels}: its regions {', '.join(scheme.region_names)} are not those of the model, "
+                f"{', '.join(dataset.region_names)}"
             )
-        if target.exists() and not _is_ours(target):
-            raise InputError(f"{target}: is there already and was not written by tunetseg; choose another --out")
+        return scheme
+    if own is not None and not own.generic and own.region_names == dataset.region_names:
+        return own.scheme
+    return dataset.scheme
 
 
-def _names(case: str, regions: tuple[str, ...]) -> list[str]:
-    """Every file that ``tunet segment`` may leave of a case; first the manifest, which says that all are there."""
-    words = [FILE_WORDS.get(region, region) for region in regions]
-    maps = [f"{case}_{kind}_{word}.nii.gz" for kind in ("unc", "prob") for word in words]
-    return [f"{case}.json", f"{case}.png", *maps, f"{case}.nii.gz"]
-
-
-def _is_ours(path: Path) -> bool:
-    if path.suffix == ".json":
-        return read_json(path).get("use") == NOT_A_DEVICE
-    if path.suffix == ".png":
-        with path.open("rb") as file:
-            return SIGNATURE.encode() in file.read(256)
-    return was_written_here(path)
-
-
-def _outputs(
-    case: str,
-    regions: tuple[str, ...],
-    scheme: LabelScheme,
-    masks: NDArray[np.bool_],
-    found: NDArray[np.float32],
-    probabilities: bool,
-) -> dict[str, NDArray]:
-    """File name -> array in LPS order; the label map last, so that it stands only beside all its maps."""
-    files: dict[str, NDArray] = {}
-    for name, probability in zip(regions, found, strict=True):
-        short = FILE_WORDS.get(name, name)
-        # Whole percents: the challenge asks for 0 to 100, and finer steps only cost disk.
-        files[f"{case}_unc_{short}.nii.gz"] = np.rint(uncertainty(probability)).astype(np.uint8)
-        if probabilities:
-            files[f"{case}_prob_{short}.nii.gz"] = probability
-    files[f"{case}.nii.gz"] = scheme.merge(masks)
-    return files
-
-
-def _write(
-    folder: Path,
-    case: str,
-    files: dict[str, NDArray],
-    grid: Grid,
-    manifest: dict[str, Any],
-    regions: tuple[str, ...],
-    began: float,
-) -> None:
-    """Write all files aside, then put them in the place of an earlier run's.
-
-    From the first of them to the last no manifest stands there, which says that the case is complete.
-    """
-    with tempfile.TemporaryDirectory(prefix=f".{case}.", dir=folder) as aside:
-        for name, array in files.items():
-            write_nifti(grid.from_lps(array), grid, Path(aside) / name)
-        manifest["seconds"] = round(time.monotonic() - began, 2)
-        with whole_file(Path(aside) / f"{case}.json") as partial:
-            partial.write_text(json.dumps(manifest, indent=1))
-        for name in _names(case, regions):
-            if name not in files:
-                (folder / name).unlink(missing_ok=True)
-        for name in (*files, f"{case}.json"):
-            os.replace(Path(aside) / name, folder / name)
+def _image_notes(volume: Volume, dataset: DatasetDescription) -> list[str]:
+    """What to say of images that do not look as those of the dataset do."""
+    notes = []
+    if dataset.foreground.kind == "nonzero":
+        images = zip(dataset.channel_names, volume.array, strict=True)
+        full = [name for name, image in images if float((image == 0).mean()) < 0.05]
+        if full:
+            notes.append(
+                f"hardly any voxel of {', '.join(full)} is 0: is the skull removed, and the background 0? "
+                "The model has only seen such images"
+            )
+    if not volume.oriented:
+        notes.append("the header does not say how the patient lies; x to the left, y to the front and z up was assumed")
+    return notes

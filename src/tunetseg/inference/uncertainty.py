@@ -7,7 +7,7 @@ __all__ = ["uncertainty"]
 
 
 def uncertainty(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far a probability is from certainty: 0 at 0 and at 1, 100 at one half.
+    """Return how far probabilities are from certainty: 0 at 0 and at 1, 100 at one half.
 
     Args:
         probabilities: Untouched by post-processing, any shape, 0 to 1.

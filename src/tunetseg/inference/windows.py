@@ -1,7 +1,6 @@
 """A network over a whole patient: overlapping, Gaussian-weighted windows, or one pass."""
 
 import math
-from collections.abc import Callable
 from itertools import product
 
 import numpy as np
@@ -10,14 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tunetseg.models.device import Precision, uses_bfloat16
-from tunetseg.models.store import ModelSpec
-from tunetseg.networks import Cascade
+from tunetseg.networks import SegmentationNetwork
+from tunetseg.progress import Progress, silent
 
-__all__ = ["gaussian_weights", "predict", "window_starts"]
+__all__ = ["gaussian_weights", "predict_windows", "window_starts"]
 
 
 def window_starts(size: int, window: int, overlap: float) -> list[int]:
-    """First voxels of evenly spread windows that cover an axis and overlap by at least a share of their length."""
+    """Return the first voxels of evenly spread windows that cover an axis and overlap by at least a share of it."""
     if size <= window:
         return [0]
     count = math.ceil((size - window) / (window * (1 - overlap)) - 1e-9) + 1
@@ -25,9 +24,9 @@ def window_starts(size: int, window: int, overlap: float) -> list[int]:
 
 
 def gaussian_weights(window: tuple[int, int, int]) -> Tensor:
-    """How much a voxel counts by its place in a window: 1 in the middle, little at the rim, never 0.
+    """Return how much each voxel of a window counts: 1 in the middle, little at the rim, never 0.
 
-    The standard deviation is an eighth of the side, as nnU-Net has it.
+    The standard deviation is an eighth of the side, as in nnU-Net.
 
     Returns:
         float32, shape ``window``.
@@ -38,26 +37,28 @@ def gaussian_weights(window: tuple[int, int, int]) -> Tensor:
 
 
 @torch.inference_mode()
-def predict(
-    network: Cascade,
-    spec: ModelSpec,
+def predict_windows(
+    network: SegmentationNetwork,
     array: NDArray[np.float32],
     *,
+    patch_size: tuple[int, int, int],
+    whole_volume: bool,
     overlap: float = 0.5,
     mirror: bool = False,
     precision: Precision = "auto",
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Progress = silent,
 ) -> NDArray[np.float32]:
-    """Region probabilities at the model's working spacing.
+    """Return region probabilities at the working spacing of a model.
 
     Args:
         network: In evaluation mode, on the device to use.
-        spec: Says the window, and whether a window is a whole volume.
-        array: Normalised, shape (channel, x, y, z) at the working spacing.
+        array: Normalised, shape (channel, x, y, z).
+        patch_size: Voxels that the network was trained on, along x, y, z.
+        whole_volume: The network was trained on whole volumes: one window holds everything.
         overlap: Least overlap of two neighbouring windows, as a share of their length.
         mirror: Average with the prediction of the left-right mirror image; takes twice as long.
         precision: Of the convolutions; probabilities are float32 always.
-        progress: Told the share done so far, 0 to 1.
+        progress: Told after each window.
 
     Returns:
         float32, shape (region, x, y, z).
@@ -65,7 +66,7 @@ def predict(
     device = next(network.parameters()).device
     low = uses_bfloat16(precision, device)
     sides = array.shape[1:]
-    window = _window(sides, spec, network.stride)
+    window = _grown(sides, patch_size, network.stride) if whole_volume else patch_size
     image = torch.from_numpy(np.ascontiguousarray(array)).to(device)
     image, offset = _pad(image, window)
     padded = image.shape[1:]
@@ -77,12 +78,12 @@ def predict(
         place = (slice(x, x + window[0]), slice(y, y + window[1]), slice(z, z + window[2]))
         total[(slice(None), *place)] += _probabilities(network, image[(slice(None), *place)], mirror, low) * weights
         weight[place] += weights
-        progress(done / len(starts))
+        progress("windows", done, len(starts))
     inner = tuple(slice(o, o + n) for o, n in zip(offset, sides, strict=True))
     return (total / weight)[(slice(None), *inner)].cpu().numpy()
 
 
-def _probabilities(network: Cascade, image: Tensor, mirror: bool, low: bool) -> Tensor:
+def _probabilities(network: SegmentationNetwork, image: Tensor, mirror: bool, low: bool) -> Tensor:
     """Shape (channel, x, y, z) to (region, x, y, z)."""
     flips = ([], [1]) if mirror else ([],)
     result = torch.zeros((), device=image.device)
@@ -93,14 +94,12 @@ def _probabilities(network: Cascade, image: Tensor, mirror: bool, low: bool) -> 
     return result
 
 
-def _window(sides: tuple[int, ...], spec: ModelSpec, stride: int) -> tuple[int, int, int]:
-    """The trained window; where that held whole volumes, one that holds this volume.
+def _grown(sides: tuple[int, ...], patch_size: tuple[int, int, int], stride: int) -> tuple[int, int, int]:
+    """One window that holds a whole volume.
 
     Instance normalisation sees the window, so a network is shown the kind of window that it was trained on.
     """
-    if not spec.whole_volume:
-        return spec.window
-    x, y, z = (max(w, math.ceil(n / stride) * stride) for n, w in zip(sides, spec.window, strict=True))
+    x, y, z = (max(w, math.ceil(n / stride) * stride) for n, w in zip(sides, patch_size, strict=True))
     return x, y, z
 
 

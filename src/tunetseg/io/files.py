@@ -1,7 +1,8 @@
-"""Writing files so that none that is half-written looks complete."""
+"""Check where results go before the work begins, and write files so that none that is half-written looks complete."""
 
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,33 +14,41 @@ from tunetseg.errors import InputError
 __all__ = ["SIGNATURE", "check_target", "make_folder", "read_json", "spare_other", "whole_file"]
 
 SIGNATURE = "tunetseg"
-"""What is written says so, to be known again: an image in its header's description, a picture as its software."""
+"""Mark of the files that this package writes, such as the description in an image's header."""
 
 
 def check_target(path: str | Path, ending: str) -> Path:
-    """A file to be written, if it can be: asked before the work, so that none is lost for want of a folder.
+    """Check that a file can be written, before the work whose result it will hold.
+
+    Args:
+        path: File to be written later.
+        ending: Required ending of its name, such as ``.csv``.
+
+    Returns:
+        The path.
 
     Raises:
-        InputError: The name does not end so, is a folder's, or lies in a folder that does not exist or cannot be
+        InputError: The name has another ending or is that of a folder, or its folder does not exist or cannot be
             written to.
     """
     target = Path(path)
     if target.suffix != ending:
-        raise InputError(f"{target}: what is written there is a {ending} file; name it so")
-    if target.is_dir() or not target.parent.is_dir():
-        what = "is a folder" if target.is_dir() else f"the folder {target.parent} does not exist"
-        raise InputError(f"{target}: {what}")
-    with _said_if_not_writable(target.parent):
+        raise InputError(f"{target}: the result is a {ending} file; choose a name that ends in {ending}")
+    if target.is_dir():
+        raise InputError(f"{target}: is a folder; choose the name of a file in it")
+    if not target.parent.is_dir():
+        raise InputError(f"{target}: the folder {target.parent} does not exist; create it first")
+    with _input_error_if_not_writable(target.parent):
         _try_to_write(target.parent)
     return target
 
 
 @contextmanager
-def _said_if_not_writable(folder: Path) -> Iterator[None]:
+def _input_error_if_not_writable(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written to ({error.strerror}); name another --out") from None
+        raise InputError(f"{folder}: cannot be written to ({error.strerror}); choose another folder") from None
 
 
 def _try_to_write(folder: Path) -> None:
@@ -48,16 +57,19 @@ def _try_to_write(folder: Path) -> None:
 
 
 def make_folder(path: str | Path) -> Path:
-    """A folder to write to, made if need be: asked before the work, so that none is lost for want of it.
+    """Create a folder for results if it does not exist, and check that it can be written to.
+
+    Returns:
+        The path.
 
     Raises:
-        InputError: It is a file, lies in one, or cannot be made or written to.
+        InputError: The path or one of its parents is a file, or the folder cannot be created or written to.
     """
     folder = Path(path)
-    with _said_if_not_writable(folder):
+    with _input_error_if_not_writable(folder):
         blocking = next((place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()), None)
         if blocking is not None:
-            raise InputError(f"{blocking}: is a file; name a folder for the results")
+            raise InputError(f"{blocking}: is a file; choose a folder for the results")
         folder.mkdir(parents=True, exist_ok=True)
         _try_to_write(folder)
     return folder
@@ -65,11 +77,14 @@ def make_folder(path: str | Path) -> Path:
 
 @contextmanager
 def whole_file(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
-    """A path to write to, that becomes ``path`` when the block ends and vanishes if it fails.
+    """Give a path to write to that becomes ``path`` when the block ends, and disappears if the block fails.
+
+    Any number of threads, processes and hosts may write the same file at the same time: each has a partial file of
+    its own, and the last to end leaves its content.
 
     Args:
-        path: What is to stand there in the end; a file that stands there stays as it is until then.
-        durable: Force the content to disk first, so that not even a power cut leaves an empty file.
+        path: Final name. A file of that name stays as it is until the block ends.
+        durable: Force the content to the disk first, so that even a power cut leaves the old file or the new one.
 
     Examples:
         >>> import tempfile
@@ -82,47 +97,67 @@ def whole_file(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
         (False, 'complete')
     """
     target = Path(path)
-    # Hidden, in the same folder and with the same ending, which tells some writers what to write.
-    partial = target.with_name(f".{os.getpid()}.{target.name}")
+    # Hidden, in the same folder, and with the same ending, from which some libraries take the format. Cut where the
+    # whole name would be longer than file systems allow (255 bytes).
+    partial = target.with_name(f".{secrets.token_hex(8)}.{target.name[-50:]}")
     try:
+        mode = _create(partial)
         yield partial
+        with suppress(OSError):  # some libraries leave files that only their owner can read; some disks have no modes
+            partial.chmod(mode)
         if durable:
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        with suppress(OSError):  # some writers leave files that only their owner can read; some disks know no modes
-            partial.chmod(0o666 & ~mask)
+            _flush(partial)
         os.replace(partial, target)
+        if durable:
+            with suppress(OSError):  # not every system lets a folder be opened
+                _flush(target.parent)
     except OSError as error:
         if error.errno is None or error.filename not in {None, str(partial), partial}:
             raise
-        # Libraries that write leave out what they wrote to.
+        # Libraries leave out which file they wrote; the partial file's name would say nothing to the reader.
         raise OSError(error.errno, error.strerror, str(target)) from error
     finally:
-        with suppress(OSError):  # on a disk that cannot be written to
+        with suppress(OSError):  # on a disk that can no longer be written to
             partial.unlink(missing_ok=True)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A manifest or summary; empty where there is none, or another program's file of that name."""
+def _create(path: Path) -> int:
+    """Create an empty file that did not exist; return the mode that the user's mask gives to new files."""
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        return os.fstat(handle).st_mode & 0o777
+    finally:
+        os.close(handle)
+
+
+def _flush(path: Path) -> None:
+    """Force a file's content, or a folder's list of names, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object that a JSON file holds; empty where there is no such file or it holds something else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def spare_other(path: Path, what: str, keys: set[str]) -> None:
-    """A JSON file is written over an earlier one of its kind only: not over a manifest, a recipe or whatever else.
+    """Refuse to overwrite a file that is not an earlier result of the same kind.
 
     Args:
-        path: What is to be written.
-        what: Its kind, for people.
-        keys: What tells the kind.
+        path: JSON file to be written.
+        what: Kind of the result, for the message.
+        keys: Keys by which a file of that kind is recognised.
 
     Raises:
-        InputError: Another file is there.
+        InputError: The file exists and is of another kind.
     """
     if path.exists() and not keys <= read_json(path).keys():
-        raise InputError(f"{path}: is no {what}, and one would be written over it; name another --out")
+        raise InputError(f"{path}: is not a {what} and would be overwritten by one; choose another name")

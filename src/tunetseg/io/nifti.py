@@ -43,6 +43,7 @@ class Image:
     oriented: bool = True
 
 
+_AnyImage = nib.spatialimages.SpatialImage
 _DAMAGE = (EOFError, OSError, zlib.error, ValueError, OverflowError, HeaderDataError)
 
 

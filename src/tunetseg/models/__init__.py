@@ -1,0 +1,1 @@
+"""Trained models: what they are, their files, the packaged ones, and where they run."""

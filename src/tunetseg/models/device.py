@@ -10,16 +10,19 @@ __all__ = ["Precision", "choose_device", "has_fast_bfloat16", "uses_bfloat16"]
 
 _KINDS = ("cpu", "cuda", "mps")
 
+Precision = Literal["auto", "bf16", "32"]
+"""``auto`` is bf16 where the hardware has it."""
+
 
 def choose_device(name: str = "auto") -> torch.device:
-    """A device by name; ``auto`` takes a CUDA device where there is one, else the CPU.
+    """Return a device by its name; ``auto`` takes a CUDA device where there is one, else the CPU.
 
     Raises:
-        InputError: The device is unknown or not there.
+        InputError: The device is unknown or not available.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    reason = "no such kind of device"
+    reason = f"choose from auto, {', '.join(_KINDS)}"
     try:
         device = torch.device(name)
         if device.type in _KINDS:
@@ -27,11 +30,11 @@ def choose_device(name: str = "auto") -> torch.device:
             return device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-    raise InputError(f"device {name!r}: cannot be used here ({reason}); try --device cpu")
+    raise InputError(f"device {name!r}: cannot be used here ({reason}); the device 'cpu' always works")
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """True where the hardware multiplies bfloat16 natively."""
+    """Return whether the hardware multiplies bfloat16 natively."""
     if device.type == "cuda":
         with torch.cuda.device(device):
             return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -40,10 +43,6 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
-Precision = Literal["auto", "bf16", "32"]
-"""``auto`` is bf16 where the hardware has it."""
-
-
 def uses_bfloat16(precision: Precision, device: torch.device) -> bool:
-    """Whether ``precision`` means bfloat16 on a device."""
+    """Return whether a precision means bfloat16 on a device."""
     return precision == "bf16" or (precision == "auto" and has_fast_bfloat16(device))

@@ -1,9 +1,8 @@
-"""A trained model as one safetensors file that says all that is needed to use it."""
+"""A trained model as one safetensors file that holds all that is needed to use it."""
 
 import errno
 import hashlib
 import json
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from tunetseg.datasets.case import MODALITIES
+from tunetseg.datasets import DatasetDescription
 from tunetseg.errors import InputError
 from tunetseg.io.files import whole_file
-from tunetseg.networks import Architecture, Cascade, build_network
-from tunetseg.preparation.preprocess import Preprocessing
+from tunetseg.networks import NetworkSpec, SegmentationNetwork, build_network
+from tunetseg.preparation import Preprocessing
 
-__all__ = ["ModelSpec", "file_hash", "load_model", "read_spec", "save_model", "write_tensors"]
+__all__ = ["ModelSpec", "file_hash", "load_network", "read_spec", "save_model", "write_tensors"]
 
-_FORMAT = "tunetseg model 1"
+_FORMAT = "tunetseg model"
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -28,30 +28,90 @@ class ModelSpec:
     """What a model is and how it must be used.
 
     Args:
-        architecture: The network.
-        preprocessing: How a volume becomes its input, the working spacing included.
-        window: Voxels at the working spacing that it was trained on, along x, y, z.
-        whole_volume: True where that window held whole brains, so inference is one pass.
-        modalities: Channels in order.
-        training: What it was trained with, for people: recipe, stage, spacing in mm, cases, epochs, steps, and the
-            SHA-256 of the model whose weights the first stage started from, if any.
+        network: The network.
+        preprocessing: Working spacing and denoising.
+        patch_size: Voxels at the working spacing that it was trained on, along x, y, z.
+        whole_volume: True where a patch held a whole volume, so that inference is one pass.
+        dataset: Channels and their normalisation, regions and label values, post-processing.
+        training: What it was trained with, for readers: recipe, stage, spacing in mm, cases, epochs, steps, scores, the
+            SHA-256 of the model whose weights the first stage started from, and the cases that it never saw.
+
+    Raises:
+        ValueError: Parts do not fit each other.
     """
 
-    architecture: Architecture
+    network: NetworkSpec
     preprocessing: Preprocessing
-    window: tuple[int, int, int]
+    patch_size: tuple[int, int, int]
     whole_volume: bool
-    modalities: tuple[str, ...] = MODALITIES
+    dataset: DatasetDescription
     training: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that the network has the channels and regions of the dataset."""
+        if self.network.in_channels != len(self.dataset.channels):
+            raise ValueError(
+                f"a network of {self.network.in_channels} channels for the {len(self.dataset.channels)} channels "
+                f"{', '.join(self.dataset.channel_names)}"
+            )
+        if self.network.regions != self.dataset.region_names:
+            raise ValueError(f"a network for {self.network.regions} and a dataset of {self.dataset.region_names}")
+        if len(self.patch_size) != 3 or min(self.patch_size) < 1:
+            raise ValueError(f"patch size {self.patch_size}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "network": asdict(self.network),
+            "preprocessing": asdict(self.preprocessing),
+            "patch_size": list(self.patch_size),
+            "whole_volume": self.whole_volume,
+            "dataset": self.dataset.to_dict(),
+            "training": self.training,
+        }
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any], source: str) -> "ModelSpec":
+        """Return the spec that plain data hold.
+
+        Raises:
+            InputError: The data are not of a model, or of a newer version.
+        """
+        if raw.get("format") != _FORMAT:
+            raise InputError(f"{source}: not a tunetseg model; train one with tunet train")
+        if raw.get("version") != _VERSION:
+            raise InputError(
+                f"{source}: has version {raw.get('version')} of the model format, where {_VERSION} can be read; "
+                "install the version of tunetseg that wrote it"
+            )
+        try:
+            return cls(
+                NetworkSpec(**raw["network"]),
+                Preprocessing(**raw["preprocessing"]),
+                tuple(raw["patch_size"]),
+                raw["whole_volume"],
+                DatasetDescription.from_dict(raw["dataset"], f"{source}, dataset"),
+                raw["training"],
+            )
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            raise InputError(f"{source}: its header is damaged ({error!r}); copy it again") from None
 
 
 def write_tensors(
     path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str], *, durable: bool = False
 ) -> None:
-    """Write a safetensors file; the old one stands until the new is whole, and on disk where ``durable``.
+    """Write a safetensors file; an earlier one stays until the new one is complete.
+
+    Args:
+        path: The file.
+        tensors: Contiguous, on the CPU, none sharing memory with another.
+        metadata: Stored in the header.
+        durable: Force the content to disk first.
 
     Raises:
-        OSError: The disk is at fault.
+        OSError: The disk is full or cannot be written to.
     """
     with whole_file(path, durable=durable) as partial:
         try:
@@ -60,26 +120,30 @@ def write_tensors(
             raise OSError(errno.EIO, str(error)) from error
 
 
-def save_model(path: str | Path, network: Cascade, spec: ModelSpec, dtype: torch.dtype = torch.float32) -> None:
+def save_model(
+    path: str | Path, network: SegmentationNetwork, spec: ModelSpec, dtype: torch.dtype = torch.float32
+) -> None:
     """Write weights and spec; the file appears only when complete and on disk.
 
     Args:
         path: Usually ``model.safetensors``.
-        network: Its parameters are stored as ``dtype``.
-        spec: Stored as JSON in the file's header.
+        network: Its floating-point parameters and buffers are stored as ``dtype``.
+        spec: Stored as JSON in the header.
         dtype: ``torch.bfloat16`` halves the file.
     """
-    target = Path(path)
-    tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in network.state_dict().items()}
+    tensors = {
+        name: value.detach().to("cpu", dtype if value.is_floating_point() else value.dtype).contiguous().clone()
+        for name, value in network.state_dict().items()
+    }
     # One entry: several are written in no fixed order, and the same model would have several hashes.
-    write_tensors(target, tensors, {"spec": json.dumps({"format": _FORMAT, **asdict(spec)})}, durable=True)
+    write_tensors(Path(path), tensors, {"spec": json.dumps(spec.to_dict())}, durable=True)
 
 
 def read_spec(path: str | Path) -> ModelSpec:
-    """Spec of a model file; the weights are not read.
+    """Return the spec of a model file; the weights are not read.
 
     Raises:
-        InputError: The file is missing, damaged, or no model of this package.
+        InputError: The file is missing, damaged, or not a model of this package.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -90,57 +154,41 @@ def read_spec(path: str | Path) -> ModelSpec:
         raise InputError(f"{path}: not a readable safetensors file ({error}); copy it again") from None
     try:
         raw = json.loads(metadata.get("spec", "{}"))
-        kind = raw.pop("format", metadata.get("format"))  # the first files had it beside the spec
-        if kind != _FORMAT:
-            raise InputError(f"{path}: not a tunetseg model (format {kind!r}); train or export one with tunet train")
-        architecture = raw.pop("architecture")
-        architecture["regions"] = tuple(architecture["regions"])
-        spec = ModelSpec(
-            architecture=Architecture(**architecture),
-            preprocessing=Preprocessing(**raw.pop("preprocessing")),
-            window=tuple(raw.pop("window")),
-            modalities=tuple(raw.pop("modalities")),
-            **raw,
-        )
-        _check_use(spec)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        raise InputError(f"{path}: its header is damaged or another program's ({error!r}); copy it again") from None
-    return spec
+        if not isinstance(raw, dict):
+            raise ValueError(f"a spec of type {type(raw).__name__}")
+    except ValueError as error:
+        raise InputError(f"{path}: its header is damaged ({error!r}); copy it again") from None
+    return ModelSpec.from_dict(raw, str(path))
 
 
-def _check_use(spec: ModelSpec) -> None:
-    """Raise ValueError where a spec's parts do not fit each other."""
-    stride = 2 ** (spec.architecture.levels - 1)
-    if len(spec.window) != 3 or any(side < 1 or side % stride for side in spec.window):
-        raise ValueError(f"window {spec.window} of a network that halves to 1/{stride}")
-    if len(spec.modalities) != spec.architecture.image_channels or not {*spec.modalities} <= {*MODALITIES}:
-        raise ValueError(f"modalities {spec.modalities} for {spec.architecture.image_channels} channels")
-    if not 0 < spec.preprocessing.spacing < math.inf:
-        raise ValueError(f"spacing {spec.preprocessing.spacing}")
-
-
-def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Cascade, ModelSpec]:
-    """Network in evaluation mode, float32, and its spec. Nothing is unpickled.
+def load_network(path: str | Path, device: str | torch.device = "cpu") -> tuple[SegmentationNetwork, ModelSpec]:
+    """Return the network of a model file, in evaluation mode and float32, and its spec. Nothing is unpickled.
 
     Raises:
-        InputError: The file is missing, damaged, or its weights do not fit its own architecture or are not finite.
+        InputError: The file is missing or damaged, or its weights do not fit its network or are not finite.
     """
     spec = read_spec(path)
     try:
         with torch.device("meta"):  # so that a header cannot ask for memory that the file does not fill
-            network = build_network(spec.architecture)
+            network = build_network(spec.network)
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
         network.load_state_dict(tensors, assign=True)
-    except (SafetensorError, RuntimeError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: its weights do not fit its architecture ({error}); copy it again") from None
+        if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
+            network = build_network(spec.network)  # some networks compute buffers that are not stored
+            network.load_state_dict(tensors)
+    except (SafetensorError, RuntimeError, TypeError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: its weights do not fit its network ({error}); copy it again") from None
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         # It would find nothing, and be certain of it.
-        raise InputError(f"{path}: holds weights that are no numbers; copy it again, or train anew")
+        raise InputError(f"{path}: holds weights that are NaN or infinite; copy it again, or train a new model")
+    if any(side % network.stride for side in spec.patch_size):
+        raise InputError(f"{path}: patch size {spec.patch_size} does not fit a stride of {network.stride}")
     return network.to(device).eval(), spec
 
 
 def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

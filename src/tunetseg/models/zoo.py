@@ -1,35 +1,41 @@
 """Packaged models by name, and models by path."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tunetseg.errors import InputError
 
-__all__ = ["MODEL", "find_model", "packaged_models"]
+__all__ = ["DEFAULT", "MODEL", "find_models", "packaged_models"]
 
 MODEL = "model.safetensors"
-"""What a model's file is called in a run folder and in the package."""
+"""Name of the file of a model in a run folder and in the package."""
+
+DEFAULT = "narrow"
+"""The packaged model that is used where none is named."""
 
 _FOLDER = Path(__file__).parent / "packaged"
 
 
-def packaged_models() -> dict[str, Path]:
-    """Name -> file of every model that comes with the package."""
-    return {path.parent.name: path for path in sorted(_FOLDER.glob(f"*/{MODEL}"))}
+def packaged_models() -> dict[str, tuple[Path, ...]]:
+    """Return name -> files of every model that comes with the package; several files are averaged."""
+    folders = sorted({path.parent for path in _FOLDER.glob("*/*.safetensors")})
+    return {folder.name: tuple(sorted(folder.glob("*.safetensors"))) for folder in folders}
 
 
-def find_model(name: str | Path | None = None) -> Path:
-    """File of a packaged model, a model file, or a run folder's model; without a name the first packaged one.
+def find_models(names: Sequence[str | Path] = ()) -> tuple[Path, ...]:
+    """Return the files of some models.
+
+    Args:
+        names: Packaged models, model files or run folders; none: the default model.
 
     Raises:
-        InputError: Nothing of that name.
+        InputError: There is no model of one of the names.
     """
+    return tuple(path for name in (names or (DEFAULT,)) for path in _find(name))
+
+
+def _find(name: str | Path) -> tuple[Path, ...]:
     packaged = packaged_models()
-    if name is None:
-        if not packaged:
-            raise InputError(
-                "no model comes with this installation; train one with tunet train and name it with --model"
-            )
-        return next(iter(packaged.values()))
     path = Path(name)
     if path.is_dir():
         path = path / MODEL
@@ -38,8 +44,8 @@ def find_model(name: str | Path | None = None) -> Path:
             raise InputError(f"model {str(name)!r}: a packaged model and a folder here; write ./{name} for the folder")
         return packaged[str(name)]
     if not path.is_file():
+        known = ", ".join(packaged) or "none is installed"
         raise InputError(
-            f"model {str(name)!r}: neither a packaged model ({', '.join(packaged) or 'there is none'}) nor a file "
-            f"or run folder with {MODEL}"
+            f"model {str(name)!r}: not a packaged model ({known}), not a file, and not a run folder with {MODEL}"
         )
-    return path
+    return (path,)

@@ -5,8 +5,6 @@ its author's earlier code: convolutions have biases and "same" padding, normalis
 squeeze-and-excitation layers have no biases and reduce by 16.
 """
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,41 +19,15 @@ __all__ = [
 ]
 
 
-class HalvedConv3d(nn.Conv3d):
-    """3x3x3 convolution that computes a small single float32 volume on a CPU as a batch of two overlapping halves.
-
-    PyTorch 2.13 leaves such a volume to a kernel of its own, up to six times slower than oneDNN's, if batch, channels
-    and the first two sides multiply to 20480 or less (``use_mkldnn`` in its ``Convolution.cpp``); a batch of two goes
-    to oneDNN. The halves overlap by what the kernel reaches, so the sums are the same.
-    """
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (batch, in_channels, x, y, z) to (batch, out_channels, x, y, z)."""
-        if (
-            features.device.type != "cpu"
-            or features.shape[0] > 1
-            or math.prod(features.shape[:4]) > 20480
-            or torch.is_autocast_enabled("cpu")
-        ):
-            return super().forward(features)
-        side = features.shape[2]
-        half = (side + 1) // 2
-        padded = F.pad(features, (0, 0, 0, 0, 1, 1))
-        halves = torch.cat([padded[:, :, : half + 2], padded[:, :, side - half :]])
-        first, second = F.conv3d(halves, self.weight, self.bias, padding=(0, 1, 1))
-        return torch.cat([first, second[:, 2 * half - side :]], dim=1)[None]
-
-
 def conv(in_channels: int, out_channels: int, size: int) -> nn.Conv3d:
-    """Convolution with a bias that keeps the spatial size."""
-    kind = HalvedConv3d if size == 3 else nn.Conv3d
-    return kind(in_channels, out_channels, size, padding=size // 2)
+    """Return a convolution with a bias that keeps the spatial size."""
+    return nn.Conv3d(in_channels, out_channels, size, padding=size // 2)
 
 
 class InstanceNorm(nn.Module):
-    """Instance normalisation with a learned scale and shift a channel.
+    """Instance normalisation with a learned scale and shift per channel.
 
-    Written as group normalisation with one channel a group: the same numbers as ``nn.InstanceNorm3d``.
+    Written as group normalisation with one channel per group: the same numbers as ``nn.InstanceNorm3d``.
     """
 
     def __init__(self, channels: int) -> None:

@@ -27,7 +27,7 @@ class LevelDesign(ABC):
         squeeze_excite: Put a squeeze-and-excitation block after each convolution block and each
             concatenation (paper, 2.4). In residual blocks it follows the ReLU after the addition: the paper
             says "after each block", and the block ends there. The pre-activation design's stem and its
-            1x1x1 convolutions are no blocks and get none.
+            1x1x1 convolutions are not blocks and get none.
     """
 
     def __init__(self, base_filters: int, squeeze_excite: bool) -> None:
@@ -36,30 +36,30 @@ class LevelDesign(ABC):
 
     @abstractmethod
     def width(self, level: int) -> int:
-        """Channels that the encoder hands on at a level, 0 being the full resolution."""
+        """Return the channels of the encoder's output at a level, 0 being the full resolution."""
 
     @abstractmethod
     def encoder(self, in_channels: int, level: int) -> nn.Sequential:
-        """Blocks from ``in_channels`` to ``width(level)``."""
+        """Return blocks from ``in_channels`` to ``width(level)``."""
 
     @abstractmethod
     def decoder(self, in_channels: int, level: int) -> nn.Sequential:
-        """Blocks from ``in_channels`` to ``width(level)``."""
+        """Return blocks from ``in_channels`` to ``width(level)``."""
 
     def after(self, *blocks: nn.Module, widths: Sequence[int]) -> nn.Sequential:
-        """Blocks in a row, each followed by squeeze-and-excitation where the design has it."""
+        """Return blocks in a row, each followed by squeeze-and-excitation where the design has it."""
         row: list[nn.Module] = []
         for block, width in zip(blocks, widths, strict=True):
             row += [block, SqueezeExcite(width)] if self.squeeze_excite else [block]
         return nn.Sequential(*row)
 
     def joined(self, channels: int) -> nn.Module:
-        """What follows a concatenation of that many channels."""
+        """Return what follows a concatenation of that many channels."""
         return SqueezeExcite(channels) if self.squeeze_excite else nn.Identity()
 
 
 class PlainDesign(LevelDesign):
-    """Two convolution blocks a level, the second twice as wide in the encoder: 16, 32; 32, 64; ..."""
+    """Two convolution blocks per level, the second twice as wide in the encoder: 16, 32; 32, 64; ..."""
 
     def width(self, level: int) -> int:
         return 2 * self.base_filters * 2**level
@@ -74,7 +74,7 @@ class PlainDesign(LevelDesign):
 
 
 class PostActivationDesign(LevelDesign):
-    """Two REB1 blocks a level: 16, 32, 64, 128."""
+    """Two REB1 blocks per level: 16, 32, 64, 128."""
 
     def width(self, level: int) -> int:
         return self.base_filters * 2**level
@@ -102,7 +102,7 @@ class PreActivationDesign(PostActivationDesign):
 
 
 class SubNetwork(nn.Module):
-    """Encoder with the down-sampled input at every level, decoder with skips, one logit a voxel.
+    """Encoder with the down-sampled input at every level, decoder with skips, one logit per voxel.
 
     Args:
         in_channels: Channels of the image and the outer regions' probabilities together.
@@ -123,11 +123,11 @@ class SubNetwork(nn.Module):
         self.head = conv(widths[0], 1, 1)
 
     def forward(self, inputs: Tensor, pyramid: Sequence[Tensor]) -> Tensor:
-        """Logits of one region.
+        """Return logits of one region.
 
         Args:
             inputs: Image and outer probabilities, shape (batch, in_channels, x, y, z).
-            pyramid: The image max-pooled once, twice, ...: one tensor a level below the first.
+            pyramid: The image max-pooled once, twice, ...: one tensor per level below the first.
 
         Returns:
             Logits, shape (batch, 1, x, y, z).

@@ -1,6 +1,5 @@
-"""One picture of a segmented patient: contrasts, labels and uncertainty in the slice with the most tumour."""
+"""One picture of a segmented patient: images, labels and uncertainty in the slice with the most tumour."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,89 +11,86 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from tunetseg.datasets import FILE_WORDS, LabelScheme, recognise_labels, scheme_named
-from tunetseg.datasets.case import MODALITIES, Case
-from tunetseg.errors import InputError
+from tunetseg.inference.segmentation import NOT_A_DEVICE, Segmentation
+from tunetseg.inference.uncertainty import uncertainty
 from tunetseg.io.files import SIGNATURE, whole_file
-from tunetseg.io.volume import Grid, check_same_grid, read_image, read_label_map
+from tunetseg.report.palette import region_colours
 
-__all__ = ["draw_segmentation"]
+__all__ = ["draw_segmentation", "save_figure"]
 
-_COLOURS = ("#56B4E9", "#D55E00", "#F0E442")
-"""Of the shells, outermost first; told apart by colour-blind people too (Okabe and Ito)."""
-
-_TITLES = {"t1": "T1", "t1ce": "T1 after contrast", "t2": "T2", "flair": "FLAIR"}
+_BACKGROUND_CHANNEL = "t1ce"
 
 
-def draw_segmentation(case: Case, folder: str | Path, out: str | Path) -> Path:
+def draw_segmentation(
+    result: Segmentation, *, reference: NDArray[np.uint8] | None = None, invalid_reference: bool = False
+) -> Figure:
     """Draw the axial slice that holds the most tumour, as radiologists look at it: the patient's right on the left.
 
-    The upper row shows the images, the lower one the labels over T1 after contrast and the uncertainty of each
-    region. If the case has a segmentation of its own, white lines show that reference's regions; one that cannot be
-    read or lies on another grid is left out, and the title says so.
+    The upper row shows the images, the lower one the labels and the uncertainty of each region.
 
     Args:
-        case: The patient.
-        folder: Where ``tunet segment`` wrote the results of this case.
-        out: PNG file; appears only when complete.
+        result: What to draw; without its images the labels are drawn on black.
+        reference: Nesting of a reference segmentation in the order of axes of the result, drawn as white lines.
+        invalid_reference: Say in a title that there is a reference that cannot be read.
 
     Returns:
-        The file.
-
-    Raises:
-        InputError: A file is missing or does not fit.
+        A matplotlib figure.
     """
-    folder, out = Path(folder), Path(out)
-    manifest = _manifest(folder / f"{case.id}.json")
-    scheme = scheme_named(manifest["labels"])
-    label_map = read_label_map(folder / f"{case.id}.nii.gz")
-    depth = scheme.depth(label_map.grid.into_lps(label_map.array))
-    level = int((depth > 0).sum(axis=(0, 1)).argmax()) if depth.any() else depth.shape[2] // 2
-    images = {modality: _slice(case.images[modality], level) for modality in MODALITIES if modality in case.images}
-    box = _brain_box(list(images.values()))
-    images = {modality: image[box] for modality, image in images.items()}
-    maps = {region: f"{case.id}_unc_{FILE_WORDS.get(region, region)}.nii.gz" for region in scheme.region_names}
-    columns = max(len(images), 1 + len(maps))
-    x_mm, y_mm, _ = label_map.grid.lps_spacing
-    wide, high = next(iter(images.values())).shape
-    figure = Figure(
-        figsize=(2.6 * columns, 5.2 * high * y_mm / (wide * x_mm) + 1.3), layout="constrained", facecolor="black"
-    )
-    upper, lower = figure.subplots(2, columns)
+    grid = result.grid.in_lps()
+    nesting = result.grid.to_lps(result.scheme.nesting(result.label_map))
+    level = int((nesting > 0).sum(axis=(0, 1)).argmax()) if nesting.any() else nesting.shape[2] // 2
+    images = _images(result, level)
+    box = _box([image for _, image in images])
+    unsure = result.grid.to_lps(result.probabilities)[..., level]
+    columns = max(len(images), 1 + len(result.regions))
+    wide, high = images[0][1][box].shape
+    aspect = grid.spacing[1] / grid.spacing[0]
+    figure = Figure(figsize=(2.6 * columns, 5.2 * high * aspect / wide + 1.3), layout="constrained", facecolor="black")
+    upper, lower = figure.subplots(2, columns, squeeze=False)
     for axes in (*upper, *lower):
         axes.axis("off")
-    for axes, (modality, image) in zip(upper, images.items(), strict=False):
-        _show(axes, image, _TITLES.get(modality, modality), y_mm / x_mm)
-    background = images.get("t1ce", next(iter(images.values())))
-    _labels(lower[0], background, depth[:, :, level][box], y_mm / x_mm)
-    if case.segmentation is not None:
-        _reference(lower[0], case, label_map.grid, level, box)
-    for axes, (region, name) in zip(lower[1:], maps.items(), strict=False):
-        drawn = _show(axes, _slice(folder / name, level)[box], f"uncertainty of {region}", y_mm / x_mm, "magma", 100.0)
+    for axes, (title, image) in zip(upper, images, strict=False):
+        _show(axes, image[box], title, aspect)
+    _labels(lower[0], _background(result, images)[box], nesting[:, :, level][box], len(result.regions), aspect)
+    if reference is not None:
+        _lines(lower[0], result.grid.to_lps(reference)[:, :, level][box])
+    elif invalid_reference:
+        _title(lower[0], "segmentation (its reference cannot be read)")
+
+    for axes, region, probability in zip(lower[1:], result.regions, unsure, strict=False):
+        drawn = _show(axes, uncertainty(probability)[box], f"uncertainty of {region}", aspect, "magma", (0, 100))
     figure.colorbar(drawn, ax=lower[1:], location="bottom", shrink=0.4, aspect=30, label="0 certain to 100 uncertain")
-    _words(figure, case, manifest, scheme)
-    _save(figure, out)
-    return out
+    _words(figure, result)
+    FigureCanvasAgg(figure)
+    return figure
 
 
-def _manifest(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        raise InputError(f"{path}: no manifest can be read there; segment the patient first") from None
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG; the file appears only when complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=110, format="png", metadata={"Software": SIGNATURE})
 
 
-def _slice(path: Path, level: int) -> NDArray[np.float32]:
-    array, grid = read_image(path)
-    turned = grid.into_lps(array)
-    if level >= turned.shape[2]:
-        raise InputError(f"{path}: has {turned.shape[2]} slices, so it is not of the same patient as the segmentation")
-    return turned[:, :, level]
+def _images(result: Segmentation, level: int) -> list[tuple[str, NDArray]]:
+    """Title and slice of each image."""
+    if result.images is None:
+        return [("", np.zeros(result.grid.in_lps().shape[:2], np.float32))]
+    slices = result.grid.to_lps(result.images)[..., level]
+    return [
+        (channel.title or channel.name, image) for channel, image in zip(result.dataset.channels, slices, strict=True)
+    ]
 
 
-def _brain_box(images: list[NDArray[np.float32]], margin: int = 6) -> tuple[slice, slice]:
-    """Where anything is to be seen in a slice, with some room around."""
-    seen = np.any([image != 0 for image in images], axis=0)
+def _background(result: Segmentation, images: list[tuple[str, NDArray]]) -> NDArray:
+    names = result.dataset.channel_names
+    chosen = names.index(_BACKGROUND_CHANNEL) if _BACKGROUND_CHANNEL in names and len(images) == len(names) else 0
+    return images[chosen][1]
+
+
+def _box(images: list[NDArray], margin: int = 6) -> tuple[slice, slice]:
+    """Where anything is to be seen in a slice, with a margin."""
+    seen = np.any([image != image.min() for image in images], axis=0)
     if not seen.any():
         return slice(None), slice(None)
     rows, columns = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
@@ -104,60 +100,56 @@ def _brain_box(images: list[NDArray[np.float32]], margin: int = 6) -> tuple[slic
     )
 
 
+def _title(axes: Axes, title: str) -> None:
+    axes.set_title(title, color="white", fontsize=9)
+
+
 def _show(
-    axes: Axes, image: NDArray, title: str, aspect: float, colours: str = "gray", top: float | None = None
+    axes: Axes,
+    image: NDArray,
+    title: str,
+    aspect: float,
+    colours: str = "gray",
+    limits: tuple[float, float] | None = None,
 ) -> Any:
     """Rows run to the back, columns to the patient's left."""
-    axes.set_title(title, color="white", fontsize=9)
-    inside = image[image > 0]
-    limit = top or (float(np.percentile(inside, 99.5)) if inside.size else 1.0)
-    return axes.imshow(image.T, cmap=colours, vmin=0, vmax=limit, aspect=aspect, interpolation="nearest")
+    _title(axes, title)
+    if limits is None:
+        inside = image[image > image.min()]
+        low, high = float(image.min()), float(np.percentile(inside, 99.5)) if inside.size else 1.0
+        limits = (min(low, 0.0) if low > -10 else max(low, -200.0), high)
+    return axes.imshow(image.T, cmap=colours, vmin=limits[0], vmax=limits[1], aspect=aspect, interpolation="nearest")
 
 
-def _labels(axes: Axes, background: NDArray, depth: NDArray[np.uint8], aspect: float) -> None:
+def _labels(axes: Axes, background: NDArray, nesting: NDArray[np.uint8], regions: int, aspect: float) -> None:
     _show(axes, background, "segmentation", aspect)
-    shown = np.ma.masked_equal(depth, 0)
-    axes.imshow(
-        shown.T, cmap=ListedColormap(_COLOURS), vmin=1, vmax=3, alpha=0.6, aspect=aspect, interpolation="nearest"
-    )
+    shown = np.ma.masked_equal(nesting, 0)
+    colours = ListedColormap(region_colours(regions))
+    axes.imshow(shown.T, cmap=colours, vmin=0.5, vmax=regions + 0.5, alpha=0.6, aspect=aspect, interpolation="nearest")
 
 
-def _reference(axes: Axes, case: Case, grid: Grid, level: int, box: tuple[slice, slice]) -> None:
-    assert case.segmentation is not None
-    try:
-        reference = read_label_map(case.segmentation)
-        check_same_grid(case.segmentation, reference.grid, case.images[MODALITIES[0]], grid)
-        values = np.unique(reference.array).tolist()
-        scheme = scheme_named(case.labels) if case.labels else recognise_labels(values, str(case.segmentation))
-        depth = scheme.depth(reference.grid.into_lps(reference.array)[:, :, level][box])
-    except InputError:
-        axes.set_title("segmentation (its reference is at fault)", color="white", fontsize=9)
-        return
-    if depth.any():
-        axes.contour(depth.T, levels=np.arange(depth.max()) + 0.5, colors="white", linewidths=0.6)
-    axes.set_title("segmentation, reference as lines", color="white", fontsize=9)
+def _lines(axes: Axes, nesting: NDArray[np.uint8]) -> None:
+    if nesting.any():
+        axes.contour(nesting.T, levels=np.arange(nesting.max()) + 0.5, colors="white", linewidths=0.6)
+    _title(axes, "segmentation, reference as lines")
 
 
-def _words(figure: Figure, case: Case, manifest: dict[str, Any], scheme: LabelScheme) -> None:
-    volumes = ", ".join(f"{region} {ml:.1f} ml" for region, ml in manifest["volume_ml"].items())
-    figure.suptitle(f"{case.id}: {volumes}", color="white", fontsize=11, parse_math=False)
-    handles = [Patch(color=colour, label=scheme.values[v]) for colour, v in zip(_COLOURS, scheme.shells, strict=False)]
+def _words(figure: Figure, result: Segmentation) -> None:
+    figure.suptitle(f"{result.case}: {result.summary()}", color="white", fontsize=11, parse_math=False)
+    colours = region_colours(len(result.regions))
+    handles = [
+        Patch(color=colour, label=result.scheme.values[value])
+        for colour, value in zip(colours, result.scheme.exclusive_labels, strict=True)
+    ]
     figure.legend(
         handles=handles,
         loc="outside lower left",
-        ncols=3,
+        ncols=4,
         fontsize=8,
         labelcolor="white",
         facecolor="black",
         edgecolor="black",
     )
-    figure.text(0.995, 0.012, manifest["use"], color="white", fontsize=8, ha="right")
+    figure.text(0.995, 0.012, NOT_A_DEVICE, color="white", fontsize=8, ha="right")
     figure.axes[-1].xaxis.label.set_color("white")
     figure.axes[-1].tick_params(colors="white", labelsize=8)
-
-
-def _save(figure: Figure, out: Path) -> None:
-    FigureCanvasAgg(figure)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(out) as partial:
-        figure.savefig(partial, dpi=110, format="png", metadata={"Software": SIGNATURE})

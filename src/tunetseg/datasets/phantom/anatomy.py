@@ -1,4 +1,4 @@
-"""A brain's tissues on any grid: the packaged map, bent differently for each seed."""
+"""Tissues of a brain on any grid: the packaged map, deformed differently for each seed."""
 
 from pathlib import Path
 
@@ -10,35 +10,47 @@ from scipy.interpolate import make_interp_spline
 __all__ = ["FIELD_MM", "smooth_noise", "tissues"]
 
 FIELD_MM = (240.0, 240.0, 155.0)
-"""Field of view of BraTS along left, posterior, superior."""
+"""Field of view of BraTS images along left, posterior, superior."""
 
 _MAP_MM = 2.0
 _STEPS = 15
 _SIZE = 0.93
-"""Template brains are larger than patients': BraTS brains have a median box of 138x169x139 mm."""
+"""Scale of the template, which is larger than patients' brains: those of BraTS have a median box of 138x169x139 mm."""
 
 
-def smooth_noise(generator: np.random.Generator, shape: tuple[int, ...], cells: int) -> NDArray[np.float32]:
-    """Noise of a spread of about 0.8 that varies over about a ``cells``-th of the field, float32 of ``shape``."""
-    knots = cells + 3
-    noise = generator.normal(size=(knots,) * 3).astype(np.float32)
-    for count in shape:
+def smooth_noise(
+    generator: np.random.Generator, shape: tuple[int, ...], cells: int | tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Return noise that varies slowly, with a standard deviation of about 0.8.
+
+    Args:
+        generator: Source of the noise.
+        shape: Voxels along each axis.
+        cells: How many times smaller than the field its features are, for all axes or per axis.
+
+    Returns:
+        float32 of ``shape``.
+    """
+    per_axis = (cells,) * len(shape) if isinstance(cells, int) else cells
+    noise = generator.normal(size=[count + 3 for count in per_axis]).astype(np.float32)
+    for count, pieces in zip(shape, per_axis, strict=True):
         # A cubic spline through the knots, as a matrix: each pass interpolates the first axis and moves it last.
-        spline = make_interp_spline(np.arange(knots), np.eye(knots))(np.linspace(1, cells + 1, count))
+        knots = pieces + 3
+        spline = make_interp_spline(np.arange(knots), np.eye(knots))(np.linspace(1, pieces + 1, count))
         noise = np.tensordot(noise, spline.astype(np.float32), axes=(0, 1))
     return noise
 
 
 def tissues(generator: np.random.Generator, shape: tuple[int, int, int], spacing: float) -> NDArray[np.float32]:
-    """Fractions of grey matter, white matter and fluid, and the brain's own.
+    """Return the fractions of grey matter, white matter, fluid and brain in each voxel.
 
     Args:
-        generator: Decides size and shape of this brain.
+        generator: Decides size and shape of the brain.
         shape: Voxels along left, posterior, superior; the brain lies in the middle of the field.
         spacing: Voxel size in mm.
 
     Returns:
-        float32, shape (4, x, y, z): grey, white, fluid, brain, 0 to 1; the first three add up to the fourth.
+        float32, shape (4, x, y, z): grey, white, fluid, brain, from 0 to 1; the first three add up to the fourth.
     """
     with np.load(Path(__file__).with_name("anatomy.npz"), allow_pickle=False) as packed:
         maps = [packed[name].astype(np.float32) / _STEPS for name in ("grey", "white", "brain")]

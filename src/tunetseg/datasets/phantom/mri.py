@@ -1,24 +1,21 @@
 """A synthetic glioma patient with known truth, made from a seed."""
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tunetseg.datasets import SCHEMES, scheme_named
-from tunetseg.datasets.case import MODALITIES
+from tunetseg.datasets.catalogue import find_description
 from tunetseg.datasets.phantom.anatomy import FIELD_MM, smooth_noise, tissues
-from tunetseg.errors import InputError
+from tunetseg.datasets.phantom.phantom import Phantom
 
-__all__ = ["Phantom", "make_patient", "write_cohort", "write_patient"]
+__all__ = ["make_patient"]
 
 Grade = Literal["HGG", "LGG"]
 
-# Intensity in standard deviations of the brain, rounded from what glioma patients show: t1, t1ce, flair, t2.
+_CHANNELS = ("t1", "t1ce", "flair", "t2")
+# Intensity of each channel in standard deviations of the brain, rounded from what glioma patients show.
 _INTENSITY = {
     "grey": (-0.3, -0.15, 0.1, 0.1),
     "white": (0.65, 0.3, -0.1, -0.4),
@@ -31,33 +28,23 @@ _BRIGHTNESS = (420.0, 380.0, 300.0, 350.0)
 _SPREAD = (95.0, 85.0, 75.0, 100.0)
 
 
-@dataclass(frozen=True)
-class Phantom:
-    """A synthetic patient.
-
-    Args:
-        images: Modality -> float32, shape (x, y, z), background exactly 0, arbitrary scale as in MRI.
-        label_map: uint8, shape (x, y, z): 1 necrosis, 2 oedema, 4 enhancing (``brats2017``).
-        affine: Voxel to world in mm, shape (4, 4); axes towards left, posterior, superior.
-        grade: ``HGG`` or ``LGG``.
-    """
-
-    images: dict[str, NDArray[np.float32]]
-    label_map: NDArray[np.uint8]
-    affine: NDArray[np.float64]
-    grade: Grade
-
-
 def make_patient(
     seed: int = 0, *, shape: tuple[int, int, int] = (240, 240, 155), spacing: float = 1.0, grade: Grade = "HGG"
 ) -> Phantom:
-    """Make a patient; the same seed gives the same patient.
+    """Make a patient with a glioma; the same seed gives the same patient.
 
     Args:
         seed: Decides brain, tumour, bias and noise.
         shape: Voxels along left, posterior, superior; shape times spacing should be about 240x240x155 mm.
         spacing: Voxel size in mm, the same along each axis.
         grade: ``HGG`` has an enhancing rim, ``LGG`` has none.
+
+    Returns:
+        Channels ``t1``, ``t1ce``, ``flair`` and ``t2``: float32, background exactly 0, of arbitrary scale as in MRI,
+        axes towards left, posterior, superior. Labels 1 necrosis, 2 oedema, 4 enhancing (``brats2017``).
+
+    Raises:
+        ValueError: The field is too small or the voxels are too large to hold a brain.
 
     Examples:
         >>> patient = make_patient(1, shape=(48, 48, 31), spacing=5)
@@ -70,18 +57,17 @@ def make_patient(
         raise ValueError(f"a field of {shape} voxels of {spacing} mm holds no brain")
     masks = _tumour(generator, parts, spacing, grade)
     fractions = _mix(parts, masks, spacing)
-    images = {
-        modality: _image(generator, fractions, parts[3] > 0, channel) for channel, modality in enumerate(MODALITIES)
-    }
+    images = {name: _image(generator, fractions, parts[3] > 0, number) for number, name in enumerate(_CHANNELS)}
     affine = np.diag([-spacing, -spacing, spacing, 1.0])
     affine[1, 3] = FIELD_MM[1] - 1
-    return Phantom(images, SCHEMES["brats2017"].merge(masks), affine, grade)
+    scheme = find_description("brats2017").scheme
+    return Phantom(images, scheme.merge(masks), affine, scheme, grade)
 
 
 def _tumour(
     generator: np.random.Generator, parts: NDArray[np.float32], spacing: float, grade: Grade
 ) -> NDArray[np.bool_]:
-    """Nested masks of whole, core and enhancing, shape (3, x, y, z)."""
+    """Return nested masks of whole, core and enhancing, shape (3, x, y, z)."""
     white, fluid, brain = parts[1], parts[2], parts[3] > 0
     depth = ndimage.distance_transform_edt(brain) * spacing
     # Gliomas sit in the white matter of the hemispheres, here away from rim and midline.
@@ -112,7 +98,7 @@ def _tumour(
 
 
 def _mix(parts: NDArray[np.float32], masks: NDArray[np.bool_], spacing: float) -> dict[str, NDArray[np.float32]]:
-    """Fraction of each tissue in each voxel: a soft tumour in place of what was there."""
+    """Return the fraction of each tissue in each voxel: a tumour with soft edges in place of what was there."""
     soft = [ndimage.gaussian_filter(mask.astype(np.float32), 0.7 / spacing) for mask in masks]
     whole, core, enhancing = soft[0], np.minimum(soft[1], soft[0]), np.minimum(soft[2], soft[1])
     rest = 1 - whole
@@ -129,7 +115,7 @@ def _mix(parts: NDArray[np.float32], masks: NDArray[np.bool_], spacing: float) -
 def _image(
     generator: np.random.Generator, fractions: dict[str, NDArray[np.float32]], brain: NDArray[np.bool_], channel: int
 ) -> NDArray[np.float32]:
-    """One modality: tissues, texture, bias field, Rician noise, an arbitrary scale."""
+    """Return one channel: tissues, texture, bias field, Rician noise, an arbitrary scale."""
     signal = sum(_INTENSITY[name][channel] * fraction for name, fraction in fractions.items())
     signal = signal + 0.08 * smooth_noise(generator, brain.shape, 40)
     bias = np.exp(0.06 * smooth_noise(generator, brain.shape, 2))
@@ -137,66 +123,3 @@ def _image(
     noise = 0.1 * _SPREAD[channel] * generator.normal(size=(2, *brain.shape)).astype(np.float32)
     measured = np.hypot(np.maximum(clean, 0) + noise[0], noise[1]) * generator.uniform(0.7, 1.4)
     return np.where(brain, np.maximum(measured, 1), 0).astype(np.float32)
-
-
-_STYLE = {  # year -> name of a case, separator, suffix of each modality
-    2017: "Brats17_PHA_{n}_1",
-    2018: "Brats18_PHA_{n}_1",
-    2019: "BraTS19_PHA_{n}_1",
-    2020: "BraTS20_Training_{n:03d}",
-    2021: "BraTS2021_{n:05d}",
-    2023: "BraTS-GLI-{n:05d}-000",
-}
-_SUFFIXES_2023 = {"t1": "t1n", "t1ce": "t1c", "t2": "t2w", "flair": "t2f"}
-
-
-def write_patient(patient: Phantom, folder: str | Path, *, number: int = 0, year: int = 2020) -> Path:
-    """Write a patient as a year's release names its files.
-
-    Args:
-        patient: What to write; images are stored as int16, labels as uint8 with the year's values.
-        folder: The cohort's folder.
-        number: Of the case.
-        year: 2017 to 2021 or 2023.
-
-    Returns:
-        The case's folder.
-
-    Raises:
-        InputError: No layout of that year.
-    """
-    if year not in _STYLE:
-        raise InputError(f"year {year}: there are {', '.join(map(str, _STYLE))}")
-    name = _STYLE[year].format(n=number)
-    case = Path(folder) / (patient.grade if year < 2020 else "") / name
-    case.mkdir(parents=True, exist_ok=True)
-    separator = "-" if year == 2023 else "_"
-    arrays: dict[str, NDArray] = {
-        _SUFFIXES_2023.get(modality, modality) if year == 2023 else modality: np.rint(image).astype(np.int16)
-        for modality, image in patient.images.items()
-    }
-    arrays["seg"] = scheme_named(str(year)).merge(SCHEMES["brats2017"].masks(patient.label_map))
-    for suffix, array in arrays.items():
-        nib.save(nib.Nifti1Image(array, patient.affine), case / f"{name}{separator}{suffix}.nii.gz")
-    return case
-
-
-def write_cohort(
-    folder: str | Path,
-    *,
-    cases: int,
-    seed: int = 0,
-    shape: tuple[int, int, int] = (48, 48, 32),
-    spacing: float = 5.0,
-    year: int = 2020,
-) -> list[Path]:
-    """Write a cohort of different patients, every fourth of low grade; returns their folders."""
-    return [
-        write_patient(
-            make_patient(seed + n, shape=shape, spacing=spacing, grade="LGG" if n % 4 == 3 else "HGG"),
-            folder,
-            number=n,
-            year=year,
-        )
-        for n in range(cases)
-    ]

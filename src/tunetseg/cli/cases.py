@@ -1,0 +1,74 @@
+"""Which cases a command line names."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tunetseg.datasets import Case, DatasetDescription, case_from_files, find_cases, read_case_list
+from tunetseg.errors import InputError
+
+__all__ = ["choose_cases", "images_by_channel"]
+
+
+def images_by_channel(pairs: Sequence[str], flags: Mapping[str, Path | None]) -> dict[str, Path]:
+    """Return channel -> file of ``--image CHANNEL=FILE`` and of the flags of single channels.
+
+    Raises:
+        InputError: A pair has no ``=``, or a channel is given twice.
+    """
+    images = {channel: path for channel, path in flags.items() if path is not None}
+    for pair in pairs:
+        channel, equals, path = pair.partition("=")
+        if not equals or not channel or not path:
+            raise InputError(f"--image {pair}: write it as CHANNEL=FILE, such as ct=scan.nii.gz")
+        if channel in images:
+            raise InputError(f"--image {pair}: {channel} is given twice")
+        images[channel] = Path(path)
+    return images
+
+
+def choose_cases(
+    folders: Sequence[Path],
+    images: Mapping[str, Path],
+    needed: DatasetDescription,
+    *,
+    name: str | None = None,
+    only: Path | None = None,
+    dataset: DatasetDescription | None = None,
+) -> list[Case]:
+    """Return the cases of folders, or of files that are given one by one.
+
+    Args:
+        folders: Case folders or cohort folders.
+        images: Channel -> file, instead of folders.
+        needed: Channels of the model.
+        name: Name of the case of the files.
+        only: Text file of case names; the others are left out.
+        dataset: How files in the folders are named.
+
+    Raises:
+        InputError: Neither or both are given, two folders have a case of one name, or a name of the list is missing.
+    """
+    if bool(folders) == bool(images):
+        raise InputError(
+            "give either patients' folders, before any --model, or one file per channel with "
+            "--t1 --t1ce --t2 --flair or --image CHANNEL=FILE"
+        )
+    if images:
+        if only is not None:
+            raise InputError("--cases chooses among the cases of folders; files that are given one by one are one case")
+        return [case_from_files(images, needed, name=name)]
+    if name is not None:
+        raise InputError("--name names the case of files that are given one by one; cases of folders have names")
+    cases: dict[str, Case] = {}
+    for folder in folders:
+        for case in find_cases(folder, dataset):
+            first = cases.setdefault(case.id, case)
+            if {path.resolve() for path in first.images.values()} != {path.resolve() for path in case.images.values()}:
+                raise InputError(f"{folder}: case {case.id} is in another folder too; segment them one at a time")
+    if only is None:
+        return list(cases.values())
+    wanted = read_case_list(only)
+    missing = [case for case in wanted if case not in cases]
+    if missing:
+        raise InputError(f"{only}: {missing[0]} is not among the patients given")
+    return [cases[case] for case in wanted]

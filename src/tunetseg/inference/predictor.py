@@ -1,0 +1,198 @@
+"""What can be run on a patient: one network, or the mean of several (paper, Eq. 1)."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tunetseg.datasets import DatasetDescription
+from tunetseg.errors import InputError
+from tunetseg.inference.windows import predict_windows
+from tunetseg.models.device import Precision, choose_device, uses_bfloat16
+from tunetseg.models.store import ModelSpec, file_hash, load_network, read_spec
+from tunetseg.models.zoo import MODEL, find_models
+from tunetseg.networks import SegmentationNetwork
+from tunetseg.networks.cpu import speed_up_on_cpu
+from tunetseg.preparation import Prepared, Preprocessing, Volume, prepare
+from tunetseg.progress import Progress, silent
+
+__all__ = ["Ensemble", "Predictor", "load_model"]
+
+_KEPT_BYTES = 2**30
+"""Networks stay in memory while all of a predictor's together take no more than this."""
+
+
+class Predictor(Protocol):
+    """Anything that gives region probabilities of a volume."""
+
+    @property
+    def dataset(self) -> DatasetDescription:
+        """Channels that it needs, regions that it gives, and its post-processing."""
+
+    def predict(self, volume: Volume, *, task: str, progress: Progress) -> NDArray[np.float32]:
+        """Return probabilities on the grid of the volume, shape (region, x, y, z)."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what it is and how it runs, for a manifest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Models whose probabilities are averaged, each at its own working spacing; mostly one.
+
+    The output of one model and the running mean are held at a time, however many models there are.
+
+    Args:
+        paths: Model files.
+        device: Where to compute.
+        overlap: Least overlap of windows, as a share of their length.
+        mirror: Average each model with its prediction of the mirror image.
+        precision: Of the convolutions.
+
+    Raises:
+        InputError: A model cannot be read, or two differ in channels or regions.
+    """
+
+    paths: tuple[Path, ...]
+    device: torch.device
+    overlap: float = 0.5
+    mirror: bool = False
+    precision: Precision = "auto"
+    specs: tuple[ModelSpec, ...] = field(init=False)
+    _networks: dict[Path, SegmentationNetwork] = field(init=False, default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Read what the models are, and check that they fit each other."""
+        if not self.paths:
+            raise InputError("no model is given")
+        if not 0 <= self.overlap < 1:
+            raise InputError(f"overlap {self.overlap}: must be at least 0 and below 1")
+        object.__setattr__(self, "specs", tuple(read_spec(path) for path in self.paths))
+        for path, spec in zip(self.paths, self.specs, strict=True):
+            if (spec.dataset.region_names, spec.dataset.channel_names) != (
+                self.dataset.region_names,
+                self.dataset.channel_names,
+            ):
+                raise InputError(f"{path}: its regions or channels differ from those of {self.paths[0]}")
+
+    @property
+    def dataset(self) -> DatasetDescription:
+        """Dataset of the first model, whose channels and regions are those of all."""
+        return self.specs[0].dataset
+
+    def describe(self) -> dict[str, Any]:
+        """Return the models and settings, for a manifest."""
+        models = [
+            {
+                "file": path.name if path.name != MODEL else f"{path.parent.name}/{path.name}",
+                "sha256": file_hash(path),
+                "network": spec.network.name,
+                "spacing_mm": spec.preprocessing.spacing,
+                "training": spec.training,
+            }
+            for path, spec in zip(self.paths, self.specs, strict=True)
+        ]
+        settings = {
+            "overlap": self.overlap,
+            "mirror": self.mirror,
+            "precision": "bf16" if uses_bfloat16(self.precision, self.device) else "32",
+            "device": str(self.device),
+        }
+        return {"models": models, "settings": settings}
+
+    def predict(self, volume: Volume, *, task: str = "predicting", progress: Progress = silent) -> NDArray[np.float32]:
+        """Return mean probabilities on the grid of a volume.
+
+        Args:
+            volume: Its channels in the order of ``dataset``.
+            task: Name of the work, told to ``progress``.
+            progress: Told after each window of each model.
+
+        Returns:
+            float32, shape (region, x, y, z).
+        """
+        count = len(self.paths)
+        mean: NDArray[np.float32] | None = None
+        ready: Prepared | None = None
+        key: tuple[Preprocessing, DatasetDescription] | None = None
+        for number, (path, spec) in enumerate(zip(self.paths, self.specs, strict=True)):
+            # Models of one spacing mostly stand side by side, so one prepared array is held.
+            if ready is None or key != (spec.preprocessing, spec.dataset):
+                key = (spec.preprocessing, spec.dataset)
+                ready = prepare(volume, *key)
+
+            probabilities = self._predict_one(path, spec, ready, _part(progress, task, number, count))
+            probabilities /= count
+            mean = probabilities if mean is None else np.add(mean, probabilities, out=mean)
+            del probabilities  # or it would be held while the next model runs
+        assert mean is not None
+        return mean
+
+    def _predict_one(self, path: Path, spec: ModelSpec, ready: Prepared, progress: Progress) -> NDArray[np.float32]:
+        """Probabilities of one model on the grid of the volume, shape (region, x, y, z)."""
+        probabilities = predict_windows(
+            self._network(path),
+            ready.array,
+            patch_size=spec.patch_size,
+            whole_volume=spec.whole_volume,
+            overlap=self.overlap,
+            mirror=self.mirror,
+            precision=self.precision,
+            progress=progress,
+        )
+        return ready.restore(probabilities)
+
+    def _network(self, path: Path) -> SegmentationNetwork:
+        """A network, loaded once while memory allows."""
+        network = self._networks.get(path)
+        if network is None:
+            network, _ = load_network(path, self.device)
+            if self.device.type == "cpu":
+                speed_up_on_cpu(network)
+            if len(self.paths) * _size(network) <= _KEPT_BYTES:
+                self._networks[path] = network
+        return network
+
+
+def _part(progress: Progress, task: str, number: int, count: int) -> Progress:
+    """Progress of one of several models, as progress of the whole task."""
+
+    def report(_: str, completed: float, total: float, /) -> None:
+        progress(task, number + completed / total, count)
+
+    return report
+
+
+def _size(network: SegmentationNetwork) -> int:
+    return sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
+
+
+def load_model(
+    *models: str | Path,
+    device: str = "auto",
+    overlap: float = 0.5,
+    mirror: bool = False,
+    precision: Precision = "auto",
+) -> Ensemble:
+    """Return a predictor of one or several trained models.
+
+    Args:
+        models: Packaged models, model files or run folders; several are averaged. The default model where none is
+            given.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        overlap: Least overlap of windows, for models trained on patches.
+        mirror: Average with the prediction of the mirror image; takes twice as long.
+        precision: ``bf16``, ``32``, or ``auto``, which is bf16 where the hardware has it.
+
+    Raises:
+        InputError: There is no such model or device, or the models differ in channels or regions.
+
+    Examples:
+        >>> model = load_model()
+        >>> model.dataset.channel_names, model.dataset.region_names
+        (('t1', 't1ce', 'flair', 't2'), ('whole', 'core', 'enhancing'))
+    """
+    return Ensemble(find_models(models), choose_device(device), overlap, mirror, precision)

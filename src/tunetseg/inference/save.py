@@ -1,0 +1,179 @@
+"""Writing a segmentation to files, so that what is half-written never looks complete."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tunetseg import __version__
+from tunetseg.datasets import (
+    Case,
+    DatasetDescription,
+    candidate_schemes,
+    prediction_name,
+    present_labels,
+    recognise_labels,
+)
+from tunetseg.errors import InputError
+from tunetseg.inference.segmentation import NOT_A_DEVICE, Segmentation
+from tunetseg.inference.uncertainty import uncertainty
+from tunetseg.io import check_same_lattice, read_label_map, write_image
+from tunetseg.io.files import SIGNATURE, make_folder, read_json, whole_file
+from tunetseg.io.nifti import was_written_here
+
+__all__ = ["check_free", "save_segmentation"]
+
+
+def save_segmentation(
+    result: Segmentation, folder: str | Path, *, probabilities: bool = False, picture: bool = False
+) -> Path:
+    """Write the label map, the uncertainty maps and a manifest of one case.
+
+    All files are written to a hidden folder first, then moved to their names; from the first to the last no manifest
+    is there, which says that a case is complete. Files of an earlier run are replaced, others never.
+
+    Args:
+        result: What to write.
+        folder: Made if need be.
+        probabilities: Write the probability maps too.
+        picture: Draw a picture too.
+
+    Returns:
+        The file of the label map.
+
+    Raises:
+        InputError: The folder cannot be written to, or files of other programs would be replaced.
+    """
+    target = make_folder(folder)
+    stem = _stem(result.case, result.source, result.dataset)
+    _refuse_to_replace(target, stem, result.source, result.dataset)
+    maps = _maps(result, stem, probabilities)
+    with tempfile.TemporaryDirectory(prefix=f".{stem}.", dir=target) as temporary:
+        aside = Path(temporary)
+        for name, array in maps.items():
+            write_image(aside / name, result.grid.to_lps(array), result.grid, oriented=result.oriented)
+        names = [*maps]
+        if picture:
+            _draw(result, aside / f"{stem}.png")
+            names.insert(0, f"{stem}.png")
+        with whole_file(aside / f"{stem}.json") as partial:
+            partial.write_text(json.dumps(_manifest(result, names), indent=1))
+        for name in _names(stem, result.dataset):
+            if name not in names:
+                (target / name).unlink(missing_ok=True)
+        for name in (*names, f"{stem}.json"):
+            os.replace(aside / name, target / name)
+    return target / f"{stem}.nii.gz"
+
+
+def check_free(folder: Path, case: Case, dataset: DatasetDescription) -> None:
+    """Raise InputError where saving the segmentation of a case would replace files of another program.
+
+    Args:
+        folder: Where it is to be saved.
+        case: What is to be segmented.
+        dataset: Dataset of the model.
+    """
+    _refuse_to_replace(folder, _stem(case.id, case, dataset), case, dataset)
+
+
+def _stem(name: str, source: Case | None, dataset: DatasetDescription) -> str:
+    """What the dataset calls the predicted label map of the case."""
+    own = source.dataset if source is not None and source.dataset is not None else dataset
+    return prediction_name(name, own)
+
+
+def _maps(result: Segmentation, stem: str, probabilities: bool) -> dict[str, NDArray]:
+    """File name -> array; the label map last, so that it appears only with all its maps."""
+    maps: dict[str, NDArray] = {}
+    for region, probability in zip(result.dataset.regions, result.probabilities, strict=True):
+        # Whole percents: the challenge asks for 0 to 100, and finer steps only cost disk.
+        maps[f"{stem}_unc_{region.word}.nii.gz"] = np.rint(uncertainty(probability)).astype(np.uint8)
+        if probabilities:
+            maps[f"{stem}_prob_{region.word}.nii.gz"] = probability
+    maps[f"{stem}.nii.gz"] = result.label_map
+    return maps
+
+
+def _manifest(result: Segmentation, files: list[str]) -> dict[str, Any]:
+    facts = result.facts
+    return {
+        "case": result.case,
+        "dataset": result.dataset.name,
+        "labels": result.scheme.name,
+        "label_values": {str(value): result.scheme.values[value] for value in result.scheme.exclusive_labels},
+        "volume_ml": result.volumes_ml,
+        "notes": list(result.notes),
+        "files": files,
+        "inputs": _inputs(result.source, result.dataset),
+        "models": facts.get("models", []),
+        "settings": {
+            "postprocessing": msgspec.to_builtins(facts.get("postprocessing")),
+            **facts.get("settings", {}),
+        },
+        "seconds": round(result.seconds, 2),
+        "version": __version__,
+        "use": NOT_A_DEVICE,
+    }
+
+
+def _inputs(source: Case | None, dataset: DatasetDescription) -> dict[str, str]:
+    return {} if source is None else {name: source.images[name].name for name in dataset.channel_names}
+
+
+def _draw(result: Segmentation, path: Path) -> None:
+    from tunetseg.report.figure import save_figure
+
+    reference, fault = None, False
+    if result.source is not None and result.source.reference is not None:
+        try:
+            reference = _reference(result, result.source.reference)
+        except InputError:
+            fault = True
+    save_figure(result.plot(reference=reference, invalid_reference=fault), path)
+
+
+def _reference(result: Segmentation, path: Path) -> NDArray[np.uint8]:
+    """Nesting of the reference segmentation, in the order of axes of the result."""
+    reference = read_label_map(path)
+    check_same_lattice(path, reference.stored, "the segmentation", result.grid)
+    own = result.source.dataset if result.source is not None else None
+    candidates = candidate_schemes(own or result.dataset)
+    scheme = recognise_labels(present_labels(reference.array), candidates, str(path))
+    return result.grid.from_lps(scheme.nesting(reference.array))
+
+
+def _names(stem: str, dataset: DatasetDescription) -> list[str]:
+    """Every file that may be written for a case; first the manifest, which says that all are there."""
+    words = [region.word for region in dataset.regions]
+    maps = [f"{stem}_{kind}_{word}.nii.gz" for kind in ("unc", "prob") for word in words]
+    return [f"{stem}.json", f"{stem}.png", *maps, f"{stem}.nii.gz"]
+
+
+def _refuse_to_replace(folder: Path, stem: str, source: Case | None, dataset: DatasetDescription) -> None:
+    """Raise InputError where a file that this program did not write would be replaced or removed.
+
+    Four files named ``t1.nii.gz`` and so on make a case ``t1``, whose label map would replace its T1, and its manifest
+    what a converter wrote of it. A label map of a case's name may also be a reference.
+    """
+    given = [] if source is None else [*source.images.values(), source.reference]
+    inputs = {path.resolve() for path in given if path is not None}
+    for target in (folder / name for name in _names(stem, dataset)):
+        if target.resolve() in inputs:
+            raise InputError(f"{target}: is a file of the patient; choose another folder, or another name for the case")
+        if target.exists() and not _is_ours(target):
+            raise InputError(f"{target}: exists and was not written by tunetseg; choose another folder")
+
+
+def _is_ours(path: Path) -> bool:
+    if path.suffix == ".json":
+        return read_json(path).get("use") == NOT_A_DEVICE
+    if path.suffix == ".png":
+        with path.open("rb") as file:
+            return SIGNATURE.encode() in file.read(256)
+    return was_written_here(path)

@@ -1,0 +1,144 @@
+"""The result of segmenting one patient, in memory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunetseg.datasets import Case, DatasetDescription, LabelScheme
+from tunetseg.inference.uncertainty import uncertainty
+from tunetseg.io import Grid
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["NOT_A_DEVICE", "Segmentation"]
+
+NOT_A_DEVICE = "research use, not a medical device"
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """The segmentation of one patient.
+
+    Arrays are in the order of axes of the images that were given, as ``grid`` says.
+
+    Args:
+        case: Name of the case.
+        label_map: uint8, shape (x, y, z), values of ``scheme``.
+        probabilities: float32, shape (region, x, y, z), untouched by post-processing; outermost region first.
+        grid: Where the voxels lie.
+        scheme: The label values.
+        dataset: Dataset of the model: names and titles of regions and channels.
+        notes: Sentences on what post-processing did and on what is unusual about the images.
+        facts: Models and settings, for the manifest.
+        source: The files that were segmented, if any.
+        images: The images that were segmented, float32, shape (channel, x, y, z).
+        oriented: False where the images do not say how the patient lies.
+        seconds: Time that it took.
+    """
+
+    case: str
+    label_map: NDArray[np.uint8]
+    probabilities: NDArray[np.float32]
+    grid: Grid
+    scheme: LabelScheme
+    dataset: DatasetDescription
+    notes: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    source: Case | None = None
+    images: NDArray[np.float32] | None = None
+    oriented: bool = True
+    seconds: float = 0.0
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Names of the regions, outermost first."""
+        return self.scheme.region_names
+
+    @property
+    def affine(self) -> NDArray[np.float64]:
+        """Voxel indices to world in mm, shape (4, 4)."""
+        return self.grid.affine
+
+    @property
+    def uncertainty(self) -> NDArray[np.float32]:
+        """Uncertainty of each voxel and region, 0 certain to 100 uncertain, shape (region, x, y, z) (paper, Eq. 2)."""
+        return uncertainty(self.probabilities)
+
+    @property
+    def masks(self) -> NDArray[np.bool_]:
+        """Nested masks after post-processing, shape (region, x, y, z)."""
+        return self.scheme.masks(self.label_map)
+
+    @cached_property
+    def volumes_ml(self) -> dict[str, float]:
+        """Volume of each region in millilitres."""
+        counts = np.bincount(self.scheme.nesting(self.label_map).ravel(order="K"), minlength=len(self.regions) + 1)
+        inside = counts[::-1].cumsum()[::-1][1:]
+        return {
+            name: round(float(count) * self.grid.voxel_ml, 3) for name, count in zip(self.regions, inside, strict=True)
+        }
+
+    def save(self, folder: str | Path, *, probabilities: bool = False, picture: bool = False) -> Path:
+        """Write the label map, the uncertainty maps and a manifest; all files of the case appear together.
+
+        Args:
+            folder: Made if need be.
+            probabilities: Write the probability maps too.
+            picture: Draw ``<case>.png`` too, which needs matplotlib.
+
+        Returns:
+            The file of the label map.
+
+        Raises:
+            InputError: The folder cannot be written to, or files of other programs would be replaced.
+        """
+        from tunetseg.inference.save import save_segmentation
+
+        return save_segmentation(self, folder, probabilities=probabilities, picture=picture)
+
+    def plot(self, *, reference: NDArray[np.uint8] | None = None, invalid_reference: bool = False) -> "Figure":
+        """Draw the axial slice with the most tumour: images, labels, uncertainty.
+
+        Args:
+            reference: Nesting of a reference segmentation, in the order of axes of ``label_map``, drawn as lines.
+            invalid_reference: Say that there is a reference that cannot be read.
+
+        Returns:
+            A matplotlib figure.
+        """
+        from tunetseg.report.figure import draw_segmentation
+
+        return draw_segmentation(self, reference=reference, invalid_reference=invalid_reference)
+
+    def __repr__(self) -> str:
+        """Say what was found."""
+        return f"Segmentation({self.case!r}: {self.summary()})"
+
+    def summary(self) -> str:
+        """Return the volumes as one line."""
+        return ", ".join(f"{region} {volume:.1f} ml" for region, volume in self.volumes_ml.items())
+
+    def _repr_html_(self) -> str:
+        """Show a picture and the volumes in a notebook."""
+        import base64
+
+        rows = "".join(
+            f"<tr><td>{escape(self.dataset.region(region).title or region)}</td><td>{volume:.1f} ml</td></tr>"
+            for region, volume in self.volumes_ml.items()
+        )
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        picture = ""
+        if self.images is not None:
+            buffer = BytesIO()
+            self.plot().savefig(buffer, format="png", dpi=80)
+            data = base64.b64encode(buffer.getvalue()).decode()
+            picture = f'<img alt="segmentation of {escape(self.case)}" src="data:image/png;base64,{data}">'
+        return f"<h4>{escape(self.case)}</h4>{picture}<table>{rows}</table>{notes}<p>{escape(NOT_A_DEVICE)}</p>"

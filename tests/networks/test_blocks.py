@@ -1,0 +1,52 @@
+"""The paper's blocks."""
+
+import pytest
+import torch
+from torch import nn
+
+from tunetseg.networks.blocks import (
+    ConvBlock,
+    InstanceNorm,
+    PostActivationResBlock,
+    PreActivationResBlock,
+    SqueezeExcite,
+    conv,
+)
+
+
+def test_normalisation_is_instance_normalisation() -> None:
+    features = torch.randn(2, 3, 4, 5, 6) * 3 + 1
+    assert torch.allclose(InstanceNorm(3)(features), torch.nn.functional.instance_norm(features), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_convolutions_keep_the_size_and_have_biases(size: int) -> None:
+    layer = conv(2, 3, size)
+    assert type(layer) is nn.Conv3d, "workarounds for one device do not belong in the blocks"
+    assert layer.bias is not None
+    assert layer(torch.zeros(1, 2, 3, 4, 5)).shape == (1, 3, 3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("block", "channels"),
+    [(ConvBlock(2, 5), 5), (PostActivationResBlock(2, 5), 5), (PreActivationResBlock(2), 2), (SqueezeExcite(2), 2)],
+)
+def test_blocks_keep_the_spatial_size(block: nn.Module, channels: int) -> None:
+    assert block(torch.randn(2, 2, 3, 4, 5)).shape == (2, channels, 3, 4, 5)
+
+
+def test_squeeze_excite_weights_channels_between_0_and_1() -> None:
+    block = SqueezeExcite(32)
+    features = torch.rand(2, 32, 3, 3, 3) + 0.5
+    ratio = block(features) / features
+    assert torch.allclose(ratio, ratio[:, :, :1, :1, :1].expand_as(ratio))
+    assert ((ratio > 0) & (ratio < 1)).all()
+    assert [tuple(weight.shape) for weight in block.parameters()] == [(2, 32), (32, 2)], "a reduction by 16, no biases"
+
+
+def test_residual_blocks_add_their_input() -> None:
+    features = torch.randn(1, 3, 4, 4, 4)
+    block = PreActivationResBlock(3)
+    for parameter in block.parameters():
+        nn.init.zeros_(parameter)
+    assert torch.equal(block(features), features.relu())
