@@ -30,11 +30,7 @@ Angle = Annotated[float, Meta(ge=0, le=180)]
 Size = Annotated[float, Meta(ge=0, le=10)]
 
 
-class _Transform(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of all settings here: immutable, keywords only, unknown fields refused."""
-
-
-class Flip(_Transform):
+class Flip(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Mirror flips.
 
     Args:
@@ -44,7 +40,7 @@ class Flip(_Transform):
     probability: tuple[Probability, Probability, Probability]
 
 
-class Affine(_Transform):
+class Affine(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Rotation and scaling about the centre of the patch.
 
     Args:
@@ -58,7 +54,7 @@ class Affine(_Transform):
     scale: Annotated[float, Meta(ge=0, le=0.9)]
 
 
-class Elastic(_Transform):
+class Elastic(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Smooth deformation by cubic B-splines over a coarse lattice.
 
     Args:
@@ -73,7 +69,7 @@ class Elastic(_Transform):
     nodes: Annotated[int, Meta(ge=4, le=64)] = 6
 
 
-class CarveMix(_Transform):
+class CarveMix(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Another case's lesion laid over the patch (Zhang et al., CarveMix, MICCAI 2021).
 
     Args:
@@ -85,7 +81,7 @@ class CarveMix(_Transform):
     margin: Annotated[int, Meta(ge=0, le=50)] = 3
 
 
-class LesionContrast(_Transform):
+class LesionContrast(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A changed difference between each region and the tissue outside all regions, per region and channel.
 
     Args:
@@ -97,7 +93,7 @@ class LesionContrast(_Transform):
     log_range: Size
 
 
-class LowResolution(_Transform):
+class LowResolution(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Channels shown at a coarser resolution, as thick slices do.
 
     Args:
@@ -109,7 +105,7 @@ class LowResolution(_Transform):
     factor: Annotated[int, Meta(ge=1, le=20)] = 3
 
 
-class Gamma(_Transform):
+class Gamma(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A gamma curve per channel.
 
     Args:
@@ -121,7 +117,7 @@ class Gamma(_Transform):
     log_range: Size
 
 
-class BiasField(_Transform):
+class BiasField(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A smooth multiplicative field per channel.
 
     Args:
@@ -133,7 +129,7 @@ class BiasField(_Transform):
     log_range: Size
 
 
-class Brightness(_Transform):
+class Brightness(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A constant added per channel.
 
     Args:
@@ -145,7 +141,7 @@ class Brightness(_Transform):
     shift: Size
 
 
-class Contrast(_Transform):
+class Contrast(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A factor per channel.
 
     Args:
@@ -157,7 +153,7 @@ class Contrast(_Transform):
     scale: Probability
 
 
-class Noise(_Transform):
+class Noise(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Gaussian noise.
 
     Args:
@@ -169,7 +165,7 @@ class Noise(_Transform):
     std: Size
 
 
-class ChannelDropout(_Transform):
+class ChannelDropout(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Channels set to 0: any subset of them but none and all. A dataset of one channel is left as it is.
 
     Args:
@@ -183,7 +179,7 @@ class ChannelDropout(_Transform):
     keep_by_name: dict[str, Probability] = {}
 
 
-class Augmentation(_Transform):
+class Augmentation(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All random changes of a stage, in the order in which they are made.
 
     Args:

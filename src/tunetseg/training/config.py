@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from tunetseg.errors import InputError
-from tunetseg.training.recipe import Recipe, find_recipe, recipe_from_dict, recipe_to_dict
+from tunetseg.training.recipes import Recipe, find_recipe, recipe_from_dict, recipe_to_dict
 
 __all__ = ["TrainConfig"]
 

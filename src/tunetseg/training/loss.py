@@ -49,7 +49,7 @@ class _SumOverProcesses(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(context: Any, gradient: Tensor) -> Tensor:
         total = gradient.clone()
         distributed.all_reduce(total)
         return total
@@ -58,8 +58,9 @@ class _SumOverProcesses(torch.autograd.Function):
 class RegionLoss:
     """Negative soft Dice, summed over the regions with equal weights (Eq. 5), plus weighted binary cross-entropy.
 
-    Dice is taken over the batch as a whole. With several processes, each of which sees a part of the batch, Dice and cross-entropy are those of the whole batch
-    in every one of them, and so are the gradients, once Lightning has averaged them over the processes.
+    Dice is taken over the batch as a whole. With several processes, each of which sees a part of the batch, Dice and
+    cross-entropy are those of the whole batch in every one of them, and so are the gradients, once Lightning has
+    averaged them over the processes.
 
     Args:
         bce_weight: Weight of the binary cross-entropy, which is averaged over voxels and summed over regions; 0 in the

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from tunetseg.preparation.cache import CachedCase
-from tunetseg.training.recipe import Stage
+from tunetseg.training.recipes import Stage
 from tunetseg.training.sampling import Key, generator_of
 
 __all__ = ["TrainingPatches", "ValidationPatches", "collate", "cut", "grid_starts", "paste_lesion"]
@@ -118,10 +118,10 @@ class TrainingPatches(Dataset[dict[str, Any]]):
         generator = generator_of(self.entropy, self.number, key.epoch, key.position)
         patch = self.stage.patch_size
         if self.grid is None:
-            index = key.index % len(self.cases)
+            index = key.sample % len(self.cases)
             start = _random_start(self.cases[index], self.stage, generator)
         else:
-            index, start = self.grid[key.index]
+            index, start = self.grid[key.sample]
         image, nesting = cut(self.cases[index].image, start, patch), cut(self.cases[index].nesting, start, patch)
         seed = int(generator.integers(2**62))
         carvemix = self.stage.augmentation.carvemix
@@ -172,7 +172,7 @@ class ValidationPatches(Dataset[dict[str, Any]]):
             ``image``, ``nesting`` and ``case`` as for training; ``seen``, how many of the voxels along x, y, z earlier
             patches have shown.
         """
-        index, start, sides, seen = self.places[key.index]
+        index, start, sides, seen = self.places[key.sample]
         case = self.cases[index]
         image, nesting = cut(case.image, start, sides), cut(case.nesting, start, sides)
         return {"image": torch.from_numpy(image), "nesting": torch.from_numpy(nesting), "case": index, "seen": seen}

@@ -3,18 +3,21 @@
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from pytorch_lightning.plugins.environments import ClusterEnvironment, SLURMEnvironment
 from torch import distributed
 
-__all__ = ["Processes", "run_together"]
+from tunetseg.errors import InputError
+
+__all__ = ["Processes", "run_together", "started_by_others"]
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -121,8 +124,8 @@ class _Environment(ClusterEnvironment):
         return self.processes.rank // (self.processes.size // self.processes.nodes)
 
 
-def _started_by_others(count: int) -> Processes | None:
-    """Return the place of this process where torchrun or srun started ``count`` processes."""
+def started_by_others(count: int) -> Processes | None:
+    """Return the place of this process where torchrun or srun started ``count`` processes, else None."""
     given = os.environ
     if given.get("WORLD_SIZE") == str(count) and "RANK" in given and "LOCAL_RANK" in given:
         nodes = count // int(given.get("LOCAL_WORLD_SIZE", count))
@@ -132,58 +135,59 @@ def _started_by_others(count: int) -> Processes | None:
         # Steps of one job, and jobs on one computer, must not meet at the same port.
         port = 20000 + (int(given.get("SLURM_JOB_ID", 0)) * 17 + int(given.get("SLURM_STEP_ID", 0))) % 20000
         nodes = int(given.get("SLURM_STEP_NUM_NODES", 1))
-        return Processes(
-            int(given["SLURM_PROCID"]), count, int(given["SLURM_LOCALID"]), nodes, f"tcp://{host}:{port}"
-        )
+        return Processes(int(given["SLURM_PROCID"]), count, int(given["SLURM_LOCALID"]), nodes, f"tcp://{host}:{port}")
     return None
 
 
-def run_together(function: Callable[[Argument, Processes], Result], argument: Argument, count: int) -> Result:
-    """Call a function in several processes at the same time, this one among them.
-
-    Where srun or torchrun started as many processes, each of them calls it; otherwise the others are started here.
+def run_together(
+    first: Callable[[Processes], Result],
+    other: Callable[[Argument, Processes], Any],
+    argument: Argument,
+    count: int,
+) -> Result:
+    """Call a function here, and another in new processes at the same time.
 
     Args:
-        function: Importable by name. It gets the argument and the place of its process.
-        argument: Can be pickled.
-        count: Number of processes.
+        first: Called in this process, with its place.
+        other: Called in the other processes. It is importable by name.
+        argument: Of ``other``. It can be pickled.
+        count: Number of processes, this one included.
 
     Returns:
-        What the function returned in this process.
+        What ``first`` returned.
 
     Raises:
         RuntimeError: Another process failed.
     """
-    if count == 1:
-        return function(argument, Processes())
-    place = _started_by_others(count)
-    if place is not None:
-        return function(argument, place)
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory(prefix="tunetseg-") as folder:
         address = (Path(folder) / "meeting-point").as_uri()
         others = [
-            context.Process(target=_call, args=(function, argument, Processes(rank, count, rank, 1, address)))
+            context.Process(target=_call, args=(other, argument, Processes(rank, count, rank, 1, address)))
             for rank in range(1, count)
         ]
         for process in others:
             process.start()
         try:
-            result = function(argument, Processes(0, count, 0, 1, address))
+            result = first(Processes(0, count, 0, 1, address))
+            for process in others:
+                process.join(timeout=60)
         except RuntimeError as error:
             for process in others:
                 process.join(timeout=5)
             codes = [process.exitcode for process in others if process.exitcode]
             if codes:
-                raise RuntimeError(f"another of the {count} training processes ended with exit code {codes[0]}") from error
+                raise RuntimeError(f"one of the {count} training processes ended with code {codes[0]}") from error
             raise
         finally:
             for process in others:
-                process.join(timeout=10)
                 process.kill()
         return result
 
 
-def _call(function: Callable[[Argument, Processes], Result], argument: Argument, place: Processes) -> None:
+def _call(other: Callable[[Argument, Processes], Any], argument: Argument, place: Processes) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
-    function(argument, place)
+    try:
+        other(argument, place)
+    except (InputError, KeyboardInterrupt):  # the first process raises and reports the same
+        sys.exit(1)

@@ -16,12 +16,12 @@ class Key(NamedTuple):
     Args:
         epoch: From 0.
         position: Place in the order of the epoch.
-        index: Which sample of the dataset stands there.
+        sample: Number of the sample of the dataset that stands there.
     """
 
     epoch: int
     position: int
-    index: int
+    sample: int
 
 
 def generator_of(entropy: Sequence[int], *key: int) -> np.random.Generator:
@@ -105,7 +105,6 @@ class Batches(Sampler[list[Key]]):
         return torch.randperm(self.samples, generator=torch.Generator().manual_seed(seed)).tolist()
 
 
-
 class OrderedBatches(Sampler[list[Key]]):
     """Batches of a dataset in its own order, dealt over the processes.
 
@@ -116,7 +115,7 @@ class OrderedBatches(Sampler[list[Key]]):
         processes: Number of processes.
 
     Examples:
-        >>> [[key.index for key in batch] for batch in OrderedBatches(5, 2)]
+        >>> [[key.sample for key in batch] for batch in OrderedBatches(5, 2)]
         [[0, 1], [2, 3], [4]]
     """
 

@@ -1,4 +1,4 @@
-"""``state.json`` of a run folder: where a run stands, for people and for programs. Light: torch is not imported here."""
+"""``state.json`` of a run folder: where a run stands, for readers and programs. Light: torch is not imported here."""
 
 import os
 import socket

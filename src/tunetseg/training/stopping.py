@@ -6,7 +6,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-__all__ = ["StopRequest"]
+__all__ = ["StopRequest", "StopTraining"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,3 +53,7 @@ class StopRequest:
         if not self.signum:
             _LOG.warning("%s: stopping after this step", signal.Signals(signum).name)
         self.signum = signum
+
+
+class StopTraining(Exception):  # noqa: N818
+    """Ends a training from inside Lightning's loop; it does not leave this package."""

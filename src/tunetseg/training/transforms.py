@@ -258,9 +258,7 @@ def _noise(image: Tensor, noise: settings.Noise, draws: _Draws) -> Tensor:
     return _for_some(image, chosen, changed)
 
 
-def _channel_dropout(
-    image: Tensor, dropout: settings.ChannelDropout, channels: Sequence[str], draws: _Draws
-) -> Tensor:
+def _channel_dropout(image: Tensor, dropout: settings.ChannelDropout, channels: Sequence[str], draws: _Draws) -> Tensor:
     """Set a subset of the channels to 0, never none and never all."""
     count = image.shape[1]
     chosen = draws.happens(dropout.probability)

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from tunetseg.errors import InputError
 from tunetseg.training.augmentation import Augmentation, Probability
 
-__all__ = ["Recipe", "Stage", "find_recipe", "packaged_recipes", "recipe_from_dict", "recipe_to_dict"]
+__all__ = ["Recipe", "Stage", "find_recipe", "recipe_from_dict", "recipe_names", "recipe_to_dict"]
 
 Count = Annotated[int, Meta(ge=0, le=2**31)]
 Positive = Annotated[int, Meta(ge=1, le=2**31)]
@@ -68,7 +68,9 @@ class Stage(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def __post_init__(self) -> None:
         """Check what the types of single fields cannot say."""
         if self.validate_every > 1 and self.schedule == "plateau":
-            raise ValueError("the plateau schedule needs the validation loss of each epoch, so validate_every must be 1")
+            raise ValueError(
+                "the plateau schedule needs the validation loss of each epoch, so validate_every must be 1"
+            )
 
 
 class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -108,19 +110,19 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     @property
     def title(self) -> str:
         """The name, marked as changed where the packaged recipe of that name has other settings."""
-        if self.name in packaged_recipes() and find_recipe(self.name) != self:
+        if self.name in recipe_names() and find_recipe(self.name) != self:
             return f"{self.name}, changed"
         return self.name
 
 
-def packaged_recipes() -> tuple[str, ...]:
+def recipe_names() -> tuple[str, ...]:
     """Return the names of the recipes that come with the package.
 
     Examples:
-        >>> "quick" in packaged_recipes()
+        >>> "quick" in recipe_names()
         True
     """
-    files = resources.files("tunetseg.training").joinpath("recipes").iterdir()
+    files = resources.files("tunetseg.training").joinpath("packaged").iterdir()
     return tuple(sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")))
 
 
@@ -134,7 +136,7 @@ def find_recipe(name: str | Path) -> Recipe:
         >>> find_recipe("paper").stages[0].batch_size
         4
     """
-    return _packaged(str(name)) if str(name) in packaged_recipes() else recipe_from_dict(_read(Path(name)), str(name))
+    return _packaged(str(name)) if str(name) in recipe_names() else recipe_from_dict(_read(Path(name)), str(name))
 
 
 @cache
@@ -143,13 +145,13 @@ def _packaged(name: str) -> Recipe:
 
 
 def _packaged_text(name: str) -> dict[str, Any]:
-    file = resources.files("tunetseg.training").joinpath("recipes", f"{name}.toml")
+    file = resources.files("tunetseg.training").joinpath("packaged", f"{name}.toml")
     return tomllib.loads(file.read_text(encoding="utf-8"))
 
 
 def _read(path: Path) -> dict[str, Any]:
     if path.suffix not in {".json", ".toml"}:
-        names = ", ".join(packaged_recipes())
+        names = ", ".join(recipe_names())
         raise InputError(f"unknown recipe {str(path)!r}; choose from {names}, or give a .toml or .json file")
     try:
         text = path.read_text(encoding="utf-8")
@@ -168,7 +170,7 @@ def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
 def recipe_from_dict(raw: Any, source: str = "recipe") -> Recipe:
     """Return a recipe from plain data, as a TOML file or a run folder's ``recipe.json`` holds it.
 
-    Two keys exist only in such data: ``base`` names a packaged recipe whose values apply where ``raw`` has none, and
+    Two keys exist only in such data: ``extends`` names a packaged recipe whose values apply where ``raw`` has none, and
     ``defaults`` holds values for every stage that does not set them itself. Fields that are left out otherwise have
     the defaults of [Recipe][tunetseg.training.Recipe] and [Stage][tunetseg.training.Stage], which are the paper's.
 
@@ -180,7 +182,7 @@ def recipe_from_dict(raw: Any, source: str = "recipe") -> Recipe:
         InputError: A field is unknown, missing or invalid; the message names it by its path.
 
     Examples:
-        >>> recipe_from_dict({"base": "quick", "folds": 10}).folds
+        >>> recipe_from_dict({"extends": "quick", "folds": 10}).folds
         10
     """
     complete = _with_defaults(_with_base(raw, source))
@@ -192,12 +194,12 @@ def recipe_from_dict(raw: Any, source: str = "recipe") -> Recipe:
 
 
 def _with_base(raw: Any, source: str) -> Any:
-    if not isinstance(raw, dict) or "base" not in raw:
+    if not isinstance(raw, dict) or "extends" not in raw:
         return raw
     raw = dict(raw)
-    base = raw.pop("base")
-    if base not in packaged_recipes():
-        raise InputError(f"{source}: unknown base {base!r}; choose from {', '.join(packaged_recipes())}")
+    base = raw.pop("extends")
+    if base not in recipe_names():
+        raise InputError(f"{source}: extends: unknown recipe {base!r}; choose from {', '.join(recipe_names())}")
     return _merged(_with_base(_packaged_text(base), base) | {"name": "custom"}, raw)
 
 
@@ -235,24 +237,27 @@ def _explain(message: str, raw: Any) -> str:
     """Return one sentence for a validation error of msgspec: path, value, and what is allowed there."""
     what, _, path = message.partition(" - at `$")
     path = path.rstrip("`").lstrip(".")
-    value = _value_at(raw, path)
-    place = path or "the recipe"
+    inside = f"{path}." if path else ""
     if match := re.fullmatch(r"Object contains unknown field `(.*)`", what):
-        names = ", ".join(get_type_hints(_type_at(path)))
-        return f"{f'{path}.' if path else ''}{match[1]} is not a field; choose from {names}"
+        return f"{inside}{match[1]} is not a field; choose from {', '.join(get_type_hints(_type_at(path)))}"
     if match := re.fullmatch(r"Object missing required field `(.*)`", what):
-        return f"{f'{path}.' if path else ''}{match[1]} is missing"
+        return f"{inside}{match[1]} is missing"
+    allowed = _allowed(what, path)
+    place = path or "the recipe"
+    return f"{place} is {_value_at(raw, path)!r}; must be {allowed}" if allowed else f"{place}: {what}"
+
+
+def _allowed(what: str, path: str) -> str | None:
+    """Return what a value must be, from msgspec's words; None where they are not about one value."""
     if match := re.fullmatch(r"Expected `\w+` (>=|<=) (\S+)", what):
-        bound = f"{float(match[2]):.10g} or {'more' if match[1] == '>=' else 'less'}"
-        return f"{place} is {value!r}; must be {bound}"
-    if match := re.fullmatch(r"Expected `array` of length (?:>= )?(\d+).*", what):
-        return f"{place} is {value!r}; must be a list of length {match[1]}{' or more' if '>=' in what else ''}"
+        return f"{float(match[2]):.10g} or {'more' if match[1] == '>=' else 'less'}"
+    if match := re.fullmatch(r"Expected `array` of length (>= )?(\d+).*", what):
+        return f"a list of length {match[2]}{' or more' if match[1] else ''}"
     if what.startswith("Invalid enum value"):
-        return f"{place} is {value!r}; choose from {', '.join(map(str, get_args(_type_at(path))))}"
+        return f"one of {', '.join(map(str, get_args(_type_at(path))))}"
     if match := re.fullmatch(r"Expected `([^`]+)`.*", what):
-        kinds = " or ".join(_KINDS.get(kind.strip(), kind.strip()) for kind in match[1].split("|"))
-        return f"{place} is {value!r}; must be {kinds}"
-    return f"{place}: {what}"
+        return " or ".join(_KINDS.get(kind.strip(), kind.strip()) for kind in match[1].split("|"))
+    return None
 
 
 def _steps(path: str) -> list[str]:
@@ -278,4 +283,3 @@ def _type_at(path: str) -> Any:
         elif isinstance(kind, type) and issubclass(kind, Struct):
             kind = get_type_hints(kind)[step]
     return kind
-
