@@ -2,9 +2,9 @@
 
     python benchmarks/segment_years.py COHORT [--model NAME-OR-PATH ...] [--unseen CASES.txt]
 
-The patient of a dataset is the first that the list of unseen cases names, else the first. Each is segmented by a process
-of its own, as a user would, so seconds include starting Python and loading torch, and the peak is that process's. The
-last line is one JSON object.
+The patient of a dataset is the first that the list of unseen cases names, else the first. Each is segmented by a
+process of its own, as a user would, so seconds include starting Python and loading torch, and the peak is that
+process's. The last line is one JSON object.
 """
 
 import argparse

@@ -1,4 +1,7 @@
-"""Store a trained model as bf16 for the package: ``python tools/package_model.py RUN src/tunetseg/models/packaged/NAME``."""
+"""Store a trained model as bf16 for the package.
+
+python tools/package_model.py RUN src/tunetseg/models/packaged/NAME
+"""
 
 import sys
 from pathlib import Path
