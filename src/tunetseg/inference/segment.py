@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 from nibabel.spatialimages import SpatialImage
@@ -141,6 +142,8 @@ def segment_cases(
     if labels is not None:
         _scheme(labels, None, model.dataset)
     folder = None if out is None else make_folder(out)
+    if picture:
+        import_module("tunetseg.report.figure")  # a missing package is found before the work
 
     def segment_one(case: Case) -> Segmentation:
         if folder is None:

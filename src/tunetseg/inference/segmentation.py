@@ -1,5 +1,6 @@
 """The result of segmenting one patient, in memory."""
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -153,17 +154,25 @@ class Segmentation:
 
     def _repr_html_(self) -> str:
         """Return a picture and the volumes, which notebooks show."""
-        import base64
-
         rows = "".join(
             f"<tr><td>{escape(self.dataset.region(region).title or region)}</td><td>{volume:.1f} ml</td></tr>"
             for region, volume in self.volumes_ml.items()
         )
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        picture = ""
-        if self.images is not None:
-            buffer = BytesIO()
-            self.plot().savefig(buffer, format="png", dpi=80)
-            data = base64.b64encode(buffer.getvalue()).decode()
-            picture = f'<img alt="segmentation of {escape(self.case)}" src="data:image/png;base64,{data}">'
-        return f"<h4>{escape(self.case)}</h4>{picture}<table>{rows}</table>{notes}<p>{escape(NOT_A_DEVICE)}</p>"
+        return (
+            f"<h4>{escape(self.case)}</h4>{self._html_picture()}<table>{rows}</table>{notes}"
+            f"<p>{escape(NOT_A_DEVICE)}</p>"
+        )
+
+    def _html_picture(self) -> str:
+        """Return the picture as HTML; empty without images or without matplotlib."""
+        if self.images is None:
+            return ""
+        try:
+            figure = self.plot()
+        except ModuleNotFoundError:
+            return ""
+        buffer = BytesIO()
+        figure.savefig(buffer, format="png", dpi=80)
+        data = base64.b64encode(buffer.getvalue()).decode()
+        return f'<img alt="segmentation of {escape(self.case)}" src="data:image/png;base64,{data}">'
