@@ -134,22 +134,25 @@ def run_shell(block: Block, aside: Path) -> None:
         if not pipe.exists():
             os.mkfifo(pipe)
     script = _PROLOGUE.format(requests=requests, answers=answers, output=output) + block.text
-    process = subprocess.Popen(["bash", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     said = []
-    with open(os.open(requests, os.O_RDWR | os.O_NONBLOCK), "rb", buffering=0) as waiting:
+    # Both ends of each pipe stay open here, so that bash never meets the end of one.
+    with (
+        os.fdopen(os.open(requests, os.O_RDWR), "rb", 0) as asked,
+        os.fdopen(os.open(answers, os.O_RDWR), "wb", 0) as told,
+    ):
+        process = subprocess.Popen(["bash", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         message = b""
         while process.poll() is None:
-            if not select.select([waiting], [], [], 0.05)[0]:
+            if not select.select([asked], [], [], 0.05)[0]:
                 continue
-            message += waiting.read(65536)
+            message += asked.read(65536)
             if message.endswith(b"\0\x04\0") or message == b"\x04\0":
                 arguments = message.removesuffix(b"\x04\0").decode().split("\0")[:-1]
                 message = b""
                 code, text = _tunet(arguments)
-                said.append(f"$ tunet {shlex.join(arguments)}\n{text}")
+                said.append(f"$ tunet {shlex.join(arguments)}  # exit code {code}\n{text}")
                 output.write_text(text, encoding="utf-8")
-                with answers.open("w") as answer:
-                    answer.write(f"{code}\n")
+                told.write(f"{code}\n".encode())
     _, complaint = process.communicate()
     assert process.returncode == 0, f"{_name(block.page)}:{block.line}\n{''.join(said)}{complaint}"
 
