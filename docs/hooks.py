@@ -89,7 +89,7 @@ def _datasets(_: str) -> str:
 
 def _recipes(_: str) -> str:
     """Return one row per stage of each packaged recipe."""
-    from tunetseg.training.recipe import find_recipe, packaged_recipes
+    from tunetseg.training.recipes import find_recipe, recipe_names
 
     rows = (
         (
@@ -102,7 +102,7 @@ def _recipes(_: str) -> str:
             f"{stage.learning_rate:g}",
             stage.schedule,
         )
-        for name in packaged_recipes()
+        for name in recipe_names()
         for number, stage in enumerate(find_recipe(name).stages)
     )
     return _table(("recipe", "stage", "spacing", "patch", "epochs", "batch", "learning rate", "schedule"), rows)
@@ -126,8 +126,8 @@ _SCHEMAS = {
     "files": "tunetseg.datasets.description:FileLayout",
     "patient-table": "tunetseg.datasets.description:PatientTable",
     "postprocessing": "tunetseg.datasets.description:Postprocessing",
-    "recipe": "tunetseg.training.recipe:Recipe",
-    "stage": "tunetseg.training.recipe:Stage",
+    "recipe": "tunetseg.training.recipes:Recipe",
+    "stage": "tunetseg.training.recipes:Stage",
 }
 """Schemas of TOML files by the name that a page uses."""
 

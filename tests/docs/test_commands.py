@@ -18,7 +18,7 @@ import pytest
 
 from tunetseg.cli.main import COMMANDS, main
 from tunetseg.datasets import find_description
-from tunetseg.training import recipe
+from tunetseg.training import recipes
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -86,17 +86,17 @@ def _executable(page: Path) -> list[Block]:
 @pytest.fixture(autouse=True)
 def small_recipes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Make every packaged recipe one epoch of one stage of small patches."""
-    packaged = recipe._packaged_text
+    packaged = recipes._packaged_text
 
     def small(name: str) -> dict[str, Any]:
         raw = packaged(name)
         stage = {**raw["stages"][0], "spacing": 8.0, "patch_size": [24, 24, 16], "epochs": 1}
         return {**raw, "stages": [stage], "suggested_options": {"base_filters": 2, "levels": 2}}
 
-    monkeypatch.setattr(recipe, "_packaged_text", small)
-    recipe._packaged.cache_clear()
+    monkeypatch.setattr(recipes, "_packaged_text", small)
+    recipes._packaged.cache_clear()
     yield
-    recipe._packaged.cache_clear()
+    recipes._packaged.cache_clear()
 
 
 @pytest.fixture
@@ -244,4 +244,4 @@ def test_examples_are_valid() -> None:
     description = find_description(examples / "four-regions.toml")
     assert description.channel_names == ("a", "b")
     assert description.region_names == ("organ", "lesion", "core", "necrosis")
-    assert recipe.find_recipe(examples / "my.toml").bce_weight == 2.0
+    assert recipes.find_recipe(examples / "my.toml").bce_weight == 2.0
