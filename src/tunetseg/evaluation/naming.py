@@ -81,13 +81,13 @@ class FolderNames:
     def label_maps(self, paths: Collection[Path]) -> dict[Path, tuple[str, bool]]:
         """Return the label maps among the files of one folder: case, and whether it is named like a reference."""
         images = self._images(paths)
-        found = {}
+        cases = {}
         for path in paths:
             stem = nifti_stem(path)
             if stem is None or path in images or is_map_name(stem, self.of_folder):
                 continue
-            found[path] = self._case_and_role(path)
-        return found
+            cases[path] = self._case_and_role(path)
+        return cases
 
     def _match(self, path: Path) -> Match | None:
         return match_file(Path(os.path.abspath(path)), self.descriptions)
