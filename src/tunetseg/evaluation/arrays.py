@@ -2,13 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tunetseg.datasets import DatasetDescription, nifti_stem
+from tunetseg.datasets import DatasetDescription, LabelScheme, nifti_stem
 from tunetseg.errors import InputError
 from tunetseg.evaluation.case import LabelMap
 from tunetseg.evaluation.pairing import list_label_files
@@ -16,8 +16,30 @@ from tunetseg.io import Grid, Image, check_same_lattice, image_from_nibabel, lab
 
 __all__ = ["LabelMapLike", "is_path", "read_pair"]
 
-LabelMapLike = str | Path | nib.spatialimages.SpatialImage | ArrayLike
-"""A file, an image of nibabel, or an array of shape (x, y, z) of label values."""
+
+@runtime_checkable
+class SegmentationLike(Protocol):
+    """A label map with its grid and scheme, such as `Segmentation`."""
+
+    @property
+    def case(self) -> str:
+        """Name of the case."""
+
+    @property
+    def label_map(self) -> NDArray[np.uint8]:
+        """Label values, shape (x, y, z), in the order of axes of the grid."""
+
+    @property
+    def grid(self) -> Grid:
+        """Where the voxels lie."""
+
+    @property
+    def scheme(self) -> LabelScheme:
+        """Meaning of the label values."""
+
+
+LabelMapLike = str | Path | nib.spatialimages.SpatialImage | SegmentationLike | ArrayLike
+"""A file, an image of nibabel, a `Segmentation`, or an array of shape (x, y, z) of label values."""
 
 
 def is_path(value: object) -> TypeGuard[str | Path]:
@@ -35,8 +57,8 @@ def read_pair(
     """Return the case and both label maps of a pair, on one grid.
 
     Args:
-        prediction: Array, image or file.
-        reference: Array, image or file.
+        prediction: Array, image, segmentation or file.
+        reference: The same.
         dataset: How files are named.
         spacing: Voxel size in mm of two arrays.
         affine: Affine of every array.
@@ -49,7 +71,7 @@ def read_pair(
     arrays = {
         name: _to_labels(value, name)
         for name, value in given.items()
-        if not (is_path(value) or isinstance(value, nib.spatialimages.SpatialImage))
+        if not (is_path(value) or isinstance(value, nib.spatialimages.SpatialImage | SegmentationLike))
     }
     if not arrays and (spacing is not None or affine is not None):
         raise InputError("spacing and affine are for arrays; images have their own")
@@ -71,7 +93,7 @@ def _to_labels(value: Any, name: str) -> NDArray[np.uint8]:
     array = np.asarray(value)
     if array.dtype.kind not in "iuf":
         raise InputError(
-            f"{name}: an array of {array.dtype}; label maps hold whole numbers (tunetseg.metrics.score_case takes masks)"
+            f"{name}: an array of {array.dtype}; label maps hold whole numbers (for masks use metrics.score_case)"
         )
     if array.ndim != 3 or 0 in array.shape:
         raise InputError(f"{name}: an array of shape {array.shape}; a label map has the shape (x, y, z)")
@@ -81,13 +103,16 @@ def _to_labels(value: Any, name: str) -> NDArray[np.uint8]:
 
 
 def _read(value: Any, name: str, dataset: DatasetDescription | None) -> tuple[str, LabelMap]:
-    """Return the case and label map of a file or an image."""
+    """Return the case and label map of a file, an image or a segmentation."""
     if is_path(value):
         path = Path(value)
         if not path.is_file():
             raise InputError(f"{path}: there is no such file")
         (file,) = list_label_files(path, dataset).values()
         return file.case, LabelMap.read(file)
+    if isinstance(value, SegmentationLike):
+        labels = Image(value.grid.to_lps(value.label_map), value.grid.in_lps(), value.grid)
+        return value.case, LabelMap(f"segmentation of {value.case}", labels, scheme=value.scheme)
     source = value.get_filename() or name
     image = image_from_nibabel(value, dtype=None)
     labels = Image(labels_of(image.array, source), image.grid, image.stored, image.oriented)
@@ -122,5 +147,5 @@ def _place(
 def _from_spacing(spacing: ArrayLike, shape: tuple[int, int, int]) -> Grid:
     sides = np.asarray(spacing, np.float64)
     if sides.size not in {1, 3} or not (np.isfinite(sides) & (sides > 0)).all():
-        raise InputError(f"invalid spacing {spacing}; give one positive number of mm, or three")
+        raise InputError(f"invalid spacing {sides.tolist()}; give one positive number of mm, or three")
     return Grid.from_spacing(sides.ravel() if sides.size == 3 else sides.item(), shape)

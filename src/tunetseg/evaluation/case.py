@@ -50,12 +50,14 @@ class LabelMap:
         image: Label values and grid.
         manifest: Manifest of a prediction.
         dataset: Dataset that names say.
+        scheme: Label scheme of a `Segmentation` in memory.
     """
 
     source: object
     image: Image
     manifest: Mapping[str, object] = field(default_factory=dict)
     dataset: DatasetDescription | None = None
+    scheme: LabelScheme | None = None
 
     @classmethod
     def read(cls, file: LabelFile) -> "LabelMap":
@@ -183,13 +185,16 @@ def _masks(
 
 
 def _known_schemes(
-    label_map: LabelMap, overrule: LabelScheme | None, settings: Settings
+    label_map: LabelMap, overrule: LabelScheme | None, settings: Settings, others: Sequence[LabelScheme] = ()
 ) -> tuple[HowKnown, Sequence[LabelScheme]] | None:
     """Return what option, manifest and dataset say of a label map, in this order; None where they say nothing."""
     if overrule is not None:
         return "option", [overrule]
+    if label_map.scheme is not None:
+        return "segmentation", [label_map.scheme]
     dataset = settings.dataset or label_map.dataset
-    named = manifest_scheme(label_map.manifest, dataset, label_map.source)
+    schemes = [*others, *([dataset.scheme] if dataset is not None else [])]
+    named = manifest_scheme(label_map.manifest, schemes, label_map.source)
     if named is not None:
         return "manifest", [named]
     if dataset is None or (dataset.generic and settings.dataset is None):
@@ -217,14 +222,16 @@ def _prediction_scheme(prediction: LabelMap, values: list[int], reference: Label
 
     Where nothing else says, its values decide between the reference's scheme and the usual ones of the same regions.
     """
-    known = _known_schemes(prediction, settings.prediction_labels, settings)
-    if known is None:
-        how, usual = default_schemes(settings.rules.labels)
-        others = [scheme for scheme in usual if scheme.region_names == reference.region_names]
-        if not others:
-            known = "reference", [reference]
-        elif [scheme.name for scheme in others] == [reference.name]:
-            known = how, others
-        else:
-            known = "values", [reference, *(scheme for scheme in others if scheme.name != reference.name)]
-    return choose_scheme(prediction.source, values, *known)
+    known = _known_schemes(prediction, settings.prediction_labels, settings, [reference])
+    how, candidates = known or _usual_schemes(reference, settings.rules)
+    return choose_scheme(prediction.source, values, how, candidates)
+
+
+def _usual_schemes(reference: LabelScheme, rules: Rules) -> tuple[HowKnown, Sequence[LabelScheme]]:
+    how, usual = default_schemes(rules.labels)
+    others = [scheme for scheme in usual if scheme.region_names == reference.region_names]
+    if not others:
+        return "reference", [reference]
+    if [scheme.name for scheme in others] == [reference.name]:
+        return how, others
+    return "values", [reference, *(scheme for scheme in others if scheme.name != reference.name)]
