@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tunetseg.datasets import Case, DatasetDescription
 from tunetseg.errors import InputError
-from tunetseg.io import Grid, Image, check_same_lattice, read_image
+from tunetseg.io import Grid, Image, check_same_lattice, read_volumes
 
 __all__ = ["Volume", "read_volume", "stack_images"]
 
@@ -43,7 +44,12 @@ def read_volume(case: Case, description: DatasetDescription) -> Volume:
     """
     channels = description.channel_names
     case.check(channels)
-    images = {name: read_image(case.images[name], volume=case.volumes.get(name)) for name in channels}
+    by_file: dict[Path, list[str]] = {}
+    for name in channels:
+        by_file.setdefault(case.images[name], []).append(name)
+    images: dict[str, Image] = {}
+    for path, names in by_file.items():
+        images |= zip(names, read_volumes(path, [case.volumes.get(name) for name in names]), strict=True)
     return stack_images(images, description, {name: str(case.images[name]) for name in channels})
 
 
