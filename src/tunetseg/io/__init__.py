@@ -3,6 +3,7 @@
 from tunetseg.io.grid import Grid, check_same_lattice
 from tunetseg.io.nifti import (
     Image,
+    image_from_array,
     image_from_nibabel,
     labels_of,
     read_image,
@@ -15,6 +16,7 @@ __all__ = [
     "Grid",
     "Image",
     "check_same_lattice",
+    "image_from_array",
     "image_from_nibabel",
     "labels_of",
     "read_image",
