@@ -48,7 +48,7 @@ def test_one_file_for_two_channels(files: dict[str, Path], tmp_path: Path) -> No
 
 
 def test_faults_come_first(files: dict[str, Path]) -> None:
-    with pytest.raises(InputError, match="^the first$"):
+    with pytest.raises(InputError, match=r"^the first$"):
         Case("p", files, faults=("the first", "the second")).check(("t1",))
 
 

@@ -98,8 +98,14 @@ def test_the_order_of_label_values_does_not_matter(raw: dict[str, Any], data: st
         (changed(channels=[{"name": "reference"}]), "a channel cannot be called 'reference'"),
         (changed(channels=[{"nme": "a"}]), r"channels\[0\]: unknown field `nme`"),
         (changed(channels=[{"name": "a", "normalisation": {"kind": "minmax"}}]), r"normalisation\.kind: invalid enum"),
-        (changed(channels=[{"name": "a", "normalisation": {"kind": "clip", "low": 3, "high": 3}}]), "clip needs low < high"),
-        (changed(channels=[{"name": "a", "normalisation": {"kind": "clip"}}]), "clip needs low < high, not None and None"),
+        (
+            changed(channels=[{"name": "a", "normalisation": {"kind": "clip", "low": 3, "high": 3}}]),
+            "clip needs low < high",
+        ),
+        (
+            changed(channels=[{"name": "a", "normalisation": {"kind": "clip"}}]),
+            "clip needs low < high, not None and None",
+        ),
         (changed(channels=[{"name": "a", "normalisation": {"scale": 0}}]), r"scale: expected `float` > 0"),
         (changed(regions=[]), "regions: expected `array` of length >= 1"),
         (changed(regions=[{"name": "a", "labels": []}]), r"labels: expected `array` of length >= 1"),
@@ -112,12 +118,18 @@ def test_the_order_of_label_values_does_not_matter(raw: dict[str, Any], data: st
             changed(regions=[{"name": "a", "labels": [1]}, {"name": "b", "labels": [1, 2]}]),
             "region 'b' must lie inside region 'a'; list the regions outermost first",
         ),
-        (changed(regions=[{"name": "a", "labels": [1]}, {"name": "b", "labels": [1]}]), "'b' must lie inside region 'a'"),
+        (
+            changed(regions=[{"name": "a", "labels": [1]}, {"name": "b", "labels": [1]}]),
+            "'b' must lie inside region 'a'",
+        ),
         (changed(regions=[{"name": "a", "labels": [1]}] * 2), "region 'a' is given twice"),
         (changed(labels={"300": "x"}), "labels: expected `int` <= 255"),
         (changed(labels={"-1": "x"}), "labels: expected `int` >= 0"),
         (changed(labels=["x"]), "labels: expected `object`, got `array`"),
-        (changed(files={"channels": {"third": "x"}}), r"files\.channels: unknown channel 'third'; choose from first, second"),
+        (
+            changed(files={"channels": {"third": "x"}}),
+            r"files\.channels: unknown channel 'third'; choose from first, second",
+        ),
         (changed(files={"case": "("}), r"files: invalid regular expression '\('"),
         (changed(files={"case": "(?i)x"}), "invalid regular expression"),
         (changed(files={"case": "(?P<case>x)"}), "invalid regular expression"),
@@ -135,7 +147,7 @@ def test_the_order_of_label_values_does_not_matter(raw: dict[str, Any], data: st
         (changed(postprocessing={"fallback_region": "x"}), r"postprocessing\.fallback_region: unknown region 'x'"),
         (changed(postprocessing={"min_volume_region": "x"}), "unknown region 'x'; choose from outer, inner"),
     ],
-)  # fmt: skip
+)
 def test_a_fault_is_one_sentence_with_file_and_field(raw: Any, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         DatasetDescription.from_dict(raw, "mine.toml")

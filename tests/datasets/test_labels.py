@@ -1,5 +1,7 @@
 """Label values: laws of nested masks, and that the values of one convention are not taken for those of another."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -27,7 +29,7 @@ def schemes(draw: st.DrawFn) -> LabelScheme:
     sizes = draw(st.lists(st.integers(1, 3), min_size=1, max_size=5))
     values = draw(st.lists(st.integers(1, 255), min_size=sum(sizes) + 1, max_size=sum(sizes) + 1, unique=True))
     ends = np.cumsum([0, *sizes])
-    own = [values[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    own = [values[start:end] for start, end in itertools.pairwise(ends)]
     regions = {
         f"r{level}": tuple(draw(st.permutations([value for deeper in own[level:] for value in deeper])))
         for level in range(len(own))
