@@ -1,8 +1,9 @@
 PYTHON ?= python3
 VENV := .venv
+DOCS := .venv-docs
 BIN := $(VENV)/bin
 
-.PHONY: demo test check slow clean
+.PHONY: demo test check slow docs clean
 
 demo: $(VENV)/ready  ## Segment the embedded patient, score it, show where to look
 	$(BIN)/tunet demo --out demo
@@ -10,13 +11,17 @@ demo: $(VENV)/ready  ## Segment the embedded patient, score it, show where to lo
 test: $(VENV)/ready  ## The fast tests
 	$(BIN)/python -m pytest -q
 
-check: $(VENV)/ready  ## What CI runs beside the tests
+check: $(VENV)/ready  ## What CI runs besides the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 slow: $(VENV)/ready  ## The long checks
 	$(BIN)/python -m pytest -q -m slow
+
+docs: $(DOCS)/ready  ## The documentation site, in site/; nothing in it needs torch
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
+	@echo "Open site/index.html, or run: $(DOCS)/bin/python -m http.server --directory site"
 
 # The environment is made once; a second call finds the stamp and goes straight on.
 $(VENV)/ready: requirements.lock pyproject.toml
@@ -26,5 +31,10 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
+$(DOCS)/ready: docs/requirements.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/pip install -q --disable-pip-version-check -r docs/requirements.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) $(DOCS) demo site build dist

@@ -1,8 +1,8 @@
-"""Segment one patient of each BraTS year with ``tunet segment``: Dice, seconds, peak memory.
+"""Segment one patient of each dataset of a cohort with ``tunet segment``: Dice, seconds, peak memory.
 
     python benchmarks/segment_years.py COHORT [--model NAME-OR-PATH ...] [--unseen CASES.txt]
 
-A year's patient is the first that the list of unseen cases names, else the year's first. Each is segmented by a
+The patient of a dataset is the first that the list of unseen cases names, else the first. Each is segmented by a
 process of its own, as a user would, so seconds include starting Python and loading torch, and the peak is that
 process's. The last line is one JSON object.
 """
@@ -17,22 +17,20 @@ import time
 from pathlib import Path
 
 from tunetseg.datasets import Case, find_cases, read_case_list
-from tunetseg.datasets.layouts import LAYOUTS
 from tunetseg.evaluation.evaluate import evaluate
 
 
 def choose(cohort: Path, unseen: set[str]) -> dict[str, Case]:
-    """Dataset -> one case of it."""
+    """Return dataset -> one case of it."""
     chosen: dict[str, Case] = {}
     for case in sorted(find_cases(cohort), key=lambda case: (case.id not in unseen, case.id)):
-        if case.segmentation is not None:
-            dataset = next(layout.dataset for layout in LAYOUTS if layout.case.fullmatch(case.id))
-            chosen.setdefault(dataset, case)
+        if case.reference is not None and case.dataset is not None:
+            chosen.setdefault(case.dataset.name, case)
     return dict(sorted(chosen.items()))
 
 
 def segment(case: Case, out: Path, options: list[str]) -> tuple[float, float]:
-    """Seconds and peak resident memory in MB of one ``tunet segment``."""
+    """Return seconds and peak resident memory in MB of one ``tunet segment``."""
     folder = next(iter(case.images.values())).parent
     began = time.perf_counter()
     child = subprocess.Popen(
@@ -60,8 +58,8 @@ def main() -> None:
         out = Path(name)
         for dataset, case in choose(given.cohort, unseen).items():
             seconds, peak = segment(case, out, options)
-            assert case.segmentation is not None
-            scores = evaluate(out / f"{case.id}.nii.gz", case.segmentation, rules="brats2020")
+            assert case.reference is not None
+            scores = evaluate(out / f"{case.id}.nii.gz", case.reference, rules="brats2020")
             dice = {row["region"]: round(row["dice"], 3) for row in scores.rows}
             rows.append(
                 {

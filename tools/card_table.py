@@ -10,7 +10,7 @@ from typing import Any
 
 
 def cell(found: dict[str, Any], digits: int) -> str:
-    """Mean, its 95 % interval, and for how many cases."""
+    """Return the mean, its 95 % interval, and the number of cases."""
     if found["n"] < 2:
         return f"{found['mean']:.{digits}f}, n {found['n']}"
     low, high = found["ci95"]
@@ -18,7 +18,7 @@ def cell(found: dict[str, Any], digits: int) -> str:
 
 
 def main(*files: str) -> None:
-    """Markdown to standard output: mean, 95 % interval and cases of each region under each set of rules."""
+    """Print mean, 95 % interval and number of cases of each region under each set of rules as Markdown."""
     print("| rules | region | Dice | HD95, mm |\n|---|---|---|---|")
     for file in files:
         summary = json.loads(Path(file).read_text())

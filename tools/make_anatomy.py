@@ -1,6 +1,6 @@
 """Make the packaged anatomy map from the MNI152 tissue maps inside nilearn's wheel (pip install nilearn==0.14.1).
 
-Run once: ``python tools/make_anatomy.py src/tunetseg/data/phantom/anatomy.npz``.
+Run once: ``python tools/make_anatomy.py src/tunetseg/datasets/phantom/anatomy.npz``.
 """
 
 import sys
@@ -16,7 +16,7 @@ STEPS = 15
 
 
 def read(kind: str) -> np.ndarray:
-    """One map of nilearn's MNI152 template, 0 to 1, axes towards left, posterior, superior."""
+    """Return one map of nilearn's MNI152 template, 0 to 1, axes towards left, posterior, superior."""
     spec = find_spec("nilearn")
     assert spec is not None
     assert spec.origin is not None

@@ -47,7 +47,7 @@ def test_kidney_tumour(seed: int) -> None:
     # The corners of the field are air; HU are whole and fit into the 12 bits of a scanner.
     assert np.all(np.abs(ct[:, [0, 0, -1, -1], [0, -1, 0, -1]] + 1000) < 80)
     assert np.array_equal(ct, np.rint(ct))
-    assert -1024 <= ct.min()
+    assert ct.min() >= -1024
     assert ct.max() <= 3071
     # Arterial phase: kidneys are bright, and the tumour is darker by more than the noise.
     assert 140 < hu(patient, 1).mean() < 230

@@ -36,7 +36,7 @@ def test_surface_distance(first, second, spacing):
     assume(first.any() and second.any())
     found = surface_distances(first, second, spacing, elements="areas")
     theirs = deepmind.compute_surface_distances(second, first, spacing)
-    assert found.weighted(95) == pytest.approx(deepmind.compute_robust_hausdorff(theirs, 95), abs=1e-9)
+    assert found.area_weighted(95) == pytest.approx(deepmind.compute_robust_hausdorff(theirs, 95), abs=1e-9)
     assert found.surface_dice(1.0) == pytest.approx(deepmind.compute_surface_dice_at_tolerance(theirs, 1.0))
     to_prediction, to_reference = deepmind.compute_average_surface_distance(theirs)
     assert found.average_to_reference == pytest.approx(to_reference, abs=1e-9)
@@ -50,10 +50,14 @@ def test_monai(first, second, spacing):
     torch = pytest.importorskip("torch")
     assume(first.any() and second.any())
     found = surface_distances(first, second, spacing)
-    one, other = (torch.from_numpy(np.ascontiguousarray(mask))[None, None].float() for mask in (first, second))
-    theirs = monai.compute_hausdorff_distance(one, other, include_background=True, percentile=95, spacing=spacing)
-    assert found.directed(95) == pytest.approx(float(theirs), abs=1e-4)
+    first_tensor, second_tensor = (
+        torch.from_numpy(np.ascontiguousarray(mask))[None, None].float() for mask in (first, second)
+    )
+    theirs = monai.compute_hausdorff_distance(
+        first_tensor, second_tensor, include_background=True, percentile=95, spacing=spacing
+    )
+    assert found.symmetric_max(95) == pytest.approx(float(theirs), abs=1e-4)
     theirs = monai.compute_average_surface_distance(
-        one, other, include_background=True, symmetric=True, spacing=spacing
+        first_tensor, second_tensor, include_background=True, symmetric=True, spacing=spacing
     )
     assert found.average_symmetric == pytest.approx(float(theirs), abs=1e-4)

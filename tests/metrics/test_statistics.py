@@ -1,9 +1,11 @@
 """Means, spreads and who was left out."""
 
 import math
+import warnings
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tunetseg.metrics import summarise, summarise_regions
@@ -38,12 +40,37 @@ def test_interval_is_near_the_normal_one():
     assert found["ci95"] == pytest.approx((found["mean"] - half, found["mean"] + half), abs=0.02)
 
 
-@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))
+VALUES = st.lists(
+    st.one_of(st.floats(-1e6, 1e6), st.sampled_from([0.0, 1.0, 373.12866, 1e-300])), min_size=2, max_size=20
+)
+
+
+@given(VALUES)
+@example([1.0, 1.0, 1.0])
+@example([1e-300, 0.0, 0.0])
+@example([1.0] * 19 + [math.nextafter(1.0, 2.0)])
+@example([0.0] * 99 + [1.0])
 def test_interval_is_inside_the_values_and_always_the_same(values):
-    found = summarise(values)
-    slack = 1e-9 * max(abs(value) for value in values)
-    assert min(values) - slack <= found["ci95"][0] <= found["ci95"][1] <= max(values) + slack
+    """Also of values that are all equal or nearly so, without a warning (all warnings are errors here)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = summarise(values)
+    assert min(values) <= found["ci95"][0] <= found["ci95"][1] <= max(values)
     assert summarise(values) == found
+
+
+def test_interval_of_skewed_values_reaches_to_the_long_side():
+    """The percentile interval is too short there; the corrected one of Dice of which one case failed reaches lower."""
+    values = [0.9] * 10 + [0.0]
+    low, high = summarise(values)["ci95"]
+    mean = sum(values) / 11
+    assert mean - low > high - mean
+    draws = np.random.default_rng(0).choice(values, (4000, 11)).mean(axis=1)
+    assert low < np.percentile(draws, 2.5)
+
+
+def test_equal_values_have_a_point_for_an_interval():
+    assert summarise([0.5, 0.5, 0.5])["ci95"] == (0.5, 0.5)
 
 
 def row(region, hd95, empty, dice=0.5):

@@ -1,4 +1,4 @@
-"""Uncertainty scores: against the definition, one pass a threshold, and by their properties."""
+"""Uncertainty scores: against the definition, one pass per threshold, and by their properties."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tunetseg.errors import InputError
 from tunetseg.metrics import QU_BRATS_THRESHOLDS, score_uncertainty
 
 SHAPE = (4, 5, 3)
@@ -17,7 +18,7 @@ MAPS = st.one_of(
 
 
 def naive(prediction, reference, unsure, brain, thresholds):
-    """Curves by filtering the whole volume once a threshold."""
+    """Curves by filtering the whole volume once per threshold."""
     dice, tp, tn = [], [], []
     for threshold in thresholds:
         kept = unsure <= threshold
@@ -40,7 +41,7 @@ def naive(prediction, reference, unsure, brain, thresholds):
     MASKS,
     st.sampled_from([QU_BRATS_THRESHOLDS, (0.0, 10.0, 25.0, 50.0, 75.0, 100.0), (10.0, 25.0, 75.0)]),
 )
-def test_one_pass_agrees_with_one_a_threshold(prediction, reference, unsure, brain, thresholds):
+def test_one_pass_agrees_with_one_per_threshold(prediction, reference, unsure, brain, thresholds):
     found = score_uncertainty(prediction, reference, unsure, brain, thresholds)
     dice, tp, tn = naive(prediction, reference, unsure, brain, thresholds)
     assert found.dice == pytest.approx(dice, abs=1e-12)
@@ -72,7 +73,7 @@ def test_uncertain_where_wrong_is_better_than_where_right():
 @pytest.mark.parametrize("thresholds", [(0.0,), (0.0, 101.0), (-1.0, 100.0), (0.0, 60.0, 40.0, 100.0), (0.0, np.nan)])
 def test_thresholds_must_rise_within_0_to_100(thresholds):
     nothing = np.zeros(SHAPE, bool)
-    with pytest.raises(ValueError, match="rise within"):
+    with pytest.raises(InputError, match="rise within"):
         score_uncertainty(nothing, nothing, np.zeros(SHAPE), nothing, thresholds)
 
 

@@ -13,7 +13,7 @@ from tunetseg.datasets.patients import PatientRow, read_patient_tables
 from tunetseg.datasets.recognition import REFERENCE, Match, match_file, nifti_stem, patient_of
 from tunetseg.errors import InputError
 
-__all__ = ["NoCaseError", "case_from_files", "check_name", "find_cases", "folders_below"]
+__all__ = ["NoCaseError", "case_from_files", "check_case_name", "check_name", "find_cases", "folders_below"]
 
 
 class NoCaseError(InputError):
@@ -26,6 +26,12 @@ def check_name(path: Path) -> None:
         path.name.encode()
     except UnicodeEncodeError:
         raise InputError(f"{ascii(path.name)[1:-1]}: the name of this file is not UTF-8; rename it") from None
+
+
+def check_case_name(name: str) -> None:
+    """Raise InputError where files cannot be named after a case."""
+    if not name or Path(name).name != name:
+        raise InputError(f"name {name!r}: a case's name begins the names of its files, so it cannot hold a folder")
 
 
 def folders_below(root: Path) -> list[Path]:
@@ -176,8 +182,8 @@ def case_from_files(images: Mapping[str, Path], description: DatasetDescription,
     unknown = sorted(set(images) - set(channels))
     if unknown:
         raise InputError(f"unknown channel {unknown[0]!r}; choose from {', '.join(channels)}")
-    if name is not None and (not name or Path(name).name != name):
-        raise InputError(f"name {name!r}: a case's name begins the names of its files, so it cannot hold a folder")
+    if name is not None:
+        check_case_name(name)
     known = [found for found in packaged_descriptions().values() if found.recognise]
     matches = {
         channel: match

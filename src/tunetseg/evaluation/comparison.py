@@ -1,4 +1,4 @@
-"""Comparing the tables of scores that several methods got on the same cases."""
+"""Compare the tables of scores that several methods reached on the same cases."""
 
 import csv
 from collections.abc import Sequence
@@ -12,21 +12,26 @@ from numpy.typing import NDArray
 from tunetseg import __version__
 from tunetseg.errors import InputError
 from tunetseg.io.files import read_json
-from tunetseg.metrics import summarise
-from tunetseg.metrics.comparison import HIGHER_IS_BETTER, holm, mean_ranks, paired_tests
+from tunetseg.metrics import SCORES, summarise
+from tunetseg.metrics.comparison import holm, mean_ranks, paired_tests
 
-__all__ = ["Comparison", "ScoreTable", "compare", "names_for", "read_scores"]
+__all__ = ["Comparison", "ScoreTable", "compare", "names_of_tables", "rankable_scores", "read_scores"]
+
+
+def rankable_scores() -> dict[str, bool]:
+    """Return the scores that methods can be ranked by, and whether higher is better."""
+    return {name: score.higher_is_better for name, score in SCORES.items() if score.higher_is_better is not None}
 
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """One method's scores, as ``tunet evaluate --out`` wrote them.
+    """Scores of one method, as ``tunet evaluate --out`` wrote them.
 
     Args:
-        name: Of the method: the file's, or its folder's where all files are called the same.
-        cases: Names, sorted.
-        values: (score, region) -> one value a case, NaN where the rules left it out.
-        rules: What the JSON beside the table says of the rules, their version and thresholds; None where there is none.
+        name: Name of the method.
+        cases: Names of the cases, sorted.
+        values: (score, region) -> one value per case, NaN where the rules left it out.
+        rules: Rules, their version and thresholds, from the JSON file next to the table; None where there is none.
     """
 
     name: str
@@ -34,36 +39,48 @@ class ScoreTable:
     values: dict[tuple[str, str], NDArray[np.float64]]
     rules: dict[str, Any] | None
 
+    def on_cases(self, cases: Sequence[str]) -> dict[tuple[str, str], NDArray[np.float64]]:
+        """Return the values of some of the cases, in the order given."""
+        positions = np.searchsorted(self.cases, cases)
+        return {key: values[positions] for key, values in self.values.items()}
+
 
 def read_scores(path: str | Path, name: str | None = None) -> ScoreTable:
     """Read a table of scores.
 
+    Args:
+        path: CSV file that ``tunet evaluate --out`` wrote.
+        name: Name of the method; by default that of the file.
+
     Raises:
-        InputError: The file cannot be read, is no such table, or misses a region of a case.
+        InputError: The file cannot be read, is not a table of scores, or lacks a region of a case.
     """
     file = Path(path)
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             rows = list(csv.DictReader(lines))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{file}: cannot be read ({error}); give tables that tunet evaluate --out wrote") from None
+        raise InputError(f"{file}: cannot be read ({error}); give tables that tunet evaluate wrote") from None
     if not rows or not {"case", "region"} <= rows[0].keys():
-        raise InputError(f"{file}: no table of scores, which has columns case, region, dice, ...")
-    scores = [column for column in rows[0] if column in HIGHER_IS_BETTER]
+        raise InputError(f"{file}: not a table of scores, which has columns case, region, dice, ...")
+    cells = {(row["case"], row["region"]): row for row in rows}
     cases = tuple(sorted({row["case"] for row in rows}))
     regions = list(dict.fromkeys(row["region"] for row in rows))
-    found = {(row["case"], row["region"]): row for row in rows}
-    missing = [f"{region} of {case}" for case in cases for region in regions if (case, region) not in found]
-    if missing or len(found) < len(rows):
-        raise InputError(f"{file}: {f'{missing[0]} is missing' if missing else 'a case and region is there twice'}")
+    missing = [f"{region} of {case}" for case in cases for region in regions if (case, region) not in cells]
+    if missing:
+        raise InputError(f"{file}: {missing[0]} is missing; evaluate again")
+    if len(cells) < len(rows):
+        raise InputError(f"{file}: a case and region is there twice; evaluate again")
+    rankable = rankable_scores()
     try:
         values = {
-            (score, region): np.array([float(found[case, region][score] or "nan") for case in cases])
-            for score in scores
+            (score, region): np.array([float(cells[case, region][score] or "nan") for case in cases])
+            for score in rows[0]
+            if score in rankable
             for region in regions
         }
     except ValueError as error:
-        raise InputError(f"{file}: a score is no number ({error})") from None
+        raise InputError(f"{file}: a score is not a number ({error}); evaluate again") from None
     return ScoreTable(name or file.stem, cases, values, _rules(file.with_suffix(".json")))
 
 
@@ -74,14 +91,14 @@ def _rules(path: Path) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison found.
+    """Result of a comparison.
 
     Args:
         methods: Name -> region -> score -> `Summary`.
-        tests: One dictionary a region, score and pair of methods: ``n``, ``median_difference``, ``p``, and
+        tests: One dictionary per region, score and pair of methods: ``n``, ``median_difference``, ``p``, and
             ``p_holm``, corrected for all tests of the comparison.
         ranks: Method -> mean rank over all cases, regions and scores; 1 is best.
-        facts: All of it with what it was made from, ready for JSON.
+        facts: All of this and what it was computed from, ready for JSON.
     """
 
     methods: dict[str, dict[str, dict[str, Any]]]
@@ -96,56 +113,40 @@ def compare(
     """Compare methods case by case.
 
     Args:
-        tables: Two or more, of one set of rules.
-        scores: What to compare and rank by.
-        common: Compare on the cases that all tables have; otherwise a table that lacks one is an error, for leaving
-            out the cases that one method failed on would flatter it.
+        tables: Two or more, scored by the same rules.
+        scores: Scores to compare and rank by.
+        common: Compare on the cases that all tables have. Otherwise a table that lacks a case is an error, because
+            leaving out the cases on which one method failed would favour it.
+
+    Returns:
+        Summaries, tests and ranks.
 
     Raises:
-        InputError: Fewer than two tables, one name twice, other rules, regions, scores or cases.
+        InputError: Fewer than two tables, a name twice, or different rules, regions, scores or cases.
     """
+    _check_comparable(tables, scores)
     names = [table.name for table in tables]
-    if len(tables) < 2 or len(set(names)) < len(names):
-        raise InputError(
-            f"compare needs two or more tables of different names, not {', '.join(names) or 'none'}; "
-            "give names with --names"
-        )
-    if not scores:
-        raise InputError("no score to compare; name one or more, such as dice")
-    _check_alike(tables, scores)
-    cases = sorted(set.intersection(*(set(table.cases) for table in tables)))
-    lacking = {table.name: sorted(set().union(*(t.cases for t in tables)) - set(table.cases)) for table in tables}
-    short = [name for name in names if lacking[name]]
-    if short and not common:
-        raise InputError(f"{short[0]}: has no {lacking[short[0]][0]}, which another has; add --common to leave it out")
-    if not cases:
-        raise InputError(f"{' and '.join(names)} have no case in common")
-    places = {table.name: np.searchsorted(table.cases, cases) for table in tables}
+    cases, lacking = _common_cases(tables, common)
+    on_cases = {table.name: table.on_cases(cases) for table in tables}
     columns = {
-        key: {table.name: table.values[key][places[table.name]] for table in tables}
-        for key in tables[0].values
-        if key[0] in scores
+        key: {name: values[key] for name, values in on_cases.items()} for key in tables[0].values if key[0] in scores
     }
     methods: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in names}
-    for (score, region), found in columns.items():
-        for name, values in found.items():
+    for (score, region), by_method in columns.items():
+        for name, values in by_method.items():
             methods[name].setdefault(region, {})[score] = summarise(values.tolist())
-    tests = [
-        {"score": score, "region": region, **test._asdict()}
-        for (score, region), found in columns.items()
-        for test in paired_tests({name: values.tolist() for name, values in found.items()})
-    ]
-    for test, corrected in zip(tests, holm([test["p"] for test in tests]), strict=True):
-        test["p_holm"] = corrected
-    ranked = mean_ranks(
-        [np.stack(list(found.values())) for found in columns.values()], [HIGHER_IS_BETTER[key[0]] for key in columns]
+    tests = _test_pairs(columns)
+    higher_is_better = rankable_scores()
+    mean = mean_ranks(
+        [np.stack(list(by_method.values())) for by_method in columns.values()],
+        [higher_is_better[score] for score, _ in columns],
     )
-    ranks = {name: float(rank) for name, rank in zip(names, ranked, strict=True)}
+    ranks = {name: float(rank) for name, rank in zip(names, mean, strict=True)}
     facts = {
         "software": f"tunetseg {__version__}",
         "rules": tables[0].rules,
         "cases": cases,
-        "left_out": {name: lacking[name] for name in short},
+        "left_out": lacking,
         "test": "two-sided Wilcoxon signed-rank test, p_holm corrected over all tests here",
         "ranking": "mean over cases, regions and scores of the method's rank, 1 is best",
         "methods": methods,
@@ -155,33 +156,70 @@ def compare(
     return Comparison(methods, tuple(tests), ranks, facts)
 
 
-def _check_alike(tables: Sequence[ScoreTable], scores: Sequence[str]) -> None:
+def _test_pairs(columns: dict[tuple[str, str], dict[str, NDArray[np.float64]]]) -> list[dict[str, Any]]:
+    tests = [
+        {"score": score, "region": region, **test._asdict()}
+        for (score, region), by_method in columns.items()
+        for test in paired_tests({name: values.tolist() for name, values in by_method.items()})
+    ]
+    for test, corrected in zip(tests, holm([test["p"] for test in tests]), strict=True):
+        test["p_holm"] = corrected
+    return tests
+
+
+def _common_cases(tables: Sequence[ScoreTable], common: bool) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the cases that all tables have, and for each table that lacks some, which."""
+    cases = sorted(set.intersection(*(set(table.cases) for table in tables)))
+    every = set().union(*(table.cases for table in tables))
+    lacking = {table.name: sorted(every - set(table.cases)) for table in tables if every - set(table.cases)}
+    if lacking and not common:
+        name, missing = next(iter(lacking.items()))
+        raise InputError(f"{name}: lacks case {missing[0]}, which another table has; compare on common cases only")
+    if not cases:
+        raise InputError(f"{' and '.join(table.name for table in tables)} have no case in common")
+    return cases, lacking
+
+
+def _check_comparable(tables: Sequence[ScoreTable], scores: Sequence[str]) -> None:
+    names = [table.name for table in tables]
+    if len(tables) < 2 or len(set(names)) < len(names):
+        raise InputError(
+            f"a comparison needs two or more tables of different names, not {', '.join(names) or 'none'}; name them"
+        )
+    if not scores:
+        raise InputError("no score to compare; name one or more, such as dice")
     first = tables[0]
     for table in tables:
         if table.rules is None or table.rules != first.rules:
-            raise InputError(_other_rules(first, table))
-        if {key[1] for key in table.values} != {key[1] for key in first.values}:
-            raise InputError(f"{table.name}: other regions than {first.name}")
+            raise InputError(_describe_difference(first, table))
+        if {region for _, region in table.values} != {region for _, region in first.values}:
+            raise InputError(f"{table.name}: other regions than {first.name}; evaluate both alike")
+        known = dict.fromkeys(score for score, _ in table.values)
         for score in scores:
-            if score not in {key[0] for key in table.values}:
-                there = ", ".join(dict.fromkeys(key[0] for key in table.values))
-                raise InputError(f"{table.name}: no score {score!r}; there are {there}")
+            if score not in known:
+                raise InputError(f"{table.name}: unknown score {score!r}; choose from {', '.join(known)}")
 
 
-def _other_rules(one: ScoreTable, other: ScoreTable) -> str:
-    for table in (one, other):
+def _describe_difference(first: ScoreTable, second: ScoreTable) -> str:
+    """Return how the rules of two tables differ."""
+    for table in (first, second):
         if table.rules is None:
-            return f"{table.name}: no .json beside the table tells its rules; keep what tunet evaluate wrote together"
-    assert one.rules is not None
-    assert other.rules is not None
-    key = next(key for key in (*one.rules, *other.rules) if one.rules.get(key) != other.rules.get(key))
+            return f"{table.name}: no .json with its rules next to the table; keep both files that tunet evaluate wrote"
+    assert first.rules is not None
+    assert second.rules is not None
+    key = next(key for key in (*first.rules, *second.rules) if first.rules.get(key) != second.rules.get(key))
     return (
-        f"{other.name}: rules whose {key} is {other.rules.get(key)}, but {one.name} has {one.rules.get(key)}; "
-        "evaluate both with the same"
+        f"{second.name}: rules whose {key} is {second.rules.get(key)}, but {first.name} has {first.rules.get(key)}; "
+        "evaluate both with the same rules"
     )
 
 
-def names_for(paths: Sequence[Path]) -> list[str]:
-    """A name a table: the file's, or its folder's where files are called the same."""
+def names_of_tables(paths: Sequence[Path]) -> list[str]:
+    """Return one name per table: the file's, or its folder's where all files are called the same.
+
+    Examples:
+        >>> names_of_tables([Path("a/scores.csv"), Path("b/scores.csv")])
+        ['a', 'b']
+    """
     stems = [path.stem for path in paths]
     return stems if len(set(stems)) == len(stems) else [path.resolve().parent.name for path in paths]

@@ -1,67 +1,79 @@
-"""A comparison for people: tables on the screen, JSON, Markdown and LaTeX files."""
+"""A comparison as text: tables and sentences for a screen, and JSON, Markdown and LaTeX files."""
 
 from pathlib import Path
-
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from tunetseg.evaluation.comparison import Comparison
 from tunetseg.evaluation.paper_tables import write_tables
 from tunetseg.evaluation.tables import write_json
+from tunetseg.evaluation.text import TextTable, format_number
+from tunetseg.metrics import SCORES
 
-__all__ = ["print_comparison", "write_comparison"]
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
-    for place, column in enumerate(columns):
-        table.add_column(column, justify="left" if place < 2 else "right", overflow="fold")
-    return table
+__all__ = ["comparison_lines", "comparison_tables", "write_comparison"]
 
 
-def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print a table a score, the paired tests and the ranks."""
-    names = list(comparison.methods)
-    regions = comparison.methods[names[0]]
-    count = len(comparison.facts["cases"])
-    for score in next(iter(regions.values())):
-        digits = 2 if score in {"hd95", "hd100", "assd", "lesion_hd95"} else 3
-        table = _table(f"{score}, {count} cases", "region", "method", "mean ± SD", "95 % interval", "median", "n")
-        for region in regions:
-            for name in names:
-                found = comparison.methods[name][region][score]
-                low, high = found["ci95"]
-                table.add_row(
-                    region,
-                    escape(name),
-                    f"{found['mean']:.{digits}f} ± {found['sd']:.{digits}f}",
-                    f"{low:.{digits}f} to {high:.{digits}f}",
-                    f"{found['median']:.{digits}f}",
-                    str(found["n"]),
-                )
-        console.print(table)
-    tests = _table("paired Wilcoxon tests", "score, region", "methods", "median difference", "n", "p", "p (Holm)")
-    for test in comparison.tests:
-        tests.add_row(
-            f"{test['score']}, {test['region']}",
-            escape(f"{test['first']} - {test['second']}"),
+def comparison_tables(comparison: Comparison) -> list[TextTable]:
+    """Return one table per score, and one of the paired tests."""
+    first = next(iter(comparison.methods.values()))
+    scores = list(next(iter(first.values())))
+    return [*(_score_table(comparison, score) for score in scores), _tests_table(comparison)]
+
+
+def _score_table(comparison: Comparison, name: str) -> TextTable:
+    score = SCORES[name]
+    regions = next(iter(comparison.methods.values()))
+    rows = []
+    for region in regions:
+        for method, summaries in comparison.methods.items():
+            summary = summaries[region][name]
+            mean, sd, low, high, median = (
+                format_number(value, score.digits)
+                for value in (summary["mean"], summary["sd"], *summary["ci95"], summary["median"])
+            )
+            rows.append((region, method, f"{mean} ± {sd}", f"{low} to {high}", median, str(summary["n"])))
+    return TextTable(
+        f"{score.heading}, {len(comparison.facts['cases'])} cases",
+        ("region", "method", "mean ± SD", "95 % interval", "median", "n"),
+        tuple(rows),
+        left=2,
+    )
+
+
+def _tests_table(comparison: Comparison) -> TextTable:
+    rows = tuple(
+        (
+            f"{SCORES[test['score']].title}, {test['region']}",
+            f"{test['first']} - {test['second']}",
             f"{test['median_difference']:+.3f}",
             str(test["n"]),
             f"{test['p']:.2g}",
             f"{test['p_holm']:.2g}",
         )
-    console.print(tests)
+        for test in comparison.tests
+    )
+    return TextTable(
+        "paired Wilcoxon tests",
+        ("score, region", "methods", "median difference", "n", "p", "p (Holm)"),
+        rows,
+        left=2,
+    )
+
+
+def comparison_lines(comparison: Comparison) -> list[str]:
+    """Return the ranks, and which cases were left out; warnings begin with ``WARNING``."""
     ranks = ", ".join(f"{name} {rank:.2f}" for name, rank in sorted(comparison.ranks.items(), key=lambda item: item[1]))
-    console.print(f"Mean rank over cases, regions and scores, 1 is best: {ranks}.", markup=False, highlight=False)
+    lines = [f"Mean rank over cases, regions and scores, 1 is best: {ranks}."]
     if comparison.facts["left_out"]:
         lacking = "; ".join(f"{name} lacks {len(cases)}" for name, cases in comparison.facts["left_out"].items())
-        console.print(f"WARNING: cases that not all have were left out: {lacking}.", style="yellow", markup=False)
+        lines.append(f"WARNING: cases that not all tables have were left out: {lacking}.")
+    return lines
 
 
 def write_comparison(comparison: Comparison, out: Path) -> list[Path]:
-    """Write all facts as JSON, and the methods' means and deviations as Markdown and LaTeX tables beside it."""
+    """Write all facts as JSON, and means and standard deviations as Markdown and LaTeX tables next to it.
+
+    Returns:
+        The files written.
+    """
     write_json(comparison.facts, out)
     regions = next(iter(comparison.methods.values()))
     return [out, *write_tables(comparison.methods, [list(next(iter(regions.values())))], out)]

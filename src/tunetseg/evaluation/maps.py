@@ -1,27 +1,27 @@
-"""Scores of the uncertainty and probability maps that lie beside a prediction."""
+"""Score the uncertainty and probability maps that lie next to a prediction."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tunetseg.datasets import FILE_WORDS
+from tunetseg.datasets import DatasetDescription
 from tunetseg.errors import InputError
+from tunetseg.evaluation.naming import region_words
 from tunetseg.evaluation.pairing import Pair
-from tunetseg.io.volume import Grid, check_same_grid, read_image
-from tunetseg.metrics import QU_BRATS_THRESHOLDS, Rules, calibrate, joint_box, score_uncertainty
+from tunetseg.io import Image, check_same_lattice, read_image
+from tunetseg.metrics import QU_BRATS_THRESHOLDS, SCORES, Rules, joint_box, reliability, score_uncertainty
 
 __all__ = ["score_maps"]
 
-_WORST = {"dauc": 0.0, "rftp": 1.0, "rftn": 1.0, "qu_score": 0.0}
-"""Of a region without a usable uncertainty map: a miss, like that of a label map."""
+_WORST = {name: 0.0 if SCORES[name].higher_is_better else 1.0 for name in ("dauc", "rftp", "rftn", "qu_score")}
+"""Scores of a region without a usable uncertainty map, which counts as a miss like a missing label map."""
 
 
 def score_maps(
     pair: Pair,
-    grid: Grid,
+    reference: Image,
     regions: Sequence[str],
     predicted: NDArray[np.bool_],
     present: NDArray[np.bool_],
@@ -31,74 +31,98 @@ def score_maps(
     """Score each region's maps of one case.
 
     Args:
-        pair: Says where the maps and an image of the patient lie.
-        grid: Of the reference.
+        pair: Says where the maps and an image of the patient are.
+        reference: Reference segmentation; its grid is that of the masks.
         regions: Names, outermost first.
-        predicted: Masks, shape (region, x, y, z), cropped to ``box``.
-        present: The reference's, the same shape.
-        box: Where they lie in the grid; empty slices where there is nothing.
+        predicted: Predicted masks, shape (region, x, y, z), cropped to ``box``.
+        present: Reference masks, the same shape.
+        box: Where the masks lie in the grid; empty slices where there is nothing.
         rules: Their thresholds; the challenge's where they have none.
 
     Returns:
-        A dictionary a region: ``dauc``, ``rftp``, ``rftn`` and ``qu_score``, the worst there are where the map is
-        missing or at fault; ``ece``, NaN without a probability map; and what was at fault first, if anything.
+        One dictionary per region: ``dauc``, ``rftp``, ``rftn`` and ``qu_score``, the worst possible where the map is
+        missing or invalid; ``ece``, NaN without a probability map; and the first fault, if any.
 
     Raises:
-        InputError: The reference has no image, so nobody knows where the brain is.
+        InputError: The reference has no image, so the brain is unknown.
     """
-    if pair.reference.image is None:
-        raise InputError(
-            f"{pair.reference.path}: no image of the patient beside it, so the brain is unknown; uncertainty is scored "
-            "against a cohort with its images"
-        )
-    image, image_grid = read_image(pair.reference.image)
-    check_same_grid(pair.reference.image, image_grid, pair.reference.path, grid)
-    brain = image != 0
-    marks = np.zeros(grid.shape, bool)
+    brain = _foreground(pair, reference)
+    shape = reference.grid.shape
+    marks = np.zeros(shape, bool)
     marks[box] = True
-    # Everything that counts lies in here: the brain, and whatever either mask holds.
+    # All voxels that count lie in here: those of the brain and of either mask.
     around = joint_box(brain, marks)
-    rows, fault = [], None
+    rows, first_fault = [], None
     for region, mask, truth in zip(regions, predicted, present, strict=True):
-        full = np.zeros((2, *grid.shape), bool)
+        full = np.zeros((2, *shape), bool)
         full[(slice(None), *box)] = mask, truth
-        row: dict[str, float] = {**_WORST, "ece": float("nan")}
-        try:
-            unsure = _map(pair, "unc", region, grid, 100)
-            if unsure is not None:
-                row |= _uncertainty(full[(slice(None), *around)], unsure[around], brain[around], rules)
-            elif pair.prediction is not None:
-                raise InputError(f"{_path(pair, 'unc', region)}: there is no such uncertainty map")
-            probability = _map(pair, "prob", region, grid, 1)
-            if probability is not None:
-                row["ece"] = calibrate(probability[around], full[1][around], brain[around]).expected_error
-        except InputError as error:
-            fault = fault or str(error)
+        row, fault = _score_region(pair, reference, region, full[(slice(None), *around)], brain[around], around, rules)
         rows.append(row)
-    return rows, fault
+        first_fault = first_fault or fault
+    return rows, first_fault
 
 
-def _uncertainty(
-    masks: NDArray[np.bool_], unsure: NDArray[np.float32], brain: NDArray[np.bool_], rules: Rules
-) -> dict[str, float]:
-    """Scores of one region; masks are prediction and reference, shape (2, x, y, z)."""
-    scores = score_uncertainty(masks[0], masks[1], unsure, brain, rules.uncertainty or QU_BRATS_THRESHOLDS)
-    return {"dauc": scores.dauc, "rftp": scores.rftp, "rftn": scores.rftn, "qu_score": scores.score}
-
-
-def _path(pair: Pair, kind: Literal["unc", "prob"], region: str) -> Path | None:
+def _score_region(
+    pair: Pair,
+    reference: Image,
+    region: str,
+    masks: NDArray[np.bool_],
+    brain: NDArray[np.bool_],
+    around: tuple[slice, ...],
+    rules: Rules,
+) -> tuple[dict[str, float], str | None]:
+    """Score the maps of one region; masks are prediction and reference, shape (2, x, y, z)."""
+    row: dict[str, float] = {**_WORST, "ece": float("nan")}
     if pair.prediction is None:
-        return None
-    return pair.prediction.beside(kind, FILE_WORDS.get(region, region))
+        return row, None
+    try:
+        uncertainty = _read_map(pair, "unc", region, reference, 100)
+        if uncertainty is None:
+            path = pair.prediction.sibling("unc", region_words(region, pair.reference.dataset))
+            raise InputError(f"{path}: there is no such uncertainty map")
+        scores = score_uncertainty(
+            masks[0], masks[1], uncertainty[around], brain, rules.uncertainty or QU_BRATS_THRESHOLDS
+        )
+        row |= {"dauc": scores.dauc, "rftp": scores.rftp, "rftn": scores.rftn, "qu_score": scores.score}
+        probability = _read_map(pair, "prob", region, reference, 1)
+        if probability is not None:
+            row["ece"] = reliability(probability[around], masks[1], brain).expected_error
+    except InputError as error:
+        return row, str(error)
+    return row, None
 
 
-def _map(pair: Pair, kind: Literal["unc", "prob"], region: str, grid: Grid, most: float) -> NDArray[np.float32] | None:
-    """A map on the reference's grid, with values from 0 to ``most``; None where there is none."""
-    path = _path(pair, kind, region)
-    if path is None or not path.exists():
+def _foreground(pair: Pair, reference: Image) -> NDArray[np.bool_]:
+    """Return the voxels of the patient, which MRI shows as not zero and CT as denser than air."""
+    file = pair.reference
+    if file.image is None:
+        raise InputError(
+            f"{file.path}: no image of the patient next to it, so the brain is unknown; uncertainty is scored against "
+            "a cohort with its images"
+        )
+    image = read_image(file.image, volume=file.volume)
+    check_same_lattice(file.image, image.stored, file.path, reference.stored)
+    return _is_foreground(image.array, file.dataset)
+
+
+def _is_foreground(array: NDArray[np.float32], dataset: DatasetDescription | None) -> NDArray[np.bool_]:
+    if dataset is not None and dataset.foreground.kind == "above":
+        return array > dataset.foreground.value
+    return array != 0
+
+
+def _read_map(
+    pair: Pair, kind: Literal["unc", "prob"], region: str, reference: Image, most: float
+) -> NDArray[np.float32] | None:
+    """Return a map on the reference's grid, with values from 0 to ``most``; None where there is none."""
+    assert pair.prediction is not None
+    path = pair.prediction.sibling(kind, region_words(region, pair.reference.dataset))
+    if not path.exists():
         return None
-    array, own = read_image(path)
-    check_same_grid(path, own, pair.reference.path, grid)
-    if array.min() < 0 or array.max() > most * (1 + 1e-6):
-        raise InputError(f"{path}: holds {array.min():g} to {array.max():g}; its values must run from 0 to {most:g}")
-    return np.minimum(array, np.float32(most))
+    image = read_image(path)
+    check_same_lattice(path, image.stored, pair.reference.path, reference.stored)
+    if image.array.min() < 0 or image.array.max() > most * (1 + 1e-6):
+        raise InputError(
+            f"{path}: holds {image.array.min():g} to {image.array.max():g}; its values must run from 0 to {most:g}"
+        )
+    return np.minimum(image.array, np.float32(most))

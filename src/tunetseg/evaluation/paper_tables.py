@@ -1,63 +1,58 @@
-"""Tables in the layout of the paper's Tables 1, 2 and 4, as Markdown and as LaTeX."""
+"""Tables in the layout of the paper's Tables 1, 2 and 4, as Markdown and LaTeX."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tunetseg.io.files import whole_file
+from tunetseg.metrics import SCORES
 
 __all__ = ["PAPER_GROUPS", "latex_table", "markdown_table", "score_table", "write_tables"]
 
-_NAMES = {
-    "dice": ("DSC", 100),
-    "hd95": ("HD95", 1),
-    "lesion_dice": ("lesion-wise DSC", 100),
-    "lesion_hd95": ("lesion-wise HD95", 1),
-    "dauc": ("DAUC", 100),
-    "rftp": ("RFTPs", 100),
-    "rftn": ("RFTNs", 100),
-    "qu_score": ("Score", 100),
-}
-"""Heading, and what a score is multiplied by: the paper gives ratios in percent."""
-
 PAPER_GROUPS = (("dice", "hd95"), ("lesion_dice", "lesion_hd95"), ("dauc", "rftp"))
-"""Scores that stand together in a table: the paper's Tables 1 and 2, the same lesion by lesion, and its Table 4."""
+"""Scores that stand together in a table: the paper's Tables 1 and 2, the same by lesion, and its Table 4."""
 
 _REGIONS = {"enhancing": "enh."}
+"""Headings that the paper shortens."""
 
 
 def score_table(
     methods: Mapping[str, Mapping[str, Any]], scores: Sequence[str], *, spread: bool
 ) -> tuple[list[list[str]], list[list[str]]]:
-    """Cells of a table with a row a method and, under each score, a column a region.
+    """Return the cells of a table with one row per method and, under each score, one column per region.
 
     Args:
         methods: Name -> region -> score -> its `Summary`.
         scores: ``("dice", "hd95")`` gives the paper's Tables 1 and 2, ``("dauc", "rftp")`` its Table 4.
-        spread: Put the standard deviation in parentheses, as in Table 1.
+        spread: Add the standard deviation in parentheses, as in Table 1.
 
     Returns:
-        Two heading rows and the body; the heading of a score stands over its first region, blanks over the others.
+        Two rows of headings and the body; the heading of a score stands over its first region, blanks over the others.
     """
     regions = list(next(iter(methods.values())))
     upper, lower = [""], ["Model"]
     for score in scores:
-        upper += [_NAMES.get(score, (score, 1))[0], *[""] * (len(regions) - 1)]
+        upper += [SCORES[score].paper_title or SCORES[score].title, *[""] * (len(regions) - 1)]
         lower += [_REGIONS.get(region, region) for region in regions]
     body = [
-        [name, *(_cell(found[region][score], score, spread) for score in scores for region in regions)]
-        for name, found in methods.items()
+        [name, *(_cell(summaries[region][score], score, spread) for score in scores for region in regions)]
+        for name, summaries in methods.items()
     ]
     return [upper, lower], body
 
 
 def write_tables(
-    methods: Mapping[str, Mapping[str, Any]], groups: Sequence[Sequence[str]], beside: Path, *, spread: bool = True
+    methods: Mapping[str, Mapping[str, Any]], groups: Sequence[Sequence[str]], path: Path, *, spread: bool = True
 ) -> list[Path]:
-    """Write a table each group of scores, all in one ``.md`` and all in one ``.tex`` beside a file.
+    """Write one table per group of scores, all in one ``.md`` and all in one ``.tex`` file.
 
-    Groups that the methods have no scores of are left out.
+    Args:
+        methods: Name -> region -> score -> its `Summary`.
+        groups: Scores of each table; groups that the methods do not have are left out.
+        path: The files are called like it, with other endings.
+        spread: Add the standard deviation in parentheses.
 
     Returns:
         Paths of both files.
@@ -66,14 +61,14 @@ def write_tables(
     tables = [score_table(methods, group, spread=spread) for group in groups if all(name in first for name in group)]
     files = []
     for ending, layout in ((".md", markdown_table), (".tex", latex_table)):
-        with whole_file(beside.with_suffix(ending)) as partial:
+        with whole_file(path.with_suffix(ending)) as partial:
             partial.write_text("\n".join(layout(heads, body) for heads, body in tables), encoding="utf-8")
-        files.append(beside.with_suffix(ending))
+        files.append(path.with_suffix(ending))
     return files
 
 
 def _cell(summary: Mapping[str, Any], score: str, spread: bool) -> str:
-    factor = _NAMES.get(score, (score, 1))[1]
+    factor = 100 if SCORES[score].percent else 1
     mean, sd = (float("nan") if summary[key] is None else summary[key] for key in ("mean", "sd"))
     if math.isnan(mean):
         return "-"
@@ -81,29 +76,62 @@ def _cell(summary: Mapping[str, Any], score: str, spread: bool) -> str:
 
 
 def markdown_table(heads: list[list[str]], body: list[list[str]]) -> str:
-    """Markdown has one heading row, so each column's heading holds both."""
+    """Return a Markdown table; it has one row of headings, so that each holds score and region.
+
+    Args:
+        heads: Two rows of headings, as from `score_table`.
+        body: Rows of cells.
+
+    Examples:
+        >>> print(markdown_table([["", "DSC"], ["Model", "whole"]], [["a|b", "90.00"]]), end="")
+        | Model | DSC whole |
+        | --- | ---: |
+        | a\\|b | 90.00 |
+    """
     upper, lower = heads
     current, joined = "", []
     for above, below in zip(upper, lower, strict=True):
         current = above or current
         joined.append(f"{current} {below}".strip())
-    lines = [joined, ["---", *["---:"] * (len(joined) - 1)], *body]
+    escaped = [[_escape_markdown(cell) for cell in line] for line in (joined, *body)]
+    lines = [escaped[0], ["---", *["---:"] * (len(joined) - 1)], *escaped[1:]]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def latex_table(heads: list[list[str]], body: list[list[str]]) -> str:
-    """A tabular with each score's heading over its regions; needs the package booktabs."""
+    """Return a LaTeX tabular with each score's heading over its regions; needs the package booktabs.
+
+    Args:
+        heads: Two rows of headings, as from `score_table`.
+        body: Rows of cells.
+    """
     upper, lower = heads
-    starts = [place for place, text in enumerate(upper) if text]
+    starts = [column for column, text in enumerate(upper) if text]
     width = (starts[1] if len(starts) > 1 else len(upper)) - starts[0]
-    spans = " & ".join(f"\\multicolumn{{{width}}}{{c}}{{{_escape(upper[place])}}}" for place in starts)
-    rules = " ".join(f"\\cmidrule(lr){{{place + 1}-{place + width}}}" for place in starts)
-    rows = "".join(f"{' & '.join(map(_escape, row))} \\\\\n" for row in body)
+    spans = " & ".join(f"\\multicolumn{{{width}}}{{c}}{{{_escape_latex(upper[column])}}}" for column in starts)
+    rules = " ".join(f"\\cmidrule(lr){{{column + 1}-{column + width}}}" for column in starts)
+    rows = "".join(f"{' & '.join(map(_escape_latex, row))} \\\\\n" for row in body)
     return (
         f"\\begin{{tabular}}{{l{'r' * (len(lower) - 1)}}}\n\\toprule\n & {spans} \\\\\n{rules}\n"
-        f"{' & '.join(map(_escape, lower))} \\\\\n\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n"
+        f"{' & '.join(map(_escape_latex, lower))} \\\\\n\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n"
     )
 
 
-def _escape(text: str) -> str:
-    return text.replace("\\", r"\textbackslash{}").replace("_", r"\_").replace("%", r"\%").replace("&", r"\&")
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    **{character: f"\\{character}" for character in "#$%&_{}"},
+}
+
+
+def _escape_latex(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def _escape_markdown(text: str) -> str:
+    """Escape what would end a cell or begin markup."""
+    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", text.replace("\n", " "))

@@ -54,8 +54,19 @@ class Grid:
 
     @classmethod
     def from_spacing(cls, spacing: ArrayLike, shape: tuple[int, int, int]) -> "Grid":
-        """Return a grid in LPS order with voxels of a size in mm, for arrays without an affine."""
-        x, y, z = np.broadcast_to(np.asarray(spacing, np.float64), 3).tolist()
+        """Return a grid in LPS order with voxels of a size in mm, for arrays without an affine.
+
+        Args:
+            spacing: Voxel sizes in mm along the three axes, or one for all.
+            shape: Voxels along the three axes.
+
+        Raises:
+            InputError: The spacing is not one or three positive numbers.
+        """
+        sizes = np.asarray(spacing, np.float64)
+        if sizes.shape not in {(), (1,), (3,)} or not (np.isfinite(sizes) & (sizes > 0)).all():
+            raise InputError(f"invalid spacing {sizes.tolist()}; give one positive number of mm, or three")
+        x, y, z = np.broadcast_to(sizes, 3).tolist()
         return cls(np.diag([-x, -y, z, 1.0]), shape)
 
     @property

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from tunetseg.errors import InputError
 from tunetseg.io.files import SIGNATURE, whole_file
@@ -17,6 +17,7 @@ from tunetseg.io.grid import Grid
 
 __all__ = [
     "Image",
+    "image_from_array",
     "image_from_nibabel",
     "labels_of",
     "read_image",
@@ -177,6 +178,44 @@ def image_from_nibabel(image: nib.spatialimages.SpatialImage, *, dtype: DTypeLik
     return _to_image(image.get_filename() or "image", image, dtype, None)
 
 
+def image_from_array(
+    array: ArrayLike, *, affine: ArrayLike | None = None, spacing: ArrayLike | None = None, source: object = "image"
+) -> Image:
+    """Return an array as an image.
+
+    Args:
+        array: Shape (x, y, z), of any type that NumPy can convert to float32.
+        affine: Voxel indices to world in mm, shape (4, 4). World x runs to the patient's right, y to the front, z up.
+        spacing: Voxel sizes in mm, for axes that run to the patient's left, back and up; instead of ``affine``.
+        source: Named in errors.
+
+    Returns:
+        The image, its array of float32 in LPS order.
+
+    Raises:
+        InputError: The array is not 3-D, empty or not finite, or there is not one of ``affine`` and ``spacing``.
+
+    Examples:
+        >>> image = image_from_array(np.zeros((4, 5, 6)), spacing=(1, 1, 3))
+        >>> image.array.shape, image.grid.axes
+        ((4, 5, 6), 'LPS')
+    """
+    given = np.asarray(array)
+    if given.ndim != 3 or not given.size:
+        raise InputError(f"{source}: an array of shape {given.shape}; shape (x, y, z) is needed")
+    if given.dtype.kind not in "biuf":
+        raise InputError(f"{source}: an array of {given.dtype}; numbers are needed")
+    if (affine is None) == (spacing is None):
+        raise InputError(f"{source}: an array needs either an affine or a spacing in mm")
+    x, y, z = given.shape
+    stored = Grid(np.asarray(affine), (x, y, z)) if spacing is None else Grid.from_spacing(spacing, (x, y, z))
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is found below
+        values = given.astype(np.float32, copy=False)
+    if not np.isfinite(values).all():
+        raise InputError(f"{source}: holds values that are NaN or infinite or beyond float32; replace them first")
+    return Image(stored.to_lps(values), stored.in_lps(), stored)
+
+
 def read_label_map(path: str | Path) -> Image:
     """Read a segmentation; whole numbers stored as floats are accepted.
 
@@ -245,7 +284,7 @@ def write_image(path: str | Path, array: NDArray, grid: Grid, *, oriented: bool 
 
 
 def was_written_here(path: Path) -> bool:
-    """Whether ``write_nifti`` wrote a file."""
+    """Return whether `write_image` wrote a file."""
     try:
         header = nib.load(path).header
         return isinstance(header, nib.Nifti1Header) and bytes(header["descrip"]).startswith(SIGNATURE.encode())

@@ -1,15 +1,17 @@
-"""Scores of segmentations, pure over arrays; needs numpy and scipy only."""
+"""Scores of segmentations: pure functions over arrays, which need only numpy and scipy."""
 
 from tunetseg.metrics.box import joint_box
-from tunetseg.metrics.calibration import Calibration, calibrate
 from tunetseg.metrics.elements import surface_elements
 from tunetseg.metrics.lesions import Lesion, LesionMatch, LesionRules, match_lesions
 from tunetseg.metrics.overlap import Counts, count_voxels
-from tunetseg.metrics.rules import RULES, EmptyRegions, Rules, WhenEmpty, emptiness, rules_named
-from tunetseg.metrics.score import SCORES, score_case, score_region
+from tunetseg.metrics.reliability import Reliability, reliability
+from tunetseg.metrics.rules import RULES, EmptyRegions, Rules, WhenEmpty, emptiness, find_rules
+from tunetseg.metrics.scores import SCORES, Score
+from tunetseg.metrics.scoring import score_case, score_region
 from tunetseg.metrics.statistics import Summary, count_empty, summarise, summarise_regions
 from tunetseg.metrics.surface import (
     HAUSDORFF,
+    Hausdorff,
     SurfaceDistances,
     hausdorff,
     surface_distances,
@@ -22,26 +24,28 @@ __all__ = [
     "QU_BRATS_THRESHOLDS",
     "RULES",
     "SCORES",
-    "Calibration",
     "Counts",
     "EmptyRegions",
+    "Hausdorff",
     "Lesion",
     "LesionMatch",
     "LesionRules",
+    "Reliability",
     "Rules",
+    "Score",
     "Summary",
     "SurfaceDistances",
     "UncertaintyScores",
     "WhenEmpty",
-    "calibrate",
     "check_thresholds",
     "count_empty",
     "count_voxels",
     "emptiness",
+    "find_rules",
     "hausdorff",
     "joint_box",
     "match_lesions",
-    "rules_named",
+    "reliability",
     "score_case",
     "score_region",
     "score_uncertainty",

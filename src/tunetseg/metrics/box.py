@@ -1,4 +1,4 @@
-"""The part of a grid in which anything happens."""
+"""The box that holds every non-zero voxel of two arrays."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,17 +7,17 @@ __all__ = ["joint_box"]
 
 
 def joint_box(first: NDArray[np.generic], second: NDArray[np.generic]) -> tuple[slice, ...]:
-    """Smallest box that holds every non-zero voxel of two arrays.
+    """Return the smallest box that holds every non-zero voxel of two arrays.
 
     Overlap and surface distances of two masks are the same inside this box as on the whole grid, because
-    whatever lies outside it is background of both.
+    everything outside it is background in both.
 
     Args:
         first: Masks or non-negative integers, any number of axes.
         second: The same shape.
 
     Returns:
-        One slice an axis; empty slices where both arrays are zero throughout.
+        One slice per axis; empty slices where both arrays are zero everywhere.
 
     Raises:
         ValueError: The shapes differ.
@@ -27,17 +27,17 @@ def joint_box(first: NDArray[np.generic], second: NDArray[np.generic]) -> tuple[
         (slice(2, 4, None),)
     """
     if first.shape != second.shape:
-        raise ValueError(f"two grids: {first.shape} and {second.shape}")
-    one, other = _box(first), _box(second)
-    if not all(side.stop for side in one):
-        return other
-    if not all(side.stop for side in other):
-        return one
-    return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+        raise ValueError(f"arrays differ in shape: {first.shape} and {second.shape}")
+    first_box, second_box = _box(first), _box(second)
+    if not all(side.stop for side in first_box):
+        return second_box
+    if not all(side.stop for side in second_box):
+        return first_box
+    return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(first_box, second_box, strict=True))
 
 
 def _box(array: NDArray[np.generic]) -> tuple[slice, ...]:
-    """Box of one array, looked for along its slowest axis first: that is quickest, and files come in either order."""
+    """Return the box of one array, searched along its slowest axis first: that is fastest in either memory order."""
     if array.flags.f_contiguous and not array.flags.c_contiguous:
         return _box(array.T)[::-1]
     used = np.flatnonzero(array.reshape(len(array), -1).any(axis=1)) if array.size else np.empty(0, int)

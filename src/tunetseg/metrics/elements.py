@@ -1,7 +1,8 @@
-"""Surface elements: where a mask's surface crosses the lattice of voxel corners, and how much area lies there.
+"""Surface elements: where a mask's surface crosses the lattice of voxel corners, and the area at each corner.
 
-The surface is that of marching cubes (Lorensen and Cline 1987) over the 2x2x2 voxels around a corner, its vertices in
-the middle of the cube's edges. DeepMind's ``surface-distance``, and the BraTS code of 2023 that uses it, measure so.
+The surface is that of marching cubes (Lorensen and Cline 1987) over the 2x2x2 voxels around a corner, with vertices in
+the middle of the cube's edges. DeepMind's ``surface-distance`` defines it this way, and so does the BraTS code of 2023,
+which uses that package.
 """
 
 import itertools
@@ -18,8 +19,8 @@ _EDGE = ((2, 2, 0), (2, 2, 0))
 _HALF = ((4, 0, 0), (2, 2, 2), (1, 1, 1))
 
 _TRIANGLES: dict[tuple[tuple[int, int, int], ...], tuple[tuple[int, int, int], ...]] = {
-    # Voxels that are filled, as places in the 2x2x2 cube -> the area vectors of the triangles between them and the
-    # rest, without sign, in eighths of a face. Every other cube is one of these turned, mirrored or inside out.
+    # Positions of the filled voxels in the 2x2x2 cube -> area vectors of the triangles between them and the other
+    # voxels, without sign, in eighths of a face. Every other cube is one of these rotated, mirrored or inverted.
     ((1, 1, 1),): _CORNER,
     ((1, 1, 0), (1, 1, 1)): _EDGE,
     ((1, 0, 1), (1, 1, 0)): _CORNER * 2,
@@ -38,17 +39,17 @@ _TRIANGLES: dict[tuple[tuple[int, int, int], ...], tuple[tuple[int, int, int], .
 
 @lru_cache(maxsize=1)
 def _area_vectors() -> NDArray[np.float64]:
-    """Area vectors of the triangles of each of the 256 cubes, shape (256, 4, 3); zeros where there are fewer."""
+    """Return the area vectors of the triangles of each of the 256 cubes, shape (256, 4, 3), padded with zeros."""
     table = np.zeros((256, 4, 3))
     for filled, vectors in _TRIANGLES.items():
         cube = np.zeros((2, 2, 2), bool)
         cube[tuple(np.transpose(filled))] = True
         for order in itertools.permutations(range(3)):
             for mirrored in itertools.product((1, -1), repeat=3):
-                turned = cube.transpose(order)[tuple(slice(None, None, step) for step in mirrored)]
-                for one in (turned, ~turned):
-                    table[_code(one)] = 0
-                    table[_code(one), : len(vectors)] = np.array(vectors)[:, order] / 8
+                rotated = cube.transpose(order)[tuple(slice(None, None, step) for step in mirrored)]
+                for variant in (rotated, ~rotated):
+                    table[_code(variant)] = 0
+                    table[_code(variant), : len(vectors)] = np.array(vectors)[:, order] / 8
     return table
 
 
@@ -58,13 +59,13 @@ def _code(cube: NDArray[np.bool_]) -> int:
 
 @lru_cache(maxsize=32)
 def element_areas(spacing: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Area of each of the 256 cubes, in mm2.
+    """Return the surface area inside each of the 256 cubes, in mm2.
 
     Args:
-        spacing: Millimetres from one voxel to the next along x, y, z.
+        spacing: Voxel size in mm along x, y, z.
 
     Returns:
-        Shape (256,), by the cube's code: bit ``4 x + 2 y + z`` is set where the voxel at that place is filled.
+        Shape (256,), indexed by the cube's code: bit ``4 x + 2 y + z`` is set where the voxel at (x, y, z) is filled.
 
     Examples:
         >>> round(float(element_areas((1.0, 1.0, 1.0))[1]), 4)
@@ -79,26 +80,31 @@ def element_areas(spacing: tuple[float, float, float]) -> NDArray[np.float64]:
 def surface_elements(
     mask: NDArray[np.bool_], spacing: Sequence[float]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Corners of the voxel lattice that a mask's surface passes, and the area there.
+    """Return the corners of the voxel lattice that a mask's surface passes, and the area at each.
 
     Args:
         mask: Booleans, shape (x, y, z); outside the grid is background.
-        spacing: Millimetres from one voxel to the next along x, y, z.
+        spacing: Voxel size in mm along x, y, z.
 
     Returns:
-        Indices of the corners, shape (element, 3): corner (i, j, k) lies before voxel (i, j, k); and the area of each
-        in mm2, shape (element,).
+        Indices of the corners, shape (element, 3), where corner (i, j, k) is the first corner of voxel (i, j, k); and
+        the area at each in mm2, shape (element,).
 
     Raises:
         ValueError: The mask does not have three axes.
+
+    Examples:
+        >>> corners, areas = surface_elements(np.ones((1, 1, 1), bool), (1.0, 1.0, 1.0))
+        >>> len(corners), round(float(areas.sum()), 4)
+        (8, 1.7321)
     """
     if mask.ndim != 3:
-        raise ValueError(f"surface elements need a mask of three axes, not {mask.ndim}")
+        raise ValueError(f"a mask needs three axes, not {mask.ndim}")
     padded = np.pad(mask, 1).astype(np.uint8)
     codes = np.zeros([n + 1 for n in mask.shape], np.uint8)
     for bit, (i, j, k) in enumerate(itertools.product((0, 1), repeat=3)):
         x, y, z = codes.shape
         codes |= padded[i : i + x, j : j + y, k : k + z] << bit
-    places = np.flatnonzero((codes != 0) & (codes != 255))
-    areas = element_areas((float(spacing[0]), float(spacing[1]), float(spacing[2])))[codes.ravel()[places]]
-    return np.stack(np.unravel_index(places, codes.shape), axis=-1), areas
+    indices = np.flatnonzero((codes != 0) & (codes != 255))
+    areas = element_areas((float(spacing[0]), float(spacing[1]), float(spacing[2])))[codes.ravel()[indices]]
+    return np.stack(np.unravel_index(indices, codes.shape), axis=-1), areas

@@ -1,4 +1,4 @@
-"""Overlap of two masks: four counts, and the ratios made of them."""
+"""Overlap of two masks: four counts, and the ratios computed from them."""
 
 from dataclasses import dataclass
 
@@ -14,16 +14,15 @@ def _ratio(part: int, total: int) -> float:
 
 @dataclass(frozen=True)
 class Counts:
-    """Voxels that a predicted and a reference mask share or do not.
+    """Counts of true and false, positive and negative voxels.
 
-    A ratio whose denominator is zero is NaN: what then stands in a table is a convention, which `Rules`
-    holds, and no arithmetic.
+    A ratio whose denominator is 0 is NaN; the value that a table shows instead is a convention, and part of `Rules`.
 
     Args:
-        tp: In both.
-        fp: In the prediction only.
-        fn: In the reference only.
-        tn: In neither.
+        tp: Voxels in both masks.
+        fp: Voxels in the prediction only.
+        fn: Voxels in the reference only.
+        tn: Voxels in neither.
 
     Examples:
         >>> counts = Counts(tp=2, fp=1, fn=1, tn=4)
@@ -38,37 +37,37 @@ class Counts:
 
     @property
     def predicted(self) -> int:
-        """Voxels of the prediction."""
+        """Number of voxels of the prediction."""
         return self.tp + self.fp
 
     @property
     def reference(self) -> int:
-        """Voxels of the reference."""
+        """Number of voxels of the reference."""
         return self.tp + self.fn
 
     @property
     def dice(self) -> float:
-        """2 TP / (2 TP + FP + FN), in 0..1; NaN where both masks are empty. Dice, Ecology 26 (1945)."""
+        """2 TP / (2 TP + FP + FN), 0 to 1; NaN where both masks are empty. Dice, Ecology 26 (1945)."""
         return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
     @property
     def jaccard(self) -> float:
-        """TP / (TP + FP + FN), in 0..1; NaN where both masks are empty. Jaccard, New Phytol. 11 (1912)."""
+        """TP / (TP + FP + FN), 0 to 1; NaN where both masks are empty. Jaccard, New Phytol. 11 (1912)."""
         return _ratio(self.tp, self.tp + self.fp + self.fn)
 
     @property
     def sensitivity(self) -> float:
-        """TP / (TP + FN), in 0..1; NaN where the reference is empty."""
+        """TP / (TP + FN), 0 to 1; NaN where the reference is empty."""
         return _ratio(self.tp, self.tp + self.fn)
 
     @property
     def specificity(self) -> float:
-        """TN / (TN + FP), in 0..1; NaN where the reference fills the grid."""
+        """TN / (TN + FP), 0 to 1; NaN where the reference fills the grid."""
         return _ratio(self.tn, self.tn + self.fp)
 
     @property
     def precision(self) -> float:
-        """TP / (TP + FP), in 0..1; NaN where the prediction is empty."""
+        """TP / (TP + FP), 0 to 1; NaN where the prediction is empty."""
         return _ratio(self.tp, self.tp + self.fp)
 
 
@@ -80,8 +79,15 @@ def count_voxels(prediction: NDArray[np.bool_], reference: NDArray[np.bool_], *,
         reference: Booleans, the same shape.
         outside: Voxels of the grid that were cropped away because both masks are background there.
 
+    Returns:
+        Counts over the whole grid.
+
     Raises:
         ValueError: The shapes differ or an array is not boolean.
+
+    Examples:
+        >>> count_voxels(np.array([True, True, False]), np.array([True, False, False]), outside=7)
+        Counts(tp=1, fp=1, fn=0, tn=8)
     """
     if prediction.shape != reference.shape:
         raise ValueError(f"prediction is {prediction.shape} but reference is {reference.shape}")

@@ -1,15 +1,17 @@
-"""Named sets of evaluation conventions: what a score is where arithmetic alone does not say."""
+"""Named sets of evaluation rules: what a score is where its definition leaves a choice."""
 
 import math
 from dataclasses import dataclass
 from typing import Literal
 
+from tunetseg.errors import InputError
 from tunetseg.metrics.lesions import LesionRules
 from tunetseg.metrics.overlap import Counts
+from tunetseg.metrics.scores import EmptyRule
 from tunetseg.metrics.surface import HAUSDORFF
 from tunetseg.metrics.uncertainty import QU_BRATS_THRESHOLDS
 
-__all__ = ["RULES", "Emptiness", "EmptyRegions", "Rules", "WhenEmpty", "emptiness", "rules_named"]
+__all__ = ["RULES", "Emptiness", "EmptyRegions", "Rules", "WhenEmpty", "emptiness", "find_rules"]
 
 Emptiness = Literal["none", "both", "reference", "prediction"]
 
@@ -18,7 +20,7 @@ _BRATS_DIAGONAL_MM = 373.12866
 
 
 def emptiness(counts: Counts) -> Emptiness:
-    """Which of the two masks is empty."""
+    """Return which of the two masks is empty."""
     if not counts.reference:
         return "reference" if counts.predicted else "both"
     return "none" if counts.predicted else "prediction"
@@ -26,11 +28,11 @@ def emptiness(counts: Counts) -> Emptiness:
 
 @dataclass(frozen=True)
 class WhenEmpty:
-    """What one score is where a mask is empty; None leaves the case out of that score.
+    """Value of one score where a mask is empty; None leaves the case out of that score.
 
     Args:
-        both: Neither the reference nor the prediction has a voxel.
-        reference: Only the reference is empty: everything predicted is false.
+        both: Both masks are empty.
+        reference: Only the reference is empty: everything predicted is a false positive.
         prediction: Only the prediction is empty: everything is missed.
     """
 
@@ -39,9 +41,9 @@ class WhenEmpty:
     prediction: float | None
 
     def value(self, empty: Literal["both", "reference", "prediction"]) -> float:
-        """Score in that event; NaN where it is left out."""
-        found = {"both": self.both, "reference": self.reference, "prediction": self.prediction}[empty]
-        return math.nan if found is None else found
+        """Return the score in that event; NaN where the case is left out."""
+        value = {"both": self.both, "reference": self.reference, "prediction": self.prediction}[empty]
+        return math.nan if value is None else value
 
 
 _PERFECT_OR_NOTHING = WhenEmpty(both=1.0, reference=0.0, prediction=0.0)
@@ -54,18 +56,18 @@ def _penalty(mm: float) -> WhenEmpty:
 
 @dataclass(frozen=True)
 class EmptyRegions:
-    """What every score is where a mask is empty.
+    """Value of every score where a mask is empty.
 
     Args:
-        distance: Every distance between surfaces, millimetres.
+        distance: Every distance between surfaces, in millimetres.
         overlap: Dice, Jaccard and surface Dice.
-        sensitivity: Share of the reference found. The challenge's own 2023 code gives 1 where both masks are
-            empty and 0 where only the reference is; the older platform's code was never published, so every
-            BraTS rule set here does the same.
+        sensitivity: Share of the reference that was predicted. The challenge's own code of 2023 gives 1 where both
+            masks are empty and 0 where only the reference is; the older platform's code was never published, so
+            every BraTS rule set here does the same.
         precision: Share of the prediction that is right; by analogy with sensitivity.
 
-    Specificity needs no rule: its denominator vanishes only where the reference fills the whole grid, so that
-    nothing could be wrong, and it is then 1.
+    Specificity needs no rule: its denominator is 0 only where the reference fills the whole grid, so that no false
+    positive is possible, and it is then 1.
     """
 
     distance: WhenEmpty
@@ -73,19 +75,26 @@ class EmptyRegions:
     sensitivity: WhenEmpty = _PERFECT_OR_NOTHING
     precision: WhenEmpty = _PERFECT_OR_NOTHING
 
+    def rule(self, name: EmptyRule) -> WhenEmpty:
+        """Return the rule that an entry of `SCORES` names."""
+        rule: WhenEmpty = getattr(self, name)
+        return rule
+
 
 @dataclass(frozen=True)
 class Rules:
-    """One named set of evaluation conventions.
+    """One named set of evaluation rules.
 
     Args:
         name: Key, such as ``brats2020``.
         description: One sentence for tables and files.
-        empty: What the scores are where a region is empty.
-        labels: Label scheme that the challenge used, for files that do not tell by themselves.
-        hausdorff: Key of `HAUSDORFF`: what HD95 and HD100 mean, and what the average distance is taken over.
-        lesions: How lesions are counted; None: they are not.
-        uncertainty: Thresholds of the scores of uncertainty maps; None: such maps are scored only if asked for.
+        empty: Values of the scores where a region is empty.
+        labels: Dataset whose regions the rules are for, and whose label values a file has where nothing else says;
+            None: any nested regions.
+        hausdorff: Key of `HAUSDORFF`: the meaning of HD95 and HD100, and the surface elements that the average
+            distance is taken over.
+        lesions: How lesions are counted; None: they are not counted.
+        uncertainty: Thresholds of the scores of uncertainty maps; None: such maps are scored only on request.
         version: Raised whenever a score under these rules may change.
 
     Examples:
@@ -96,8 +105,8 @@ class Rules:
     name: str
     description: str
     empty: EmptyRegions
-    labels: str = "brats2017"
-    hausdorff: str = "directed"
+    labels: str | None = None
+    hausdorff: str = "symmetric-max"
     lesions: LesionRules | None = None
     uncertainty: tuple[float, ...] | None = None
     version: int = 1
@@ -105,16 +114,19 @@ class Rules:
     def __post_init__(self) -> None:
         """Check that the definition of HD95 exists."""
         if self.hausdorff not in HAUSDORFF:
-            raise ValueError(f"rules {self.name}: no definition of the Hausdorff distance called {self.hausdorff!r}")
+            raise ValueError(
+                f"rules {self.name}: unknown definition of the Hausdorff distance {self.hausdorff!r}; "
+                f"choose from {', '.join(HAUSDORFF)}"
+            )
 
     @property
     def penalty_mm(self) -> float | None:
-        """HD95 of a region that was missed altogether, in millimetres; None where such cases are left out."""
+        """HD95 of a region that was missed completely, in millimetres; None where such cases are left out."""
         return self.empty.distance.prediction
 
     @property
     def hd95_description(self) -> str:
-        """What HD95 means here, for tables and files."""
+        """Meaning of HD95 under these rules, for tables and files."""
         return HAUSDORFF[self.hausdorff].description.format(p=95)
 
 
@@ -125,10 +137,9 @@ def _brats2023(challenge: str, lesions: LesionRules) -> Rules:
     return Rules(
         f"brats2023-{challenge}",
         f"lesion-wise: the reference dilated by {lesions.dilation}, lesions of {lesions.min_volume_mm3:g} mm3 or less "
-        f"not counted, {lesions.penalty_mm:g} mm for a missed or a false lesion; beside it the whole regions, with "
-        f"HD95 0 where both masks are empty and {lesions.penalty_mm:g} mm where one is",
+        f"not counted, {lesions.penalty_mm:g} mm for a missed lesion or a false positive; also the whole regions, "
+        f"with HD95 0 where both masks are empty and {lesions.penalty_mm:g} mm where one is",
         EmptyRegions(distance=_penalty(lesions.penalty_mm)),
-        labels="brats2023",
         hausdorff=lesions.hausdorff,
         lesions=lesions,
     )
@@ -140,7 +151,7 @@ RULES: dict[str, Rules] = {
         Rules(
             "brats2019",
             "HD95 leaves out a case where either mask is empty; Dice is 1 where both are empty and 0 where one is",
-            # Inferred: the ranked means of that year are too small to hold a single penalty.
+            # Inferred: the ranked means of that year are too small to contain a single penalty.
             EmptyRegions(distance=_LEFT_OUT),
         ),
         Rules(
@@ -172,17 +183,22 @@ RULES: dict[str, Rules] = {
         ),
     )
 }
+"""Rule sets by name."""
 
 _ALIASES = {"brats2023": "brats2023-gli", "brats2021": "brats2020"}
 
 
-def rules_named(name: str) -> Rules:
-    """Set of rules by its name; ``brats2023`` is that of adult glioma, ``brats2021`` is ``brats2020``.
+def find_rules(name: str) -> Rules:
+    """Return a set of rules by its name; ``brats2023`` is that of adult glioma, ``brats2021`` is ``brats2020``.
 
     Raises:
-        ValueError: No such rules; the message lists what there is.
+        InputError: Unknown name; the message lists the known ones.
+
+    Examples:
+        >>> find_rules("brats2023").name
+        'brats2023-gli'
     """
-    found = RULES.get(_ALIASES.get(name, name))
-    if found is None:
-        raise ValueError(f"rules {name!r}: no such set; there are {', '.join(RULES)}")
-    return found
+    rules = RULES.get(_ALIASES.get(name, name))
+    if rules is None:
+        raise InputError(f"unknown rules {name!r}; choose from {', '.join((*RULES, *_ALIASES))}")
+    return rules

@@ -16,19 +16,23 @@ from tunetseg.metrics.elements import surface_elements
 __all__ = ["HAUSDORFF", "Hausdorff", "SurfaceDistances", "hausdorff", "surface_distances", "surface_voxels"]
 
 Elements = Literal["voxels", "areas"]
-"""What a surface is made of: the outermost voxels of a mask, or pieces of area at the corners between voxels."""
+"""Elements of a surface: the outermost voxels of a mask, or pieces of area at the corners between voxels."""
 
 
 def surface_voxels(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Voxels of a mask that touch background through a face: the mask minus one 6-neighbour erosion.
+    """Return the voxels of a mask that share a face with background: the mask minus one 6-neighbour erosion.
 
-    Outside the grid is background, so a mask that is cut by the border has a surface there.
+    Outside the grid is background, so a mask that reaches the border has a surface there.
 
     Args:
         mask: Booleans, shape (x, y, z) or any other number of axes.
 
     Returns:
         Booleans of the same shape.
+
+    Examples:
+        >>> int(surface_voxels(np.ones((3, 3, 3), bool)).sum())
+        26
     """
     padded = np.pad(mask, 1)
     inner = mask.copy()
@@ -42,13 +46,13 @@ def surface_voxels(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class SurfaceDistances:
-    """How far the elements of two surfaces are from each other; all arrays are empty where either mask is.
+    """Distances between the elements of two surfaces; all arrays are empty where either mask is empty.
 
     Args:
-        to_reference: Of each element of the prediction's surface, to the nearest of the reference's, mm.
-        to_prediction: Of each element of the reference's surface, to the nearest of the prediction's, mm.
-        prediction_areas: Area of each element of the prediction's surface, mm2; 1 each where elements are voxels.
-        reference_areas: The same of the reference's surface.
+        to_reference: Distance of each element of the prediction's surface to the nearest of the reference's, in mm.
+        to_prediction: Distance of each element of the reference's surface to the nearest of the prediction's, in mm.
+        prediction_areas: Area of each element of the prediction's surface, in mm2; 1 each where elements are voxels.
+        reference_areas: Area of each element of the reference's surface, likewise.
     """
 
     to_reference: NDArray[np.float64]
@@ -56,21 +60,20 @@ class SurfaceDistances:
     prediction_areas: NDArray[np.float64]
     reference_areas: NDArray[np.float64]
 
-    def directed(self, percentile: float) -> float:
-        """Larger of the two directed percentiles, each linearly interpolated, every element counting the same."""
+    def symmetric_max(self, percentile: float) -> float:
+        """Return the larger of the two directed percentiles, each linearly interpolated, elements weighted equally."""
         if not self.to_reference.size:
             return float("nan")
-        both = (np.percentile(distances, percentile) for distances in (self.to_reference, self.to_prediction))
-        return float(max(both))
+        return float(max(np.percentile(self.to_reference, percentile), np.percentile(self.to_prediction, percentile)))
 
     def pooled(self, percentile: float) -> float:
-        """Percentile of both directions' distances taken together, linearly interpolated."""
+        """Return the percentile of the distances of both directions together, linearly interpolated."""
         if not self.to_reference.size:
             return float("nan")
         return float(np.percentile(np.concatenate([self.to_reference, self.to_prediction]), percentile))
 
-    def weighted(self, percentile: float) -> float:
-        """Larger of the two directed percentiles by area: the least distance within which that share of area lies."""
+    def area_weighted(self, percentile: float) -> float:
+        """Return the larger of the two directed percentiles by area: the least distance that covers so much area."""
         if not self.to_reference.size:
             return float("nan")
         return max(
@@ -80,47 +83,47 @@ class SurfaceDistances:
 
     @property
     def average_to_reference(self) -> float:
-        """Mean distance from the prediction's surface to the reference's, weighted by area; NaN where one is empty."""
+        """Mean distance in mm from the prediction's surface to the reference's, by area; NaN where one is empty."""
         return _weighted_mean(self.to_reference, self.prediction_areas)
 
     @property
     def average_to_prediction(self) -> float:
-        """Mean distance from the reference's surface to the prediction's, weighted by area; NaN where one is empty."""
+        """Mean distance in mm from the reference's surface to the prediction's, by area; NaN where one is empty."""
         return _weighted_mean(self.to_prediction, self.reference_areas)
 
     @property
     def average_symmetric(self) -> float:
-        """Mean distance over the elements of both surfaces, weighted by area; NaN where one is empty."""
+        """Mean distance in mm over the elements of both surfaces, weighted by area; NaN where one is empty."""
         return _weighted_mean(
             np.concatenate([self.to_reference, self.to_prediction]),
             np.concatenate([self.prediction_areas, self.reference_areas]),
         )
 
     def surface_dice(self, tolerance: float) -> float:
-        """Share of both surfaces' area that lies within a tolerance of the other surface, 0 to 1.
+        """Return the share of both surfaces' area that lies within a tolerance of the other surface.
 
-        Nikolov et al., J Med Internet Res 23 (2021), whose elements are areas.
+        Nikolov et al., J Med Internet Res 23 (2021), who define it over areas.
 
         Args:
-            tolerance: mm, itself included.
+            tolerance: In mm; a distance equal to it is within.
 
         Returns:
-            NaN where either mask is empty.
+            0 to 1; NaN where either mask is empty.
         """
         total = self.prediction_areas.sum() + self.reference_areas.sum()
         if not total:
             return float("nan")
-        near = self.prediction_areas[self.to_reference <= tolerance].sum()
-        near += self.reference_areas[self.to_prediction <= tolerance].sum()
-        return float(near / total)
+        within = self.prediction_areas[self.to_reference <= tolerance].sum()
+        within += self.reference_areas[self.to_prediction <= tolerance].sum()
+        return float(within / total)
 
 
 def _weighted_percentile(distances: NDArray[np.float64], areas: NDArray[np.float64], percentile: float) -> float:
     order = np.argsort(distances)
     shares = np.cumsum(areas[order]) / areas.sum()
-    # Rounding may leave the last share just under 1.
-    place = min(int(np.searchsorted(shares, percentile / 100)), len(order) - 1)
-    return float(distances[order][place])
+    # Rounding may leave the last share just below 1.
+    index = min(int(np.searchsorted(shares, percentile / 100)), len(order) - 1)
+    return float(distances[order][index])
 
 
 def _weighted_mean(distances: NDArray[np.float64], areas: NDArray[np.float64]) -> float:
@@ -128,41 +131,42 @@ def _weighted_mean(distances: NDArray[np.float64], areas: NDArray[np.float64]) -
 
 
 _REACH = 2
+"""Lattice steps within which neighbours are tried one by one before a tree is built."""
 
 
 @lru_cache(maxsize=32)
-def _steps_around(spacing: tuple[float, ...]) -> list[tuple[tuple[int, ...], float]]:
-    """Steps on the lattice to all points as near as two of its shortest steps, the nearest first, and their lengths."""
-    steps = itertools.product(range(-_REACH, _REACH + 1), repeat=len(spacing))
-    lengths = ((step, math.hypot(*(n * mm for n, mm in zip(step, spacing, strict=True)))) for step in steps)
-    near = _REACH * min(spacing) * (1 + 1e-9)
-    return sorted((found for found in lengths if found[1] <= near), key=lambda found: found[1])
+def _offsets_around(spacing: tuple[float, ...]) -> list[tuple[tuple[int, ...], float]]:
+    """Return the offsets within `_REACH` times the shortest voxel side, and their lengths in mm, shortest first."""
+    offsets = itertools.product(range(-_REACH, _REACH + 1), repeat=len(spacing))
+    lengths = ((offset, math.hypot(*(n * mm for n, mm in zip(offset, spacing, strict=True)))) for offset in offsets)
+    limit = _REACH * min(spacing) * (1 + 1e-9)
+    return sorted((pair for pair in lengths if pair[1] <= limit), key=lambda pair: pair[1])
 
 
 def _nearest(
     points: NDArray[np.int64], targets: NDArray[np.int64], shape: tuple[int, ...], spacing: tuple[float, ...]
 ) -> NDArray[np.float64]:
-    """Distance of every point to the nearest target, both indices on one lattice, shape (point, axis).
+    """Return the distance of every point to the nearest target, both given as lattice indices, shape (point, axis).
 
-    Most surfaces of a good segmentation lie within two steps of each other, where trying every step is quicker than
-    asking the tree; the tree has the rest.
+    Most of the surface of a good segmentation lies within two voxels of the reference's, where trying every offset is
+    faster than a tree; a tree is built for the other points only.
     """
-    wide = tuple(n + 2 * _REACH for n in shape)
-    strides = [math.prod(wide[axis + 1 :]) for axis in range(len(wide))]
-    is_target = np.zeros(math.prod(wide), bool)
+    padded = tuple(n + 2 * _REACH for n in shape)
+    strides = [math.prod(padded[axis + 1 :]) for axis in range(len(padded))]
+    is_target = np.zeros(math.prod(padded), bool)
     is_target[(targets + _REACH) @ strides] = True
     distances = np.zeros(len(points))
-    left, places = np.arange(len(points)), (points + _REACH) @ strides
-    for step, length in _steps_around(spacing):
-        found = is_target[places + sum(n * stride for n, stride in zip(step, strides, strict=True))]
-        distances[left[found]] = length
-        left, places = left[~found], places[~found]
-    if left.size:
+    remaining, flat = np.arange(len(points)), (points + _REACH) @ strides
+    for offset, length in _offsets_around(spacing):
+        hit = is_target[flat + sum(n * stride for n, stride in zip(offset, strides, strict=True))]
+        distances[remaining[hit]] = length
+        remaining, flat = remaining[~hit], flat[~hit]
+    if remaining.size:
         from scipy.spatial import KDTree
 
-        # An unbalanced tree with loose nodes is quickest to build, and no slower to ask, over lattice points.
+        # Over lattice points, an unbalanced tree with loose nodes is fastest to build and not slower to query.
         tree = KDTree(targets * spacing, balanced_tree=False, compact_nodes=False)
-        distances[left] = tree.query(points[left] * spacing)[0]
+        distances[remaining] = tree.query(points[remaining] * spacing)[0]
     return distances
 
 
@@ -173,48 +177,62 @@ def surface_distances(
     *,
     elements: Elements = "voxels",
 ) -> SurfaceDistances:
-    """Distances from each surface element of one mask to the nearest of the other.
+    """Return the distance from each surface element of one mask to the nearest element of the other.
 
-    A k-d tree over the elements beyond the nearest ones is used because on real tumours it was 1.4 to 4 times as fast
-    as scipy's distance transform over the same cropped box, and 1.1 to 5 times as fast as the `edt` package's; only
-    masks of pure noise favour the transform.
+    Elements that have no neighbour within two voxels are looked up in a k-d tree, because on real tumours that was
+    1.4 to 4 times as fast as scipy's distance transform over the same cropped box, and 1.1 to 5 times as fast as that
+    of the `edt` package; only masks of pure noise favour the transform.
 
     Args:
         prediction: Booleans, shape (x, y, z); with ``voxels`` any other number of axes too.
         reference: Booleans, the same shape.
-        spacing: Millimetres from one voxel to the next along each axis.
-        elements: ``voxels``: distances run between the centres of surface voxels, as MedPy and MONAI have it.
-            ``areas``: they run between corners of the voxel lattice, as DeepMind's surface-distance has it.
+        spacing: Voxel size in mm along each axis.
+        elements: ``voxels``: distances run between the centres of surface voxels, as in MedPy and MONAI.
+            ``areas``: they run between corners of the voxel lattice, as in DeepMind's surface-distance.
+
+    Returns:
+        Distances in mm and areas in mm2.
 
     Raises:
-        ValueError: The shapes differ, or the spacing is not one positive number an axis.
+        ValueError: The shapes differ, or the spacing is not one positive number per axis.
+
+    Examples:
+        >>> first, second = np.zeros((5, 1, 1), bool), np.zeros((5, 1, 1), bool)
+        >>> first[0], second[[0, 3]] = True, True
+        >>> surface_distances(first, second, (2.0, 1.0, 1.0)).to_prediction.tolist()
+        [0.0, 6.0]
     """
-    steps = tuple(float(step) for step in spacing)
-    if len(steps) != prediction.ndim or not all(math.isfinite(step) and step > 0 for step in steps):
+    voxel = tuple(float(side) for side in spacing)
+    if len(voxel) != prediction.ndim or not all(math.isfinite(side) and side > 0 for side in voxel):
         raise ValueError(f"spacing {tuple(spacing)} is not {prediction.ndim} positive numbers of millimetres")
     box = joint_box(prediction, reference)
-    predicted, present = prediction[box], reference[box]
-    if not predicted.any() or not present.any():
+    predicted_mask, reference_mask = prediction[box], reference[box]
+    if not predicted_mask.any() or not reference_mask.any():
         nothing = np.empty(0)
         return SurfaceDistances(nothing, nothing, nothing, nothing)
     if elements == "voxels":
-        near, far = np.argwhere(surface_voxels(predicted)), np.argwhere(surface_voxels(present))
-        near_areas, far_areas = np.ones(len(near)), np.ones(len(far))
+        predicted, present = np.argwhere(surface_voxels(predicted_mask)), np.argwhere(surface_voxels(reference_mask))
+        predicted_areas, reference_areas = np.ones(len(predicted)), np.ones(len(present))
     else:
-        near, near_areas = surface_elements(predicted, steps)
-        far, far_areas = surface_elements(present, steps)
-    shape = tuple(n + 1 for n in predicted.shape)
-    return SurfaceDistances(_nearest(near, far, shape, steps), _nearest(far, near, shape, steps), near_areas, far_areas)
+        predicted, predicted_areas = surface_elements(predicted_mask, voxel)
+        present, reference_areas = surface_elements(reference_mask, voxel)
+    shape = tuple(n + 1 for n in predicted_mask.shape)
+    return SurfaceDistances(
+        _nearest(predicted, present, shape, voxel),
+        _nearest(present, predicted, shape, voxel),
+        predicted_areas,
+        reference_areas,
+    )
 
 
 @dataclass(frozen=True)
 class Hausdorff:
-    """One of the meanings that a percentile of the Hausdorff distance has in the field.
+    """One of the definitions of a percentile of the Hausdorff distance that are in use.
 
     Args:
-        description: For tables and files; ``{p}`` stands for the percentile.
-        elements: What surfaces are made of.
-        percentile: Takes the distances and a percentile from 0 to 100, gives mm.
+        description: Text for tables and files; ``{p}`` stands for the percentile.
+        elements: Elements of the surfaces.
+        percentile: Function of the distances and a percentile from 0 to 100 that returns mm.
     """
 
     description: str
@@ -223,11 +241,11 @@ class Hausdorff:
 
 
 HAUSDORFF: dict[str, Hausdorff] = {
-    "directed": Hausdorff(
+    "symmetric-max": Hausdorff(
         "larger of the two directed {p}th percentiles of the distance between surface voxels, linearly interpolated, "
         "in mm",
         "voxels",
-        SurfaceDistances.directed,
+        SurfaceDistances.symmetric_max,
     ),
     "pooled": Hausdorff(
         "{p}th percentile of the distances between surface voxels of both directions together, linearly "
@@ -239,11 +257,11 @@ HAUSDORFF: dict[str, Hausdorff] = {
         "larger of the two directed {p}th percentiles of the distance between surfaces, weighted by surface area, "
         "not interpolated, in mm",
         "areas",
-        SurfaceDistances.weighted,
+        SurfaceDistances.area_weighted,
     ),
 }
-"""Definitions by name: MONAI's (``directed``), MedPy's (``pooled``), surface-distance's and thus the BraTS code's of
-2023 (``area-weighted``). On one pair of masks they differ by up to tens of millimetres."""
+"""Definitions by name: that of MONAI (``symmetric-max``), of MedPy (``pooled``), and of surface-distance
+(``area-weighted``), which the BraTS code of 2023 uses. On one pair of masks they can differ by tens of millimetres."""
 
 
 def hausdorff(
@@ -252,14 +270,14 @@ def hausdorff(
     spacing: Sequence[float],
     percentile: float = 95.0,
     *,
-    definition: str = "directed",
+    definition: str = "symmetric-max",
 ) -> float:
-    """Percentile of the Hausdorff distance; percentile 100 is the Hausdorff distance itself.
+    """Return a percentile of the Hausdorff distance; percentile 100 is the Hausdorff distance itself.
 
     Args:
         prediction: Booleans, shape (x, y, z).
         reference: Booleans, the same shape.
-        spacing: Millimetres from one voxel to the next along each axis.
+        spacing: Voxel size in mm along each axis.
         percentile: 0 to 100.
         definition: Key of `HAUSDORFF`.
 
@@ -267,7 +285,7 @@ def hausdorff(
         Millimetres; NaN where either mask is empty.
 
     Raises:
-        ValueError: As `surface_distances`.
+        ValueError: Unknown definition, or shapes or spacing do not fit.
 
     Examples:
         >>> first, second = np.zeros((5, 1, 1), bool), np.zeros((5, 1, 1), bool)
@@ -275,5 +293,7 @@ def hausdorff(
         >>> hausdorff(first, second, spacing=(2.0, 1.0, 1.0))
         6.0
     """
-    meaning = HAUSDORFF[definition]
-    return meaning.percentile(surface_distances(prediction, reference, spacing, elements=meaning.elements), percentile)
+    if definition not in HAUSDORFF:
+        raise ValueError(f"unknown definition {definition!r}; choose from {', '.join(HAUSDORFF)}")
+    chosen = HAUSDORFF[definition]
+    return chosen.percentile(surface_distances(prediction, reference, spacing, elements=chosen.elements), percentile)

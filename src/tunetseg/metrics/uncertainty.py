@@ -1,4 +1,4 @@
-"""Scores of uncertainty maps: are voxels uncertain where, and only where, the label is wrong? (paper, 2.8 and 3)"""
+"""Scores of uncertainty maps: are voxels uncertain where the label is wrong, and only there? (paper, 2.8 and 3)"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tunetseg.errors import InputError
+
 __all__ = ["QU_BRATS_THRESHOLDS", "UncertaintyScores", "check_thresholds", "score_uncertainty"]
 
 QU_BRATS_THRESHOLDS = tuple(float(threshold) for threshold in np.linspace(0, 100, 41))
-"""0, 2.5, ..., 100, as the challenge's code of 2020 has them."""
+"""0, 2.5, ..., 100, as in the challenge's code of 2020."""
 
 _EPSILON = 1.1920929e-07
 """Added to the denominators of the ratios in the challenge's code."""
@@ -17,16 +19,16 @@ _EPSILON = 1.1920929e-07
 
 @dataclass(frozen=True)
 class UncertaintyScores:
-    """Scores of one region of one case; all areas and ratios lie in 0..1.
+    """Uncertainty scores of one region of one case; all areas and ratios run from 0 to 1.
 
     Args:
-        dauc: Area under Dice over the thresholds; higher is better.
-        rftp: Area under the share of true positives that is filtered out; lower is better.
-        rftn: Area under the share of true negatives that is filtered out; lower is better.
-        thresholds: Rising; 0 keeps only certain voxels, 100 all.
-        dice: Of the voxels kept at each threshold, shape (threshold,).
+        dauc: Area under the curve of Dice over the thresholds; higher is better.
+        rftp: Area under the ratio of filtered true positives; lower is better.
+        rftn: Area under the ratio of filtered true negatives; lower is better.
+        thresholds: Rising, shape (threshold,); 0 keeps only certain voxels, 100 keeps all.
+        dice: Dice of the voxels kept at each threshold, shape (threshold,).
         filtered_tp: Share of true positives that each threshold filters out, shape (threshold,).
-        filtered_tn: The same of true negatives.
+        filtered_tn: Share of true negatives that each threshold filters out, shape (threshold,).
     """
 
     dauc: float
@@ -39,20 +41,20 @@ class UncertaintyScores:
 
     @property
     def score(self) -> float:
-        """(DAUC + (1 - RFTP) + (1 - RFTN)) / 3 (Mehta et al., MELBA 2022)."""
+        """Score of the challenge, (DAUC + (1 - RFTP) + (1 - RFTN)) / 3 (Mehta et al., MELBA 2022)."""
         return (self.dauc + (1 - self.rftp) + (1 - self.rftn)) / 3
 
 
 def check_thresholds(thresholds: Sequence[float]) -> NDArray[np.float64]:
-    """Thresholds as an array.
+    """Return thresholds as an array.
 
     Raises:
-        ValueError: Fewer than two, or not rising within 0..100.
+        InputError: Fewer than two, or not rising within 0 to 100.
     """
-    steps = np.asarray(thresholds, dtype=np.float64)
-    if steps.size < 2 or not (np.diff(steps) > 0).all() or steps[0] < 0 or steps[-1] > 100:
-        raise ValueError(f"thresholds {list(thresholds)}: must be two or more that rise within 0..100")
-    return steps
+    checked = np.asarray(thresholds, dtype=np.float64)
+    if checked.size < 2 or not (np.diff(checked) > 0).all() or checked[0] < 0 or checked[-1] > 100:
+        raise InputError(f"invalid thresholds {list(thresholds)}; give two or more that rise within 0 to 100")
+    return checked
 
 
 def score_uncertainty(
@@ -64,49 +66,58 @@ def score_uncertainty(
 ) -> UncertaintyScores:
     """Score one region's uncertainty map in one pass over the voxels.
 
-    A voxel is kept at a threshold if its uncertainty is no higher. Dice is taken over the kept voxels of the whole
-    grid and is 1 where neither mask has one left; true positives and negatives are counted inside the brain only.
-    Where a ratio's denominator is 0, the ratio is 0. All this is as the challenge's code has it, except that there a
-    brain mask's negative values count with negative weight, which is a fault and not copied.
+    A voxel is kept at a threshold if its uncertainty is not higher. Dice is computed over the kept voxels of the whole
+    grid and is 1 where neither mask has a kept voxel; true positives and negatives are counted inside the brain only.
+    Where a ratio's denominator is 0, the ratio is 0. This is what the challenge's code does, with one exception: there
+    the negative values of a brain mask count with negative weight, which is a bug and not reproduced.
 
     Args:
         prediction: Booleans, shape (x, y, z).
         reference: Booleans, the same shape.
         uncertainty: 0 certain to 100 uncertain, the same shape; higher values are never kept.
         brain: Booleans, the same shape.
-        thresholds: At least two, rising, within 0..100. Areas are divided by the span of the thresholds; what is
-            filtered is a share of what there is at 100, whether 100 is among them or not.
+        thresholds: At least two, rising, within 0 to 100. Areas are divided by the span of the thresholds; filtered
+            voxels are a share of those kept at 100, whether 100 is one of the thresholds or not.
+
+    Returns:
+        Areas, and the curves that they are computed from.
 
     Raises:
-        ValueError: Shapes or thresholds do not fit, or the map holds NaN.
+        InputError: The thresholds are invalid.
+        ValueError: The shapes differ, or the map holds NaN.
+
+    Examples:
+        >>> mask = np.array([[[True, False]]])
+        >>> score_uncertainty(mask, mask, np.zeros((1, 1, 2)), np.ones((1, 1, 2), bool)).score
+        1.0
     """
-    steps = check_thresholds(thresholds)
+    checked = check_thresholds(thresholds)
     shapes = {prediction.shape, reference.shape, uncertainty.shape, brain.shape}
     if len(shapes) > 1:
         raise ValueError(f"prediction, reference, uncertainty and brain differ in shape: {sorted(shapes)}")
-    wanted = steps.size
-    every = steps if steps[-1] == 100 else np.append(steps, 100)
+    count = checked.size
+    every = checked if checked[-1] == 100 else np.append(checked, 100)
     kept_from = _first_kept(uncertainty, every)
-    # One cell a threshold and kind of voxel: bit 2 predicted, bit 1 present, bit 0 in the brain.
+    # One cell per threshold and kind of voxel: bit 2 predicted, bit 1 in the reference, bit 0 in the brain.
     kind = prediction.astype(np.uint16) << 2 | reference.astype(np.uint16) << 1 | brain
     cells = np.bincount((kept_from * np.uint16(8) + kind).ravel(), minlength=8 * (every.size + 1))
     kept = np.cumsum(cells.reshape(-1, 8), axis=0)[: every.size].astype(np.float64)
     tp, fp, fn = (kept[:, 2 * which : 2 * which + 2].sum(axis=1) for which in (3, 2, 1))
     inside_tp, inside_tn = kept[:, 7], kept[:, 1]
     total = 2 * tp + fp + fn
-    dice = np.where(total > 0, 2 * tp / np.maximum(total, 1), 1.0)[:wanted]
-    ratios = [((inside[-1] - inside) / (inside[-1] + _EPSILON))[:wanted] for inside in (inside_tp, inside_tn)]
-    areas = [_area(curve, steps) for curve in (dice, *ratios)]
-    return UncertaintyScores(areas[0], areas[1], areas[2], steps, dice, ratios[0], ratios[1])
+    dice = np.where(total > 0, 2 * tp / np.maximum(total, 1), 1.0)[:count]
+    ratios = [((inside[-1] - inside) / (inside[-1] + _EPSILON))[:count] for inside in (inside_tp, inside_tn)]
+    areas = [_area(curve, checked) for curve in (dice, *ratios)]
+    return UncertaintyScores(areas[0], areas[1], areas[2], checked, dice, ratios[0], ratios[1])
 
 
-def _area(curve: NDArray[np.float64], steps: NDArray[np.float64]) -> float:
-    """Area under a curve by the trapezoid rule, as a share of the thresholds' span, 0..1."""
-    return float(((curve[1:] + curve[:-1]) / 2 * np.diff(steps)).sum() / (steps[-1] - steps[0]))
+def _area(curve: NDArray[np.float64], thresholds: NDArray[np.float64]) -> float:
+    """Return the area under a curve by the trapezoid rule, as a share of the thresholds' span, 0 to 1."""
+    return float(((curve[1:] + curve[:-1]) / 2 * np.diff(thresholds)).sum() / (thresholds[-1] - thresholds[0]))
 
 
 def _first_kept(uncertainty: NDArray[np.generic], thresholds: NDArray[np.float64]) -> NDArray[np.uint16]:
-    """Number of the lowest threshold that keeps each voxel; as many as there are where none does."""
+    """Return the index of the lowest threshold that keeps each voxel; the number of thresholds where none does."""
     if uncertainty.dtype == np.uint8:
         return np.searchsorted(thresholds, np.arange(256)).astype(np.uint16)[uncertainty]
     values = uncertainty.astype(np.float64, copy=False)

@@ -32,7 +32,7 @@ from tunetseg.preparation.prepare import Preprocessing, prepare
 from tunetseg.preparation.volume import read_volume
 from tunetseg.progress import Progress, silent
 
-__all__ = ["FORMAT", "Cache", "CachedCase", "map_arrays", "write_arrays"]
+__all__ = ["FORMAT", "Cache", "CachedCase", "is_whole", "map_arrays", "write_arrays"]
 
 FORMAT = 4
 """Raised whenever what is stored, or how it is computed, changes: old entries are then never found."""
@@ -103,8 +103,8 @@ def write_arrays(path: Path, arrays: dict[str, NDArray], facts: dict[str, str]) 
             raise OSError(None, f"cannot be written ({error}); is the disk full?", str(path)) from None
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether every byte of a file is as it was written."""
+def is_whole(path: Path) -> bool:
+    """Return whether a file of arrays is there and every byte of it is as it was written."""
     try:
         header, _ = _header(path)
         sums = json.loads(header["__metadata__"]["crc32"])
@@ -144,10 +144,10 @@ class Cache:
         if case.reference is None:
             raise InputError(f"{case.id}: has no reference segmentation, so nothing can be learned from it")
         entry = self.folder / f"{case.id}-{self._key(case)}.safetensors"
-        if not _is_whole(entry):
+        if not is_whole(entry):
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(entry.with_suffix(".lock")):
-                if not _is_whole(entry):
+                if not is_whole(entry):
                     write_arrays(entry, self._build(case), {"case": case.id})
         return CachedCase(case.id, entry)
 

@@ -1,0 +1,237 @@
+"""Score the label maps of one case."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunetseg.datasets import DatasetDescription, LabelScheme, candidate_schemes, find_scheme, present_labels
+from tunetseg.errors import InputError
+from tunetseg.evaluation.labels import Finding, HowKnown, choose_scheme, default_schemes, manifest_scheme
+from tunetseg.evaluation.maps import score_maps
+from tunetseg.evaluation.pairing import LabelFile, Pair
+from tunetseg.io import Image, check_same_lattice, read_label_map
+from tunetseg.metrics import Rules, joint_box, score_case
+
+__all__ = ["CaseResult", "LabelMap", "Settings", "Status", "score_label_maps", "score_pair"]
+
+Status = Literal["scored", "missing", "unreadable", "misaligned"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every case is scored by.
+
+    Args:
+        rules: Rules and thresholds.
+        labels: Label scheme of the references; None: each file says.
+        prediction_labels: Label scheme of the predictions; None: each file says.
+        dataset: Dataset of both sides; None: names say.
+        uncertainty: Score uncertainty and probability maps too.
+        tolerance: Millimetres of the surface Dice; None: it is not scored.
+    """
+
+    rules: Rules
+    labels: LabelScheme | None = None
+    prediction_labels: LabelScheme | None = None
+    dataset: DatasetDescription | None = None
+    uncertainty: bool = False
+    tolerance: float | None = None
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """One label map in memory, and what is known of its label values.
+
+    Args:
+        source: File, or what else errors name.
+        image: Label values and grid.
+        manifest: Manifest of a prediction.
+        dataset: Dataset that names say.
+        scheme: Label scheme of a `Segmentation` in memory.
+    """
+
+    source: object
+    image: Image
+    manifest: Mapping[str, object] = field(default_factory=dict)
+    dataset: DatasetDescription | None = None
+    scheme: LabelScheme | None = None
+
+    @classmethod
+    def read(cls, file: LabelFile) -> "LabelMap":
+        """Return the label map of a file.
+
+        Raises:
+            InputError: The file cannot be read or holds values that cannot be labels.
+        """
+        return cls(file.path, read_label_map(file.path), file.manifest, file.dataset)
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """Scores of one case.
+
+    Args:
+        case: Name.
+        rows: One per region.
+        reference: Label scheme of the reference.
+        prediction: Label scheme of the prediction; None where it was not scored.
+        status: Whether the prediction was scored, or why it counts as an empty one.
+        fault: What is wrong with the prediction or its maps, if anything.
+    """
+
+    case: str
+    rows: list[dict[str, Any]]
+    reference: Finding
+    prediction: Finding | None
+    status: Status
+    fault: str | None
+
+
+def score_pair(pair: Pair, settings: Settings) -> CaseResult:
+    """Read and score one case; a prediction that is missing, unreadable or misaligned counts as an empty one.
+
+    Raises:
+        InputError: The reference cannot be read, its label values are not its scheme's, or its regions not the rules'.
+    """
+    reference = LabelMap.read(pair.reference)
+    prediction, status, fault = _read_prediction(pair, reference)
+    return score_label_maps(pair.case, prediction, reference, settings, status, fault, pair)
+
+
+def _read_prediction(pair: Pair, reference: LabelMap) -> tuple[LabelMap | None, Status, str | None]:
+    """Return a prediction, or why it counts as a miss."""
+    if pair.prediction is None:
+        return None, "missing", None
+    try:
+        prediction = LabelMap.read(pair.prediction)
+    except InputError as error:
+        return None, "unreadable", str(error)
+    try:
+        check_same_lattice(prediction.source, prediction.image.stored, reference.source, reference.image.stored)
+    except InputError as error:
+        return None, "misaligned", str(error)
+    return prediction, "scored", None
+
+
+def score_label_maps(
+    case: str,
+    prediction: LabelMap | None,
+    reference: LabelMap,
+    settings: Settings,
+    status: Status = "scored",
+    fault: str | None = None,
+    pair: Pair | None = None,
+) -> CaseResult:
+    """Score one case whose label maps lie on one grid.
+
+    Args:
+        case: Name.
+        prediction: The prediction; None counts as an empty one.
+        reference: The reference.
+        settings: Rules and label schemes.
+        status: Of the prediction.
+        fault: Why the prediction is None, if so.
+        pair: Files of the case, for the maps next to the prediction.
+
+    Raises:
+        InputError: The label values of the reference are not its scheme's, or its regions not the rules'.
+    """
+    truth = reference.image.array
+    predicted = prediction.image.array if prediction is not None else np.zeros_like(truth)
+    box = joint_box(predicted, truth)
+    inner_prediction, inner_truth = predicted[box], truth[box]
+    reference_finding = _reference_scheme(reference, present_labels(inner_truth), settings)
+    prediction_finding = None
+    if prediction is not None:
+        try:
+            values = present_labels(inner_prediction)
+            prediction_finding = _prediction_scheme(prediction, values, reference_finding.scheme, settings)
+        except InputError as error:
+            status, fault, inner_prediction = "unreadable", str(error), np.zeros_like(inner_prediction)
+    schemes = (reference_finding if prediction_finding is None else prediction_finding).scheme, reference_finding.scheme
+    masks, present = _masks(case, schemes, (inner_prediction, inner_truth))
+    rows = score_case(
+        masks,
+        present,
+        regions=reference_finding.scheme.region_names,
+        spacing=reference.image.grid.spacing,
+        rules=settings.rules,
+        tolerance=settings.tolerance,
+        outside=truth.size - inner_truth.size,
+    )
+    if settings.uncertainty and pair is not None:
+        regions = reference_finding.scheme.region_names
+        map_rows, map_fault = score_maps(pair, reference.image, regions, masks, present, box, settings.rules)
+        rows = [{**row, **extra} for row, extra in zip(rows, map_rows, strict=True)]
+        fault = fault or map_fault
+    rows = [{"case": case, **row, "status": status} for row in rows]
+    return CaseResult(case, rows, reference_finding, prediction_finding, status, fault)
+
+
+def _masks(
+    case: str, schemes: tuple[LabelScheme, LabelScheme], label_maps: tuple[NDArray[np.uint8], NDArray[np.uint8]]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return the masks of prediction and reference, which must have the same regions."""
+    predicted, present = schemes
+    if predicted.region_names != present.region_names:
+        raise InputError(
+            f"{case}: the prediction has the regions {', '.join(predicted.region_names)} ({predicted.name}) "
+            f"but the reference {', '.join(present.region_names)} ({present.name})"
+        )
+    return predicted.masks(label_maps[0]), present.masks(label_maps[1])
+
+
+def _known_schemes(
+    label_map: LabelMap, overrule: LabelScheme | None, settings: Settings, others: Sequence[LabelScheme] = ()
+) -> tuple[HowKnown, Sequence[LabelScheme]] | None:
+    """Return what option, manifest and dataset say of a label map, in this order; None where they say nothing."""
+    if overrule is not None:
+        return "option", [overrule]
+    if label_map.scheme is not None:
+        return "segmentation", [label_map.scheme]
+    dataset = settings.dataset or label_map.dataset
+    schemes = [*others, *([dataset.scheme] if dataset is not None else [])]
+    named = manifest_scheme(label_map.manifest, schemes, label_map.source)
+    if named is not None:
+        return "manifest", [named]
+    if dataset is None or (dataset.generic and settings.dataset is None):
+        return None
+    candidates = candidate_schemes(dataset)
+    return "dataset" if len(candidates) == 1 else "values", candidates
+
+
+def _reference_scheme(reference: LabelMap, values: list[int], settings: Settings) -> Finding:
+    known = _known_schemes(reference, settings.labels, settings)
+    how, candidates = known or default_schemes(settings.rules.labels)
+    finding = choose_scheme(reference.source, values, how, candidates)
+    if settings.rules.labels is not None:
+        wanted = find_scheme(settings.rules.labels).region_names
+        if wanted != finding.scheme.region_names:
+            raise InputError(
+                f"{reference.source}: has the regions {', '.join(finding.scheme.region_names)}, but the rules "
+                f"{settings.rules.name} are for {', '.join(wanted)}; choose other rules"
+            )
+    return finding
+
+
+def _prediction_scheme(prediction: LabelMap, values: list[int], reference: LabelScheme, settings: Settings) -> Finding:
+    """Return the scheme of a prediction.
+
+    Where nothing else says, its values decide between the reference's scheme and the usual ones of the same regions.
+    """
+    known = _known_schemes(prediction, settings.prediction_labels, settings, [reference])
+    how, candidates = known or _usual_schemes(reference, settings.rules)
+    return choose_scheme(prediction.source, values, how, candidates)
+
+
+def _usual_schemes(reference: LabelScheme, rules: Rules) -> tuple[HowKnown, Sequence[LabelScheme]]:
+    how, usual = default_schemes(rules.labels)
+    others = [scheme for scheme in usual if scheme.region_names == reference.region_names]
+    if not others:
+        return "reference", [reference]
+    if [scheme.name for scheme in others] == [reference.name]:
+        return how, others
+    return "values", [reference, *(scheme for scheme in others if scheme.name != reference.name)]

@@ -1,0 +1,93 @@
+"""The result of an evaluation as an object."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunetseg.evaluation.paper_tables import PAPER_GROUPS, write_tables
+from tunetseg.evaluation.tables import columns, write_scores
+from tunetseg.evaluation.text import format_table, summary_lines, summary_tables
+from tunetseg.io.files import check_target, spare_other
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["Scores", "check_scores_target"]
+
+
+@dataclass(frozen=True, repr=False)
+class Scores:
+    """Scores of one case or a cohort.
+
+    Args:
+        rows: One dictionary per case and region: ``case``, the values of `score_region`, with uncertainty those of
+            `score_maps`, and ``status``: ``scored``, or ``missing``, ``unreadable`` or ``misaligned`` for a prediction
+            that counts as empty. NaN where the rules leave a score out.
+        summary: Rules, label schemes, cases and the statistics of every region, ready for JSON.
+
+    Examples:
+        >>> import numpy as np
+        >>> from tunetseg.evaluation.evaluate import evaluate
+        >>> label_map = np.zeros((8, 8, 8), np.uint8)
+        >>> label_map[2:6, 2:6, 2:6] = 2
+        >>> label_map[3:5, 3:5, 3:5] = 4
+        >>> scores = evaluate(label_map, label_map, spacing=(1, 1, 1), labels="brats2020")
+        >>> scores.rows[0]["region"], scores.rows[0]["dice"]
+        ('whole', 1.0)
+        >>> scores.summary["regions"]["enhancing"]["hd95"]["mean"]
+        0.0
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    summary: dict[str, Any]
+
+    def __repr__(self) -> str:
+        """Return the means as tables, and what must be known with them."""
+        tables = "\n\n".join(format_table(table) for table in summary_tables(self.summary))
+        return "\n".join([tables, "", *summary_lines(self.summary)])
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Return the rows as a data frame, with the columns of the CSV file.
+
+        Raises:
+            ModuleNotFoundError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ModuleNotFoundError:
+            raise ModuleNotFoundError(
+                "Scores.to_pandas needs pandas, which is not installed; run 'pip install pandas'", name="pandas"
+            ) from None
+        return pandas.DataFrame(list(self.rows), columns=list(columns(self.rows[0])))
+
+    def save(self, path: str | Path, *, tables: bool = False) -> list[Path]:
+        """Write the rows as CSV and the summary as JSON next to it.
+
+        Args:
+            path: Ends in ``.csv``.
+            tables: Write the means as Markdown and LaTeX tables too, in the layout of the paper's Tables 1 and 4.
+
+        Returns:
+            All files written.
+
+        Raises:
+            InputError: The file cannot be written, or another program's ``.json`` would be overwritten.
+        """
+        target = check_scores_target(path)
+        write_scores(self.rows, self.summary, target)
+        files = [target, target.with_suffix(".json")]
+        if tables:
+            files += write_tables({target.stem: self.summary["regions"]}, PAPER_GROUPS, target)
+        return files
+
+
+def check_scores_target(path: str | Path) -> Path:
+    """Return the path of a table of scores if it can be written, so that no work is lost.
+
+    Raises:
+        InputError: It does not end in ``.csv``, its folder cannot be written to, or another program's ``.json`` would
+            be overwritten.
+    """
+    target = check_target(path, ".csv")
+    spare_other(target.with_suffix(".json"), "summary of scores", {"rules", "regions"})
+    return target

@@ -1,0 +1,324 @@
+"""Packs: what comes back is what was packed to half a step, whole or not at all, and damage is named."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from tunetseg.datasets import Case, DatasetDescription, find_cases, find_description, split_folds
+from tunetseg.datasets.phantom import write_cohort
+from tunetseg.errors import InputError
+from tunetseg.preparation import Preprocessing
+from tunetseg.preparation.cache import Cache, CachedCase
+from tunetseg.preparation.pack import Pack, PackedCase, is_pack, write_pack
+from tunetseg.preparation.pack_format import decode, encode, quantise, read_header, restore
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six gliomas of two years."""
+    folder = tmp_path_factory.mktemp("cohort")
+    write_cohort(folder / "a", cases=4, dataset="brats2019", shape=(24, 24, 16), spacing=10.0)
+    write_cohort(folder / "b", cases=2, seed=9, dataset="brats2023", shape=(24, 24, 16), spacing=10.0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
+    return Cache(tmp_path_factory.mktemp("cache"), Preprocessing(10.0), find_description("brats2019"))
+
+
+SMALL_PART = 0.018
+"""MB, for two or three cases of the cohort."""
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory, cohort: Path, cache: Cache) -> Path:
+    folder = tmp_path_factory.mktemp("pack")
+    write_pack(find_cases(cohort), folder, cache, part_size=SMALL_PART)
+    return folder
+
+
+@pytest.fixture
+def copied(tmp_path: Path, packed: Path) -> Path:
+    """A pack to be damaged."""
+    return Path(shutil.copytree(packed, tmp_path / "copy"))
+
+
+def test_cases_come_back_to_half_a_step(cohort: Path, cache: Cache, packed: Path) -> None:
+    pack = Pack(packed, dtype=np.float32)
+    assert [case.id for case in pack.cases] == [case.id for case in find_cases(cohort)]
+    assert pack.description == cache.description
+    assert pack.settings == cache.settings
+    for case in find_cases(cohort):
+        before, after = cache.get(case), pack.get(case)
+        assert isinstance(after, PackedCase)
+        assert np.array_equal(before.nesting, after.nesting)
+        image = np.asarray(before.image, np.float32)
+        assert np.array_equal(image == 0, after.image == 0)
+        spans = [channel[channel != 0].max() - channel[channel != 0].min() for channel in image]
+        errors = np.abs(image - after.image).reshape(len(image), -1).max(axis=1)
+        assert np.all(errors <= np.array(spans) / 508 + 1e-6)
+        assert errors.max() < 0.05
+
+
+def test_folds_are_those_of_the_cohort(cohort: Path, packed: Path) -> None:
+    ours, theirs = (
+        [[(case.id, case.patient, case.grade, case.site) for case in fold] for fold in split_folds(cases, 3, seed=4)]
+        for cases in (find_cases(cohort), Pack(packed).cases)
+    )
+    assert ours == theirs
+    assert {case.grade for case in Pack(packed).cases} == {"HGG", "LGG", None}
+    assert {case.dataset.name for case in Pack(packed).cases if case.dataset} == {"brats2019", "brats2023"}
+
+
+def test_a_folder_of_mapped_arrays_holds_the_same(tmp_path: Path, packed: Path) -> None:
+    pack, unpacked = Pack(packed), Pack(packed, folder=tmp_path / "unpacked")
+    for held, mapped in zip(pack.get_all(pack.cases), unpacked.get_all(pack.cases, workers=2), strict=True):
+        assert isinstance(mapped, CachedCase)
+        assert isinstance(mapped.image, np.memmap)
+        assert held.image.dtype == mapped.image.dtype == np.float16
+        assert np.array_equal(held.image, mapped.image)
+        assert np.array_equal(held.nesting, mapped.nesting)
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "unpacked").iterdir()}
+    assert len(times) == len(pack.cases)
+    # A second reader finds them; a damaged one is unpacked again.
+    first = sorted(times)[0]
+    content = first.read_bytes()
+    first.write_bytes(content[:-9] + b"damaged!!")
+    again = Pack(packed, folder=tmp_path / "unpacked").get_all(pack.cases)
+    assert first.read_bytes()[-9:] == content[-9:]
+    assert np.array_equal(again[0].nesting, pack.get(pack.cases[0]).nesting)
+    assert {path for path in times if path.stat().st_mtime_ns != times[path]} == {first}
+
+
+def test_parts_are_small_enough_and_the_same_each_time(
+    tmp_path: Path, cohort: Path, cache: Cache, packed: Path
+) -> None:
+    parts = sorted(packed.iterdir())
+    assert len(parts) > 2
+    assert all(path.stat().st_size <= SMALL_PART * 1e6 for path in parts)
+    assert [path.name for path in parts] == [f"part-{n}-of-{len(parts)}.tunetpack" for n in range(1, len(parts) + 1)]
+    again = write_pack(find_cases(cohort)[::-1], tmp_path / "again", cache, part_size=SMALL_PART, workers=3)
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in parts]
+    assert len(write_pack(find_cases(cohort), tmp_path / "whole", cache)) == 1
+
+
+def test_a_part_says_what_it_is(packed: Path, cohort: Path) -> None:
+    headers = [read_header(path)[0] for path in sorted(packed.iterdir())]
+    assert [header.part for header in headers] == list(range(1, len(headers) + 1))
+    for header in headers:
+        assert DatasetDescription.from_dict(header.description).name == "brats2019"
+        assert (header.format, header.spacing, header.denoise) == (1, 10.0, False)
+        assert header.channels == ("t1", "t1ce", "flair", "t2")
+        assert header.regions == ("whole", "core", "enhancing")
+    first = headers[0].cases[0]
+    case = find_cases(cohort)[0]
+    digest = hashlib.sha256()
+    for path in [*(case.images[name] for name in headers[0].channels), case.reference]:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    assert (first.id, first.patient, first.source) == (case.id, case.patient, digest.hexdigest())
+
+
+def test_parts_are_found_in_any_order_and_under_any_name(copied: Path) -> None:
+    before = [case.id for case in Pack(copied).cases]
+    for number, path in enumerate(sorted(copied.iterdir(), reverse=True)):
+        path.rename(copied / f"{number}.tunetpack")
+    (copied / "README.txt").write_text("mine")
+    assert [case.id for case in Pack(copied).cases] == before
+    assert [case.id for case in Pack(copied / "0.tunetpack").cases] == before
+
+
+def test_a_missing_part_is_named(copied: Path) -> None:
+    parts = len(list(copied.iterdir()))
+    (copied / f"part-2-of-{parts}.tunetpack").unlink()
+    with pytest.raises(InputError, match=f"the pack is incomplete, part-2-of-{parts}.tunetpack is missing"):
+        Pack(copied)
+    with pytest.raises(InputError, match="is missing"):
+        Pack(copied / f"part-1-of-{parts}.tunetpack")
+
+
+def test_parts_of_two_packs_are_told_apart(copied: Path, cohort: Path, cache: Cache, tmp_path: Path) -> None:
+    (other,) = write_pack(find_cases(cohort)[:1], tmp_path / "other", cache)
+    other.rename(copied / "other.tunetpack")
+    with pytest.raises(InputError, match="are of different packs"):
+        Pack(copied)
+    assert [case.id for case in Pack(copied / "other.tunetpack").cases] == [find_cases(cohort)[0].id]
+
+
+def test_a_damaged_case_is_named_and_the_others_are_read(copied: Path) -> None:
+    part = copied / sorted(copied.iterdir())[1].name
+    header, begin = read_header(part)
+    entry = header.cases[0]
+    content = bytearray(part.read_bytes())
+    content[begin + entry.begin + entry.size // 2] ^= 1
+    part.write_bytes(content)
+    pack, faults = Pack(copied), []
+    read = pack.get_all(pack.cases, on_fault=faults.append)
+    assert [str(fault) for fault in faults] == [f"{part}: case {entry.id} is damaged; copy the file again"]
+    assert [case.id for case in read] == [case.id for case in pack.cases if case.id != entry.id]
+    with pytest.raises(InputError, match=f"{entry.id} is damaged"):
+        pack.get_all(pack.cases)
+
+
+@pytest.mark.parametrize(
+    ("damage", "fault"),
+    [
+        (lambda content: content[:-1], "is cut off"),
+        (lambda content: content[:200], "header is damaged or cut off"),
+        (lambda content: content[:20], "header is damaged or cut off"),
+        (lambda content: content[:60] + b"?" + content[61:], "header is damaged"),
+        (lambda content: content[:15] + b"\xff" + content[16:], "header is damaged"),
+        (lambda content: b"", "not a part of a pack"),
+        (lambda content: b"PK" + content[2:], "not a part of a pack"),
+    ],
+)
+def test_a_damaged_part_is_named(copied: Path, damage, fault: str) -> None:
+    part = sorted(copied.iterdir())[0]
+    part.write_bytes(damage(part.read_bytes()))
+    with pytest.raises(InputError, match=fault) as caught:
+        Pack(copied)
+    assert str(part) in str(caught.value)
+
+
+def rewritten(part: Path, **changes: object) -> None:
+    """Change the header of a part, with a checksum that is right."""
+    header, begin = read_header(part)
+    payloads = part.read_bytes()[begin:]
+    raw = msgspec.to_builtins(header) | changes
+    encoded = msgspec.json.encode(raw)
+    part.write_bytes(
+        b"TUNETPCK" + len(encoded).to_bytes(8, "little") + hashlib.sha256(encoded).digest() + encoded + payloads
+    )
+
+
+def test_newer_and_invalid_parts_are_refused(copied: Path) -> None:
+    part = sorted(copied.iterdir())[0]
+    rewritten(part, format=2, cases="in a way of tomorrow")
+    with pytest.raises(InputError, match="format 2, but this version reads up to 1; update tunetseg"):
+        Pack(copied)
+    rewritten_format = msgspec.json.encode({"format": 1, "cases": 3})
+    part.write_bytes(
+        b"TUNETPCK"
+        + len(rewritten_format).to_bytes(8, "little")
+        + hashlib.sha256(rewritten_format).digest()
+        + rewritten_format
+    )
+    with pytest.raises(InputError, match="its header is invalid"):
+        Pack(copied)
+
+
+@pytest.mark.parametrize("change", [{"id": "../../elsewhere"}, {"shape": [4, 0, 4]}, {"sha256": "x"}, {"size": -1}])
+def test_headers_that_would_do_harm_are_refused(copied: Path, change: dict) -> None:
+    part = sorted(copied.iterdir())[0]
+    cases = msgspec.to_builtins(read_header(part)[0].cases)
+    rewritten(part, cases=[cases[0] | change, *cases[1:]])
+    with pytest.raises(InputError, match="its header is invalid"):
+        Pack(copied)
+
+
+def test_a_payload_of_another_size_is_refused(copied: Path) -> None:
+    part = sorted(copied.iterdir())[0]
+    cases = msgspec.to_builtins(read_header(part)[0].cases)
+    for shape in ([1, 1, 1], [500, 500, 500]):
+        rewritten(part, cases=[cases[0] | {"shape": shape}, *cases[1:]])
+        pack = Pack(copied)
+        with pytest.raises(InputError, match=f"case {cases[0]['id']} is invalid"):
+            pack.get(pack.cases[0])
+
+
+def test_a_coarser_spacing_is_resampled(cohort: Path, packed: Path, tmp_path: Path) -> None:
+    coarse = Cache(tmp_path, Preprocessing(20.0), find_description("brats2019"))
+    pack = Pack(packed, spacing=20.0)
+    assert pack.settings == Preprocessing(20.0)
+    assert pack.packed_spacing == 10.0
+    for case in find_cases(cohort):
+        want, have = coarse.get(case), pack.get(case)
+        assert have.nesting.shape == want.nesting.shape
+        assert np.mean(have.nesting != want.nesting) < 0.02
+        assert np.abs(np.asarray(have.image, np.float32) - want.image).mean() < 0.03
+
+
+def test_a_finer_spacing_is_refused(packed: Path) -> None:
+    with pytest.raises(InputError, match="was packed at 10 mm, too coarse for 5 mm"):
+        Pack(packed, spacing=5.0)
+
+
+def test_packs_are_recognised(packed: Path, cohort: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.tunetpack").write_text("not one")
+    assert is_pack(packed)
+    assert is_pack(sorted(packed.iterdir())[0])
+    for other in (cohort, tmp_path, tmp_path / "a.tunetpack", tmp_path / "nothing"):
+        assert not is_pack(other)
+    with pytest.raises(InputError, match="there is no such pack"):
+        Pack(tmp_path / "nothing")
+    with pytest.raises(InputError, match="is not a pack"):
+        Pack(cohort)
+    with pytest.raises(InputError, match="has no case other"):
+        Pack(packed).get(Case("other", {}))
+
+
+def test_nothing_is_overwritten_and_nothing_is_left_behind(
+    cohort: Path, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = find_cases(cohort)
+    with pytest.raises(InputError, match=r"takes .* MB, more than a part of 0.001 MB"):
+        write_pack(cases, tmp_path / "pack", cache, part_size=0.001)
+    assert not list((tmp_path / "pack").iterdir())
+    monkeypatch.setattr("tunetseg.preparation.pack.write_part", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    with pytest.raises(OSError, match="full"):
+        write_pack(cases, tmp_path / "pack", cache)
+    assert not list((tmp_path / "pack").iterdir())
+    monkeypatch.undo()
+    write_pack(cases, tmp_path / "pack", cache)
+    with pytest.raises(InputError, match="holds a pack already"):
+        write_pack(cases, tmp_path / "pack", cache)
+
+
+def test_broken_cases_are_left_out_or_stop_it(cohort: Path, cache: Cache, tmp_path: Path) -> None:
+    good, *_, bad = find_cases(cohort)
+    bad = Case(bad.id, bad.images, None, dataset=bad.dataset)
+    with pytest.raises(InputError, match="has no reference segmentation"):
+        write_pack([good, bad], tmp_path / "a", cache)
+    faults: list[InputError] = []
+    told: list[tuple[str, float, float]] = []
+    write_pack([good, bad], tmp_path / "b", cache, on_fault=faults.append, progress=lambda *state: told.append(state))
+    assert len(faults) == 1
+    assert [case.id for case in Pack(tmp_path / "b").cases] == [good.id]
+    assert told == [("packing cases", 1, 2), ("packing cases", 2, 2)]
+    with pytest.raises(InputError, match="no usable case"):
+        write_pack([bad], tmp_path / "c", cache, on_fault=faults.append)
+
+
+def test_the_cache_can_be_emptied_on_the_way(cohort: Path, tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache", Preprocessing(20.0), find_description("brats2019"))
+    write_pack(find_cases(cohort), tmp_path / "pack", cache, keep_cache=False)
+    assert not list((tmp_path / "cache").glob("*.safetensors"))
+    assert len(Pack(tmp_path / "pack").cases) == 6
+
+
+@given(
+    arrays(
+        np.float16,
+        st.tuples(st.integers(1, 3), *[st.integers(1, 5)] * 3),
+        elements=st.floats(-200, 200, width=16) | st.just(0.0),
+    )
+)
+def test_any_image_comes_back_to_half_a_step(image: np.ndarray) -> None:
+    codes, scale, offset = quantise(image)
+    nesting = np.arange(image[0].size, dtype=np.uint8).reshape(image.shape[1:]) % 4
+    unpacked, inside = decode(encode(codes, nesting), len(image), image.shape[1:])
+    assert np.array_equal(unpacked, codes)
+    assert np.array_equal(inside, nesting)
+    for dtype, rounding in ((np.float32, 1e-6), (np.float16, 1e-3)):
+        restored = restore(codes, scale, offset, dtype)
+        assert restored.dtype == dtype
+        assert np.array_equal(restored == 0, image == 0)
+        for before, after, step in zip(image.astype(np.float64), restored.astype(np.float64), scale, strict=True):
+            assert np.all(np.abs(before - after) <= step / 2 + rounding * (1 + np.abs(before)))
