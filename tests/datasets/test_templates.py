@@ -53,6 +53,6 @@ def test_any_text_is_a_template_or_a_fault_with_its_name(text: str) -> None:
     try:
         template = compile_template("t1", text, "s", False)
     except ValueError as error:
-        assert repr(text) in str(error)
+        assert repr(text) in str(error)  # noqa: PT017
     else:
         assert template.case_of(Path("/x/s/other.nii"), "other") is None
