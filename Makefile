@@ -3,16 +3,13 @@ VENV := .venv
 DOCS := .venv-docs
 BIN := $(VENV)/bin
 
-.PHONY: demo test coverage check slow docs clean
+.PHONY: demo test check slow docs clean
 
 demo: $(VENV)/ready  ## Segment the embedded patient, score it, show where to look
 	$(BIN)/tunet demo --out demo
 
-test: $(VENV)/ready  ## The fast tests
-	$(BIN)/python -m pytest -q
-
-coverage: $(VENV)/ready  ## The fast tests, and which lines none of them runs; fails below 90 %
-	$(BIN)/python -m pytest -q --cov
+test: $(VENV)/ready  ## The fast tests; with FLAGS=--cov also which lines none of them runs, failing below 90 %
+	$(BIN)/python -m pytest -q $(FLAGS)
 
 check: $(VENV)/ready  ## What CI runs besides the tests
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Fixtures that many tests share.
 
-Cohorts and models are made once per session and nobody may change them: a test that changes files copies them first.
+Cohorts and models are made once per session and are read-only by agreement: a test that changes files copies them
+first.
 """
 
 import os

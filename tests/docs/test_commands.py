@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tunetseg.cli.main import COMMANDS, main
@@ -85,15 +86,16 @@ def _executable(page: Path) -> list[Block]:
 
 @pytest.fixture(autouse=True)
 def small_recipes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Make every packaged recipe one epoch of one stage of small patches."""
-    packaged = recipes._packaged_text
+    """Make every recipe one epoch of one stage of small patches."""
+    whole = recipes.recipe_from_dict
 
-    def small(name: str) -> dict[str, Any]:
-        raw = packaged(name)
-        stage = {**raw["stages"][0], "spacing": 8.0, "patch_size": [24, 24, 16], "epochs": 1}
-        return {**raw, "stages": [stage], "suggested_options": {"base_filters": 2, "levels": 2}}
+    def small(raw: Any, source: str = "recipe") -> recipes.Recipe:
+        found = whole(raw, source)
+        stage = msgspec.structs.replace(found.stages[0], spacing=8.0, patch_size=(24, 24, 16), epochs=1)
+        options: dict[str, Any] = {"base_filters": 2, "levels": 2}
+        return msgspec.structs.replace(found, stages=(stage,), suggested_options=options)
 
-    monkeypatch.setattr(recipes, "_packaged_text", small)
+    monkeypatch.setattr(recipes, "recipe_from_dict", small)
     recipes._packaged.cache_clear()
     yield
     recipes._packaged.cache_clear()
@@ -218,7 +220,7 @@ def test_blocks_have_a_known_language(page: Path) -> None:
 
 @cache
 def _flags(command: str) -> frozenset[str]:
-    code, text = _tunet([command, "--help"])
+    code, text = _tunet([command, "--help-all" if command == "train" else "--help"])
     assert code == 0
     return frozenset(re.findall(r"--[a-z0-9][a-z0-9.-]*", text))
 

@@ -11,6 +11,7 @@ from tunetseg.errors import InputError
 from tunetseg.evaluation.arrays import is_path, read_pair
 from tunetseg.evaluation.evaluate import evaluate
 from tunetseg.io import Grid
+from tunetseg.metrics import RULES
 
 
 def test_an_array_next_to_an_image_lies_on_its_grid_in_lps(tmp_path, tumour, save):
@@ -63,17 +64,17 @@ def test_paths(tmp_path):
 
 def test_names_of_cases(tmp_path, tumour, save):
     path = save(tmp_path / "one_seg.nii.gz", tumour())
-    assert read_pair(tumour(), path, affine=np.eye(4))[0] == "one"
-    assert read_pair(path, tumour(), affine=np.eye(4))[0] == "one"
-    assert read_pair(tumour(), tumour(), spacing=1)[0] == "case"
-    assert read_pair(nib.load(path), nib.Nifti1Image(tumour(), np.eye(4)))[0] == "case"
-    assert read_pair(tumour(), nib.load(path), affine=np.eye(4))[0] == "one_seg"
+    assert read_pair(tumour(), path, RULES["brats2020"], affine=np.eye(4))[0] == "one"
+    assert read_pair(path, tumour(), RULES["brats2020"], affine=np.eye(4))[0] == "one"
+    assert read_pair(tumour(), tumour(), RULES["brats2020"], spacing=1)[0] == "case"
+    assert read_pair(nib.load(path), nib.Nifti1Image(tumour(), np.eye(4)), RULES["brats2020"])[0] == "case"
+    assert read_pair(tumour(), nib.load(path), RULES["brats2020"], affine=np.eye(4))[0] == "one_seg"
 
 
 def test_arrays_are_not_changed_or_copied(tumour):
     labels = tumour()
     labels.setflags(write=False)
-    _, prediction, reference = read_pair(labels, labels, spacing=(1, 1, 1))
+    _, prediction, reference = read_pair(labels, labels, RULES["brats2020"], spacing=(1, 1, 1))
     assert np.shares_memory(prediction.image.array, labels)
     assert reference.image.grid.spacing == (1, 1, 1)
-    assert read_pair(labels.tolist(), labels, spacing=2)[1].image.grid.spacing == (2, 2, 2)
+    assert read_pair(labels.tolist(), labels, RULES["brats2020"], spacing=2)[1].image.grid.spacing == (2, 2, 2)

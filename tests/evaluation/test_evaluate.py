@@ -328,3 +328,18 @@ def test_kits_files_agree_with_the_official_code(name):
     kidney, tumour = evaluate(*files, dataset="kits19").rows
     assert kidney["dice"] == pytest.approx(float(expected["kidney_and_tumour_dice"]), rel=1e-6, nan_ok=True)
     assert tumour["dice"] == pytest.approx(float(expected["tumour_dice"]), rel=1e-6, nan_ok=True)
+
+
+@pytest.mark.parametrize("given", ["arrays", "images", "files"])
+def test_labels_that_are_not_whole_are_rounded_as_kits_does_and_refused_elsewhere(tmp_path, save, given):
+    truth = np.zeros((6, 6, 6))
+    truth[1:5, 1:5, 1:5] = 1
+    sides = [truth * 0.6, truth + 0.4]
+    if given != "arrays":
+        sides = [nib.Nifti1Image(side, np.eye(4)) for side in sides]
+    if given == "files":
+        sides = [save(tmp_path / f"{n}.nii.gz", side.get_fdata(), dtype=np.float32) for n, side in enumerate(sides)]
+    options = {"spacing": 1} if given == "arrays" else {}
+    assert evaluate(*sides, rules="kits19", **options).rows[0]["dice"] == 1
+    with pytest.raises(InputError, match=r"0\.4, which is not a label|0\.6, which is not a label"):
+        evaluate(*sides, labels="kits19", **options)

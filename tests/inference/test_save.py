@@ -180,7 +180,9 @@ def test_a_stop_while_moving_leaves_no_manifest(
     assert names(tmp_path) == before - {f"{case.id}.json"}, "what says that the case is complete"
 
 
-def test_a_killed_process_leaves_nothing_that_looks_complete(mri_cohort: Path, tiny_model: Path, tmp_path: Path) -> None:
+def test_a_killed_process_leaves_nothing_that_looks_complete(
+    mri_cohort: Path, tiny_model: Path, tmp_path: Path
+) -> None:
     """SIGKILL in the middle of writing: only a hidden folder is left, and the next run works."""
     code = (
         "import sys, time, nibabel\n"

@@ -479,3 +479,13 @@ def test_a_result_holds_what_it_was_made_of(case: Case, expected: Segmentation) 
     assert expected.source == case
     assert expected.images is not None
     assert np.array_equal(expected.images[0], nib.load(case.images["t1"]).get_fdata(dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "convention"), [("bids", "brats2017"), ("glioma", "brats2017"), ("2023", "brats2023")]
+)
+def test_labels_of_the_model_where_the_dataset_does_not_fix_them(
+    tmp_path: Path, model: Ensemble, mri_patient: Phantom, dataset: str, convention: str
+) -> None:
+    folder = write_patient(mri_patient, tmp_path, dataset=dataset)
+    assert segment(folder, model=model).scheme.name == convention

@@ -57,9 +57,7 @@ def test_a_notebook_shows_names_as_text(images: bool) -> None:
     dataset = DATASET.to_dict()
     dataset["regions"][0]["title"] = "<b>whole</b>"
     changes = {} if images else {"images": None}
-    html = made(
-        case=name, notes=("a < b & c",), dataset=DatasetDescription.from_dict(dataset), **changes
-    )._repr_html_()
+    html = made(case=name, notes=("a < b & c",), dataset=DatasetDescription.from_dict(dataset), **changes)._repr_html_()
     assert "<script>" not in html
     assert "<b>" not in html
     assert "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;" in html

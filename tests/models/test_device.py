@@ -39,7 +39,9 @@ def test_emulated_bfloat16_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None
     assert uses_bfloat16("bf16", torch.device("cuda"))
 
 
-@pytest.mark.parametrize(("capabilities", "fast"), [({}, False), ({"avx512_bf16": True}, True), ({"amx_bf16": 1}, True)])
+@pytest.mark.parametrize(
+    ("capabilities", "fast"), [({}, False), ({"avx512_bf16": True}, True), ({"amx_bf16": 1}, True)]
+)
 def test_bfloat16_on_a_cpu(capabilities: dict[str, bool], fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert has_fast_bfloat16(CPU) is fast

@@ -159,7 +159,7 @@ def test_a_missing_package_is_not_called_damage(path: Path, monkeypatch: pytest.
 def test_files_of_other_programs(text: str | None, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_file({"weight": torch.zeros(1)}, path, metadata=None if text is None else {"spec": text})
-    with pytest.raises(InputError, match="not a model of tunetseg|header is damaged"):
+    with pytest.raises(InputError, match=r"not a model of tunetseg|header is damaged"):
         load_network(path)
 
 

@@ -185,9 +185,7 @@ def test_names_and_titles_are_no_formulas(glioma: Segmentation, tmp_path: Path) 
     assert (tmp_path / "sub" / "picture.png").stat().st_size > 10_000
 
 
-def test_a_figure_is_whole_or_not_there(
-    glioma: Segmentation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_figure_is_whole_or_not_there(glioma: Segmentation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "picture.png"
     figure = draw_segmentation(glioma)
     save_figure(figure, path)

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -155,11 +155,8 @@ def _folder(case: Case) -> Path:
 
 def _joined(grouped: dict[tuple[Path, str], _Files]) -> dict[tuple[Path, str], _Files]:
     """A reference may lie in a folder of its own, as the derivatives of BIDS do: it joins the images of its case."""
-    by_name: dict[str, list[tuple[Path, str]]] = {}
-    for key in grouped:
-        by_name.setdefault(key[1], []).append(key)
     joined = dict(grouped)
-    for keys in by_name.values():
+    for keys in _by_name(grouped):
         alone = [key for key in keys if all(_is_reference(match) for _, match in grouped[key])]
         others = [key for key in keys if key not in alone]
         if len(alone) == len(others) == 1 and not any(_is_reference(match) for _, match in grouped[others[0]]):
@@ -167,22 +164,27 @@ def _joined(grouped: dict[tuple[Path, str], _Files]) -> dict[tuple[Path, str], _
     return joined
 
 
-def _is_reference(match: Match) -> bool:
-    return match.roles[0][0] == REFERENCE
-
-
 def _told_apart(grouped: dict[tuple[Path, str], _Files]) -> dict[tuple[Path, str], _Files]:
     """Files of no known dataset that have the same names in several folders are called by their folders."""
-    folders = Counter(folder for folder, _ in grouped)
-    names = Counter(name for _, name in grouped)
-    return {
-        (folder, folder.name if names[name] > 1 and folders[folder] == 1 and _is_generic(found) else name): found
-        for (folder, name), found in grouped.items()
-    }
+    shared = Counter(folder for folder, _ in grouped)
+    names = {key: key[1] for key in grouped}
+    for keys in _by_name(grouped):
+        generic = all(match.description.generic for key in keys for _, match in grouped[key])
+        if len(keys) > 1 and generic and all(shared[folder] == 1 for folder, _ in keys):
+            names |= {key: key[0].name for key in keys}
+    return {(folder, names[folder, name]): found for (folder, name), found in grouped.items()}
 
 
-def _is_generic(found: _Files) -> bool:
-    return all(match.description.generic for _, match in found)
+def _by_name(grouped: Iterable[tuple[Path, str]]) -> Iterable[list[tuple[Path, str]]]:
+    """Folders and names, together where the name is the same."""
+    found: dict[str, list[tuple[Path, str]]] = {}
+    for key in grouped:
+        found.setdefault(key[1], []).append(key)
+    return found.values()
+
+
+def _is_reference(match: Match) -> bool:
+    return match.roles[0][0] == REFERENCE
 
 
 def _case(name: str, found: _Files) -> Case:

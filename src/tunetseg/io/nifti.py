@@ -128,10 +128,10 @@ def _voxels(source: object, image: _AnyImage, dtype: DTypeLike | None, volume: i
         raise InputError(f"{source}: its header asks for {shape} voxels, more than memory holds") from None
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
-    if array.ndim != 3:
-        raise InputError(f"{source}: {array.ndim}-D of shape {array.shape}; one 3-D volume per file is needed")
     if 0 in array.shape:
         raise InputError(f"{source}: empty, its shape is {array.shape}")
+    if array.ndim != 3:
+        raise InputError(f"{source}: {array.ndim}-D of shape {array.shape}; one 3-D volume per file is needed")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         bad = int((~np.isfinite(array)).sum())
         raise InputError(f"{source}: holds {bad} voxels that are NaN or infinite or beyond float32; repair it first")

@@ -176,6 +176,9 @@ class Checkpoints(lightning.Callback):
     Args:
         folder: Folder of the stage.
         batches: Batches of the training, told where to begin in a resumed run.
+
+    Attributes:
+        seconds: The longest time that a save took.
     """
 
     def __init__(self, folder: Path, batches: Batches) -> None:
@@ -184,6 +187,7 @@ class Checkpoints(lightning.Callback):
         self.epoch = 0
         self.done = 0
         self.saved = time.monotonic()
+        self.seconds = 0.0
 
     @property
     def due(self) -> bool:
@@ -193,8 +197,10 @@ class Checkpoints(lightning.Callback):
     def save(self, trainer: lightning.Trainer, epoch: int, done: int) -> None:
         """Save; the run will be continued at a batch of an epoch."""
         self.epoch, self.done = epoch, done
+        began = time.monotonic()
         trainer.save_checkpoint(self.path)
         self.saved = time.monotonic()
+        self.seconds = max(self.seconds, self.saved - began)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Save at the end of an epoch."""
@@ -318,12 +324,14 @@ class Control(lightning.Callback):
             self.step_seconds = (now - self.begin) / (self.steps - 1)
 
     def _time_fraction(self, module: TrainingModule) -> float:
-        """Return the share of the stage's time that will be spent after another step and the last validation."""
+        """Return the share of the stage's time that will be spent after another step, the validation and the saving."""
         if math.isinf(self.clock.left):
             return 0.0
         # A validation that was not measured yet takes about a third of a step per batch, since nothing is learned.
         validation = self.validation_seconds or self.step_seconds / 3 * self.validation_batches
-        spent = time.monotonic() - self.begin + self.step_seconds + validation
+        # The checkpoint and the model are written after it.
+        rest = self.step_seconds + validation + 2 * self.checkpoints.seconds
+        spent = time.monotonic() - self.begin + rest
         if self.allowed <= spent:
             return 1.0
         return self.done_before + (1 - self.done_before) * spent / self.allowed

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
 from tunetseg.datasets import Case, DatasetDescription, find_cases, find_description, find_scheme, split_folds
@@ -108,9 +109,10 @@ def plan(config: TrainConfig) -> Plan:
         InputError: Something does not exist or does not fit.
     """
     recipe = config.find_recipe()
+    _check(config, recipe)
     description, cases = _cohort(config)
     network = _network(config, recipe, description)
-    _check(config, recipe, network)
+    recipe = _fitted(recipe, network)
     if config.labels is not None and find_scheme(config.labels).region_names != description.region_names:
         regions = ", ".join(description.region_names)
         raise InputError(f"labels {config.labels!r}: have other regions than {description.name} ({regions})")
@@ -158,23 +160,42 @@ def _network(config: TrainConfig, recipe: Recipe, description: DatasetDescriptio
     return NetworkSpec(config.network, len(description.channels), description.region_names, options)
 
 
-def _check(config: TrainConfig, recipe: Recipe, network: NetworkSpec) -> None:
-    choose_device(config.device)
-    if config.compile and choose_device(config.device).type == "cpu" and not any(map(shutil.which, _COMPILERS)):
+def _check(config: TrainConfig, recipe: Recipe) -> None:
+    device = choose_device(config.device)
+    if config.compile and device.type == "cpu" and not any(map(shutil.which, _COMPILERS)):
         raise InputError(f"compiling needs a C++ compiler, one of {', '.join(_COMPILERS)}; install one")
-    with torch.device("meta"):
-        stride = build_network(network).stride
     for number, stage in enumerate(recipe.stages):
-        place, patch = f"recipe {recipe.name}: stages[{number}]", list(stage.patch_size)
-        if any(side % stride for side in patch):
-            raise InputError(f"{place}.patch_size is {patch}; network {network.name} needs multiples of {stride}")
-        if math.prod(patch) <= stride**3:
-            # Instance normalisation needs two values.
-            raise InputError(f"{place}.patch_size is {patch}, a single voxel at the lowest level of {network.name}")
         if stage.batch_size % config.devices:
             raise InputError(
-                f"{place}.batch_size is {stage.batch_size}; {config.devices} devices need a multiple of that number"
+                f"recipe {recipe.name}: stages[{number}].batch_size is {stage.batch_size}; {config.devices} devices "
+                "need a multiple of that number"
             )
+
+
+def _fitted(recipe: Recipe, network: NetworkSpec) -> Recipe:
+    """Return the recipe with patch sizes that are multiples of the network's stride, rounded up."""
+    with torch.device("meta"):
+        stride = build_network(network).stride
+    stages = []
+    for number, stage in enumerate(recipe.stages):
+        x, y, z = (math.ceil(side / stride) * stride for side in stage.patch_size)
+        if (x, y, z) != stage.patch_size:
+            _LOG.info(
+                "stage %d: patch size %s instead of %s, since network %s needs multiples of %d",
+                number,
+                (x, y, z),
+                stage.patch_size,
+                network.name,
+                stride,
+            )
+        if x * y * z <= stride**3:
+            # Instance normalisation needs two values.
+            raise InputError(
+                f"recipe {recipe.name}: stages[{number}].patch_size is {list(stage.patch_size)}, a single voxel at the "
+                f"lowest level of {network.name}"
+            )
+        stages.append(msgspec.structs.replace(stage, patch_size=(x, y, z)))
+    return msgspec.structs.replace(recipe, stages=tuple(stages))
 
 
 def _split(cases: list[Case], recipe: Recipe, fold: int | str) -> tuple[list[Case], list[Case]]:
