@@ -3,6 +3,8 @@ VENV := .venv
 DOCS := .venv-docs
 BIN := $(VENV)/bin
 
+TEXTS := $(wildcard *.md) benchmarks docs src tests tools
+
 .PHONY: demo test check slow docs clean
 
 demo: $(VENV)/ready  ## Segment the embedded patient, score it, show where to look
@@ -14,6 +16,7 @@ test: $(VENV)/ready  ## The fast tests; with FLAGS=--cov also which lines none o
 check: $(VENV)/ready  ## What CI runs besides the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell $(TEXTS)
 	$(BIN)/mypy
 
 slow: $(VENV)/ready  ## The long checks

@@ -240,6 +240,18 @@ def test_commands_and_flags_that_a_page_mentions_exist(page: Path) -> None:
         assert flags <= _flags(command) | {"--help"}, f"{_name(page)}: tunet {command} {' '.join(words)}"
 
 
+OF_OTHERS = {"--plain-malloc", "--variant"}
+"""Flags of benchmarks and of earlier versions that pages name by themselves."""
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=_name(page)) for page in PAGES])
+def test_flags_that_a_page_names_by_themselves_exist(page: Path) -> None:
+    named = set(re.findall(r"`(--[a-z][a-z-]*)[^`]*`", page.read_text(encoding="utf-8")))
+    if named:
+        known = {"--help", "--help-all", "--version"}.union(*(_flags(command) for command in COMMANDS))
+        assert named <= known | OF_OTHERS
+
+
 def test_examples_are_valid() -> None:
     examples = ROOT / "docs/examples"
     assert {path.name for path in examples.iterdir()} == {"four-regions.toml", "my.toml"}
