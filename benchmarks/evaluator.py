@@ -10,7 +10,6 @@ one call, for the cohort that of the whole process. The last line is one JSON ob
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -184,18 +183,25 @@ def write_cohort(count: int, loaded: list[tuple[Masks, Masks, Masks]], folder: P
             nib.save(image, folder / side / f"case{number:03d}.nii.gz")
 
 
+_RUN = """
+import json, os, subprocess, sys, time
+began = time.perf_counter()
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(child.pid, 0)
+print(json.dumps([status, time.perf_counter() - began, usage.ru_maxrss / 1024]))
+"""
+"""Run a command from a small process: what a large one starts counts that one's memory as its own peak."""
+
+
 def time_command(folder: Path) -> tuple[float, float]:
     """Return seconds and peak resident MB of ``tunet evaluate`` over the cohort, with the start of Python."""
     sides = [str(folder / side) for side in ("predictions", "references")]
-    began = time.perf_counter()
-    child = subprocess.Popen(
-        [sys.executable, "-m", "tunetseg", "evaluate", *sides, "--out", str(folder / "scores.csv")],
-        stdout=subprocess.DEVNULL,
-    )
-    _, status, usage = os.wait4(child.pid, 0)
+    command = [sys.executable, "-m", "tunetseg", "evaluate", *sides, "--out", str(folder / "scores.csv")]
+    run = subprocess.run([sys.executable, "-c", _RUN, *command], capture_output=True, text=True, check=True)
+    status, seconds, peak = json.loads(run.stdout)
     if status:
-        raise SystemExit("tunet evaluate failed")
-    return time.perf_counter() - began, usage.ru_maxrss / 1024
+        raise SystemExit(f"tunet evaluate failed: {run.stderr}")
+    return seconds, peak
 
 
 def main() -> None:

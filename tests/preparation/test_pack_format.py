@@ -181,7 +181,12 @@ def test_a_payload_of_another_size_is_refused(part: Path) -> None:
             read_payload(part, begin, header.cases[0], 2)
 
 
-def test_a_missing_file_is_an_error(tmp_path: Path, part: Path) -> None:
+def test_a_payload_of_another_program_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"orrupt|bytes in place of"):
+        decode(b"\xff" * 100, 1, (2, 2, 2))
+
+
+def test_a_missing_file_is_an_error(part: Path) -> None:
     header, begin = read_header(part)
     part.unlink()
     assert not begins_like_a_part(part)
