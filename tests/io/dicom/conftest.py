@@ -69,6 +69,8 @@ def _base(uid: str, number: int, instance: int, tags: dict[str, Any]) -> Any:
     dataset.HighBit = 15
     with pydicom.config.disable_value_validation():
         for keyword, value in tags.items():
+            if keyword in dataset:
+                del dataset[keyword]  # an element keeps the checks of the time when it was made
             setattr(dataset, keyword, value)
     return dataset
 
