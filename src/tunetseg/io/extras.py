@@ -25,11 +25,10 @@ def need(package: str, extra: str, what: str) -> ModuleType:
     Examples:
         >>> need("json", "formats", "reading JSON").__name__
         'json'
-        >>> need("no_such_package", "formats", "reading .mha files")
+        >>> need("no_such_package", "formats", "reading this")
         Traceback (most recent call last):
         ...
-        tunetseg.errors.InputError: reading .mha files needs no_such_package; install it with pip install
-        'tunetseg[formats]'
+        tunetseg.errors.InputError: reading this needs no_such_package; install it with pip install 'tunetseg[formats]'
     """
     try:
         return import_module(package)

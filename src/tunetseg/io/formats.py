@@ -145,7 +145,8 @@ def read_mgh(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | 
     try:
         raw = path.read_bytes()
         # Decompressed whole, so that the checksum at the end is compared.
-        image = nib.MGHImage.from_bytes(gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw)
+        raw = gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw
+        image = nib.MGHImage.from_bytes(raw)
         array = np.asanyarray(image.dataobj)
     except _DAMAGE as error:
         raise InputError(f"{path}: damaged or cut off ({error}); copy the file again") from None
@@ -153,7 +154,9 @@ def read_mgh(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | 
         raise InputError(f"{path}: its header asks for more voxels than memory holds") from None
     if array.ndim == 4:
         array = _volume(path, array, volume)
-    return _image(path, array, image.affine, dtype, bool(image.header["goodRASFlag"] > 0))
+    # The flag after seven numbers; nibabel's header says 1 where the file says 0.
+    oriented = raw[28:30] == b"\0\1"
+    return _image(path, array, image.affine, dtype, oriented)
 
 
 def read_analyze(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | None = None) -> Image:

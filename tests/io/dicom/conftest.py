@@ -36,10 +36,9 @@ def slice_positions(
 
 
 def _base(uid: str, number: int, instance: int, tags: dict[str, Any]) -> Any:
+    import pydicom
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
-
-    import pydicom
 
     dataset = pydicom.Dataset()
     dataset.file_meta = FileMetaDataset()

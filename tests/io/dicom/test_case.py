@@ -36,11 +36,21 @@ def warned(case: DicomCase) -> list[tuple[str, str]]:
 def test_four_channels(folder: Path) -> None:
     case = only(folder)
     assert case.id == "visit"
-    assert {channel: one.key for channel, one in case.channels.items()} == {"t1": "1", "t1ce": "2", "t2": "3", "flair": "4"}
+    assert {channel: one.key for channel, one in case.channels.items()} == {
+        "t1": "1",
+        "t1ce": "2",
+        "t2": "3",
+        "flair": "4",
+    }
     assert warned(case) == []
     assert [finding.code for finding in case.findings] == ["sequence"] * 4
     images = case.read()
-    assert {channel: image.array.min() for channel, image in images.items()} == {"t1": 1, "t1ce": 2, "t2": 3, "flair": 4}
+    assert {channel: image.array.min() for channel, image in images.items()} == {
+        "t1": 1,
+        "t1ce": 2,
+        "t2": 3,
+        "flair": 4,
+    }
     assert images["t1"].grid.same_lattice(images["flair"].grid)
 
 
@@ -92,10 +102,12 @@ def test_thinner_series_is_taken_with_a_word(folder: Path, write_series: Write) 
 
 
 def test_equal_series_are_warned_of(folder: Path, write_series: Write) -> None:
-    for path in [path for path in (folder / "DICOM").rglob("t2*")]:
+    for path in sorted((folder / "DICOM").rglob("t2*")):
         path.unlink()
     for number in (6, 7):
-        write_series(folder / str(number), ARRAY, number=number, SeriesDescription="T2", EchoTime=90, RepetitionTime=3500)
+        write_series(
+            folder / str(number), ARRAY, number=number, SeriesDescription="T2", EchoTime=90, RepetitionTime=3500
+        )
     assert ("several-series", "warning") in warned(only(folder))
 
 

@@ -23,7 +23,11 @@ MPRAGE = {"echo_time": 2.9, "repetition_time": 2200, "inversion_time": 900, "sca
         ("t1_se_tra ohne KM", SPIN_ECHO_T1, "t1"),
         ("t2_tse_tra_512", T2, "t2"),
         ("t2_tirm_tra_dark-fluid", FLAIR, "flair"),
-        ("t2_space_dark-fluid_sag_p2_iso", {"echo_time": 388, "repetition_time": 5000, "inversion_time": 1800}, "flair"),
+        (
+            "t2_space_dark-fluid_sag_p2_iso",
+            {"echo_time": 388, "repetition_time": 5000, "inversion_time": 1800},
+            "flair",
+        ),
         # GE
         ("Ax T1", SPIN_ECHO_T1, "t1"),
         ("AX T1 +C", SPIN_ECHO_T1, "t1ce"),

@@ -1,6 +1,7 @@
 """Series of slices become volumes whose voxels lie where the scanner said, or are refused in a sentence."""
 
 import json
+import sys
 import zipfile
 from collections.abc import Callable
 from itertools import product
@@ -134,7 +135,12 @@ def test_copies_are_left_out(tmp_path: Path, write_series: Write) -> None:
 
 def test_other_pixels_in_one_place_are_refused(tmp_path: Path, write_series: Write) -> None:
     write_series(tmp_path / "a", blank(), SeriesInstanceUID="1.2.3")
-    write_series(tmp_path / "b", blank() + 1, SeriesInstanceUID="1.2.3", each=lambda d, i: setattr(d, "SOPInstanceUID", f"1.9.{i}"))
+    write_series(
+        tmp_path / "b",
+        blank() + 1,
+        SeriesInstanceUID="1.2.3",
+        each=lambda d, i: setattr(d, "SOPInstanceUID", f"1.9.{i}"),
+    )
     assert codes(only(tmp_path)) == [("repeated-slices", "refuse")]
 
 
@@ -210,7 +216,9 @@ def test_enhanced_file(tmp_path: Path, write_enhanced: Callable[..., Path]) -> N
     assert codes(series) == []
     assert series.guess.channel == "flair"
     image = series.read()
-    np.testing.assert_array_equal(image.stored.from_lps(image.array), (array * slopes[:, None, None]).transpose(2, 1, 0))
+    np.testing.assert_array_equal(
+        image.stored.from_lps(image.array), (array * slopes[:, None, None]).transpose(2, 1, 0)
+    )
     np.testing.assert_allclose(image.stored.affine[:3, 3], [10, 20, 30])
 
 
@@ -263,14 +271,20 @@ def test_other_objects_are_left_out(tmp_path: Path, write_series: Write) -> None
 
 
 def test_several_patients_and_examinations_are_told_apart(tmp_path: Path, write_series: Write) -> None:
-    write_series(tmp_path / "1", blank(), PatientID="B", StudyInstanceUID="1.5", AcquisitionDate="20210101", AcquisitionTime="1")
-    write_series(tmp_path / "2", blank(), PatientID="B", StudyInstanceUID="1.4", AcquisitionDate="20220101", AcquisitionTime="1")
+    write_series(
+        tmp_path / "1", blank(), PatientID="B", StudyInstanceUID="1.5", AcquisitionDate="20210101", AcquisitionTime="1"
+    )
+    write_series(
+        tmp_path / "2", blank(), PatientID="B", StudyInstanceUID="1.4", AcquisitionDate="20220101", AcquisitionTime="1"
+    )
     write_series(tmp_path / "3", blank(), PatientID="A", StudyInstanceUID="1.6")
     series = find_series(tmp_path).series
     assert [(one.patient, one.examination) for one in series] == [(1, 1), (2, 2), (2, 3)]
 
 
-def test_nothing_that_names_the_patient_is_told(tmp_path: Path, write_series: Write, caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_that_names_the_patient_is_told(
+    tmp_path: Path, write_series: Write, caplog: pytest.LogCaptureFixture
+) -> None:
     write_series(
         tmp_path, blank(), SeriesDescription="Ax T1 Meier PAT-4711 02.01.2020 20200102", ProtocolName="anna T1",
         AcquisitionTime="101600", AcquisitionDate="20200102", EchoTime=10, RepetitionTime=500,
@@ -296,6 +310,33 @@ def test_no_dicom(tmp_path: Path) -> None:
         find_series(tmp_path / "b.zip")
 
 
+def test_missing_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(InputError, match=r"needs pydicom; install it with pip install 'tunetseg\[dicom\]'"):
+        find_series(tmp_path)
+
+
+def test_damaged_headers_raise_nothing_unexpected(tmp_path: Path, write_series: Write) -> None:
+    paths = write_series(tmp_path, blank())
+    whole = [path.read_bytes() for path in paths]
+    rng = np.random.default_rng(0)
+    outcomes = set()
+    for _ in range(60):
+        for path, content in zip(paths, whole, strict=True):
+            damaged = bytearray(content)
+            for place in rng.integers(132, len(content), 4):
+                damaged[place] = rng.integers(256)
+            path.write_bytes(damaged)
+        try:
+            for series in find_series(tmp_path).series:
+                series.to_dict()
+                series.read()
+                outcomes.add("read")
+        except InputError:
+            outcomes.add("refused")
+    assert outcomes == {"read", "refused"}
+
+
 def test_encrypted_archive(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as file:
@@ -313,6 +354,36 @@ def test_one_series_as_image(tmp_path: Path, examination: Path, write_series: Wr
     with pytest.raises(InputError, match="holds 5 series"):
         read_dicom_image(examination)
     assert read_dicom_image(examination, volume=1).array.min() == 2
+
+
+def test_run_length_encoded(tmp_path: Path, write_series: Write) -> None:
+    for path in write_series(tmp_path, blank()):
+        dataset = pydicom.dcmread(path)
+        dataset.compress(pydicom.uid.RLELossless)
+        dataset.save_as(path)
+    image = only(tmp_path).read()
+    np.testing.assert_array_equal(image.stored.from_lps(image.array), blank().transpose(2, 1, 0))
+
+
+def test_jpeg_lossless(tmp_path: Path, write_series: Write) -> None:
+    """What most archives of hospitals store."""
+    gdcm = pytest.importorskip("gdcm", reason="python-gdcm, of the extra dicom, is not installed")
+    for path in write_series(tmp_path, blank(slices=3, rows=16, columns=12) * 20 - 300):
+        reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+        reader.SetFileName(str(path))
+        assert reader.Read()
+        change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+        change.SetInput(reader.GetImage())
+        assert change.Change()
+        writer.SetFileName(str(path))
+        writer.SetFile(reader.GetFile())
+        writer.SetImage(change.GetOutput())
+        assert writer.Write()
+        assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == pydicom.uid.JPEGLosslessSV1
+    image = only(tmp_path).read()
+    np.testing.assert_array_equal(
+        image.stored.from_lps(image.array), (blank(slices=3, rows=16, columns=12) * 20 - 300).transpose(2, 1, 0)
+    )
 
 
 def test_compressed_without_decoder_names_the_way_out(tmp_path: Path, write_series: Write) -> None:

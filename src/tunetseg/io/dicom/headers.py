@@ -108,7 +108,7 @@ def read_header(file: StoredFile, dataset: "Dataset") -> Header | None:
     private = _private_words(dataset)
     frames, fault = _frames(file, dataset)
     return Header(
-        patient=f"{_text(dataset, 'PatientID')}\0{_text(dataset, 'PatientName').lower()}",
+        patient=_text(dataset, "PatientID") or _text(dataset, "PatientName").lower(),
         study=_text(dataset, "StudyInstanceUID"),
         series=_text(dataset, "SeriesInstanceUID"),
         number=int(_number(dataset, "SeriesNumber") or 0),
