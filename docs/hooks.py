@@ -4,6 +4,7 @@ A page holds a line such as ``<!-- generated: help segment -->``; it is replaced
 the keys of `GENERATORS`. Nothing here imports torch.
 """
 
+import ast
 import inspect
 import json
 import os
@@ -89,7 +90,7 @@ def _datasets(_: str) -> str:
 
 def _recipes(_: str) -> str:
     """Return one row per stage of each packaged recipe."""
-    from tunetseg.training.recipe import find_recipe, packaged_recipes
+    from tunetseg.training.recipes import find_recipe, recipe_names
 
     rows = (
         (
@@ -102,7 +103,7 @@ def _recipes(_: str) -> str:
             f"{stage.learning_rate:g}",
             stage.schedule,
         )
-        for name in packaged_recipes()
+        for name in recipe_names()
         for number, stage in enumerate(find_recipe(name).stages)
     )
     return _table(("recipe", "stage", "spacing", "patch", "epochs", "batch", "learning rate", "schedule"), rows)
@@ -126,8 +127,8 @@ _SCHEMAS = {
     "files": "tunetseg.datasets.description:FileLayout",
     "patient-table": "tunetseg.datasets.description:PatientTable",
     "postprocessing": "tunetseg.datasets.description:Postprocessing",
-    "recipe": "tunetseg.training.recipe:Recipe",
-    "stage": "tunetseg.training.recipe:Stage",
+    "recipe": "tunetseg.training.recipes:Recipe",
+    "stage": "tunetseg.training.recipes:Stage",
 }
 """Schemas of TOML files by the name that a page uses."""
 
@@ -179,7 +180,32 @@ def _augmentation(_: str) -> str:
     return _table(("key", "change", "settings"), rows)
 
 
+def _api(package: str) -> str:
+    """Return the directives for a package: its public names, then what only its modules offer."""
+    folder = _SOURCES / "tunetseg" / package
+    public = _public_names(folder / "__init__.py")
+    parts = [f"::: tunetseg.{package}\n    options: {{show_root_heading: false, show_root_toc_entry: false}}"]
+    for path in sorted(folder.rglob("*.py")):
+        names = sorted(_public_names(path) - public)
+        if not names or path == folder / "__init__.py":
+            continue
+        if path.name == "__init__.py":
+            public |= set(names)
+        module = ".".join(("tunetseg", *path.relative_to(_SOURCES / "tunetseg").with_suffix("").parts))
+        parts.append(f"::: {module.removesuffix('.__init__')}\n    options: {{members: [{', '.join(names)}]}}")
+    return "\n\n".join(parts)
+
+
+def _public_names(path: Path) -> set[str]:
+    """Return the ``__all__`` of a source file, without running it."""
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
+            return set(ast.literal_eval(statement.value)) - {"__version__"}
+    return set()
+
+
 GENERATORS: dict[str, Callable[[str], str]] = {
+    "api": _api,
     "augmentation": _augmentation,
     "commands": _commands,
     "datasets": _datasets,

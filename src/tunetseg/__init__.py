@@ -15,8 +15,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tunetseg.datasets import Case, DatasetDescription, find_cases, find_description
-    from tunetseg.evaluation.evaluate import Scores, evaluate
-    from tunetseg.inference.predictor import load_model
+    from tunetseg.errors import InputError
+    from tunetseg.evaluation.evaluate import evaluate
+    from tunetseg.evaluation.scores import Scores
+    from tunetseg.inference.predictor import Ensemble, load_model
     from tunetseg.inference.segment import segment, segment_cases
     from tunetseg.inference.segmentation import Segmentation
     from tunetseg.networks import create_network
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "Case": "datasets",
     "DatasetDescription": "datasets",
-    "Scores": "evaluation.evaluate",
+    "Ensemble": "inference.predictor",
+    "InputError": "errors",
+    "Scores": "evaluation.scores",
     "Segmentation": "inference.segmentation",
     "TrainConfig": "training.config",
     "create_network": "networks",
@@ -42,6 +46,8 @@ _HOMES = {
 __all__ = [
     "Case",
     "DatasetDescription",
+    "Ensemble",
+    "InputError",
     "Scores",
     "Segmentation",
     "TrainConfig",

@@ -51,14 +51,14 @@ def test_laws_of_distances_between_areas(first, second):
     there = surface_distances(first, second, UNIT, elements="areas")
     back = surface_distances(second, first, UNIT, elements="areas")
     if not there.to_reference.size:
-        assert np.isnan(there.weighted(95))
+        assert np.isnan(there.area_weighted(95))
         return
-    assert there.weighted(95) == back.weighted(95) <= there.weighted(100)
+    assert there.area_weighted(95) == back.area_weighted(95) <= there.area_weighted(100)
     assert there.surface_dice(0.5) == pytest.approx(back.surface_dice(0.5))
     assert there.surface_dice(0.5) <= there.surface_dice(1.0) <= there.surface_dice(100.0) == 1
     scaled = surface_distances(first, second, (2.0, 2.0, 2.0), elements="areas")
-    assert scaled.weighted(95) == pytest.approx(2 * there.weighted(95))
-    assert surface_distances(first, first, UNIT, elements="areas").weighted(100) == 0
+    assert scaled.area_weighted(95) == pytest.approx(2 * there.area_weighted(95))
+    assert surface_distances(first, first, UNIT, elements="areas").area_weighted(100) == 0
 
 
 def test_three_axes_are_needed():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis.extra.numpy import arrays
 
-from tunetseg.metrics import Counts, count_voxels, joint_box
+from tunetseg.metrics import Counts, count_voxels
 
 MASKS = arrays(bool, (3, 4, 2))
 
@@ -58,15 +58,3 @@ def test_a_mask_agrees_with_itself(mask):
     counts = count_voxels(mask, mask)
     assert counts.fp == counts.fn == 0
     assert math.isnan(counts.dice) if not mask.any() else counts.dice == 1
-
-
-@given(MASKS, MASKS)
-def test_nothing_lies_outside_the_joint_box(first, second):
-    box = joint_box(first, second)
-    assert first[box].sum() == first.sum()
-    assert second[box].sum() == second.sum()
-    inside = (first | second)[box]
-    for axis in range(3):
-        if inside.size:
-            assert inside.take(0, axis).any()
-            assert inside.take(-1, axis).any()

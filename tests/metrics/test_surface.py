@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
-from tunetseg.metrics import hausdorff, surface_distances, surface_voxels
+from tunetseg.metrics import HAUSDORFF, hausdorff, surface_distances, surface_voxels
 
 MASKS = arrays(bool, (4, 5, 3))
 SPACINGS = st.tuples(*[st.floats(0.25, 4)] * 3)
@@ -38,8 +38,8 @@ def test_surface_is_mask_minus_one_erosion(mask):
 
 
 def test_distances_by_hand():
-    found = surface_distances(line(2, 3), line(3, 7), (2.0, 1.0, 1.0))
-    there, back = found.to_reference, found.to_prediction
+    measured = surface_distances(line(2, 3), line(3, 7), (2.0, 1.0, 1.0))
+    there, back = measured.to_reference, measured.to_prediction
     assert there.tolist() == [2.0, 0.0]
     assert back.tolist() == [0.0, 8.0]
 
@@ -65,6 +65,18 @@ def test_empty_masks_have_no_distance():
     assert math.isnan(hausdorff(line(), line(), UNIT))
 
 
+def test_definitions_differ_and_unknown_ones_are_refused():
+    reference = np.zeros((40, 20, 20), bool)
+    reference[2:14, 2:14, 2:14] = True
+    prediction = reference.copy()
+    prediction[35, 12:19, 12:19] = True
+    values = {definition: hausdorff(prediction, reference, UNIT, definition=definition) for definition in HAUSDORFF}
+    assert list(values) == ["symmetric-max", "pooled", "area-weighted"]
+    assert values["pooled"] == 0 < values["symmetric-max"]
+    with pytest.raises(ValueError, match=r"unknown definition 'directed'; choose from symmetric-max, pooled"):
+        hausdorff(prediction, reference, UNIT, definition="directed")
+
+
 @pytest.mark.parametrize("spacing", [(1.0, 1.0), (1.0, 0.0, 1.0), (1.0, -1.0, 1.0), (1.0, math.nan, 1.0)])
 def test_spacing_is_checked(spacing):
     with pytest.raises(ValueError, match="3 positive numbers"):
@@ -74,20 +86,20 @@ def test_spacing_is_checked(spacing):
 @given(MASKS, MASKS, SPACINGS)
 def test_tree_agrees_with_a_distance_transform(first, second, spacing):
     assume(first.any() and second.any())
-    near, far = surface_voxels(first), surface_voxels(second)
-    found = surface_distances(first, second, spacing)
-    there, back = found.to_reference, found.to_prediction
-    np.testing.assert_allclose(there, distance_transform_edt(~far, sampling=spacing)[near], atol=1e-9)
-    np.testing.assert_allclose(back, distance_transform_edt(~near, sampling=spacing)[far], atol=1e-9)
+    predicted, present = surface_voxels(first), surface_voxels(second)
+    measured = surface_distances(first, second, spacing)
+    there, back = measured.to_reference, measured.to_prediction
+    np.testing.assert_allclose(there, distance_transform_edt(~present, sampling=spacing)[predicted], atol=1e-9)
+    np.testing.assert_allclose(back, distance_transform_edt(~predicted, sampling=spacing)[present], atol=1e-9)
 
 
 @given(MASKS, MASKS, SPACINGS)
 def test_symmetric_bounded_and_zero_for_oneself(first, second, spacing):
     assume(first.any() and second.any())
-    found = hausdorff(first, second, spacing)
-    assert found == hausdorff(second, first, spacing)
+    measured = hausdorff(first, second, spacing)
+    assert measured == hausdorff(second, first, spacing)
     diagonal = math.hypot(*((length - 1) * step for length, step in zip(first.shape, spacing, strict=True)))
-    assert 0 <= found <= hausdorff(first, second, spacing, percentile=100) <= diagonal + 1e-9
+    assert 0 <= measured <= hausdorff(first, second, spacing, percentile=100) <= diagonal + 1e-9
     assert hausdorff(first, first, spacing) == 0
 
 

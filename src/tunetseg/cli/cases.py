@@ -1,4 +1,4 @@
-"""Which cases a command line names."""
+"""The cases that the arguments of a command choose."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -50,25 +50,25 @@ def choose_cases(
     """
     if bool(folders) == bool(images):
         raise InputError(
-            "give either patients' folders, before any --model, or one file per channel with "
+            "give either folders of patients, before any --model, or one file per channel with "
             "--t1 --t1ce --t2 --flair or --image CHANNEL=FILE"
         )
     if images:
         if only is not None:
-            raise InputError("--cases chooses among the cases of folders; files that are given one by one are one case")
+            raise InputError("--cases chooses among the cases of folders, but single files are given; leave it out")
         return [case_from_files(images, needed, name=name)]
     if name is not None:
-        raise InputError("--name names the case of files that are given one by one; cases of folders have names")
+        raise InputError("--name is for single files, but folders are given, whose cases have names; leave it out")
     cases: dict[str, Case] = {}
     for folder in folders:
-        for case in find_cases(folder, dataset):
+        for case in find_cases(folder, dataset, also=needed):
             first = cases.setdefault(case.id, case)
             if {path.resolve() for path in first.images.values()} != {path.resolve() for path in case.images.values()}:
-                raise InputError(f"{folder}: case {case.id} is in another folder too; segment them one at a time")
+                raise InputError(f"{folder}: case {case.id} is in another folder too; segment one folder at a time")
     if only is None:
         return list(cases.values())
     wanted = read_case_list(only)
-    missing = [case for case in wanted if case not in cases]
-    if missing:
-        raise InputError(f"{only}: {missing[0]} is not among the patients given")
+    missing = next((case for case in wanted if case not in cases), None)
+    if missing is not None:
+        raise InputError(f"{only}: case {missing} is not in the folders that are given; correct the list")
     return [cases[case] for case in wanted]

@@ -24,34 +24,37 @@ def compare(
     Args:
         tables: Two tables or more.
         scores: Columns to compare and rank by.
-        names: What to call the methods; by default as their files or folders.
-        common: Leave out cases that a table lacks, which may flatter the method that failed on them.
-        out: JSON file of all that was found; tables as .md and .tex, in the layout of the paper's, go beside it.
+        names: Names of the methods; by default those of their files or folders.
+        common: Leave out cases that a table lacks, which may favour the method that failed on them.
+        out: JSON file of all results; tables as .md and .tex, in the layout of the paper's, are written next to it.
         plot: PNG file: every case a dot, means with their 95 % intervals.
     """
     from tunetseg.cli.console import table_console
+    from tunetseg.cli.tables import print_lines, print_table
     from tunetseg.errors import InputError
     from tunetseg.evaluation.comparison import compare as compare_tables
-    from tunetseg.evaluation.comparison import names_for, read_scores
-    from tunetseg.evaluation.comparison_text import print_comparison, write_comparison
+    from tunetseg.evaluation.comparison import names_of_tables, read_scores
+    from tunetseg.evaluation.comparison_text import comparison_lines, comparison_tables, write_comparison
     from tunetseg.io.files import check_target, spare_other
 
     if names and len(names) != len(tables):
-        raise InputError(f"--names: {len(names)} names for {len(tables)} tables")
+        raise InputError(f"--names: {len(names)} names for {len(tables)} tables; give one per table")
     for target, ending in ((out, ".json"), (plot, ".png")):
         if target is not None:
             check_target(target, ending)
     if out is not None:
         spare_other(out, "comparison", {"rules", "ranks"})
-    called = names or names_for(tables)
-    given = [read_scores(path, name) for path, name in zip(tables, called, strict=True)]
-    found = compare_tables(given, scores=scores, common=common)
+    methods = names or names_of_tables(tables)
+    score_tables = [read_scores(path, name) for path, name in zip(tables, methods, strict=True)]
+    comparison = compare_tables(score_tables, scores=scores, common=common)
     console = table_console()
-    print_comparison(found, console)
-    written = [] if out is None else write_comparison(found, out)
+    for table in comparison_tables(comparison):
+        print_table(console, table)
+    print_lines(console, comparison_lines(comparison))
+    written = [] if out is None else write_comparison(comparison, out)
     if plot is not None:
         from tunetseg.report.comparison_plot import draw_comparison
 
-        written.append(draw_comparison(found, given, plot))
+        written.append(draw_comparison(comparison, score_tables, plot))
     if written:
         console.print(f"Wrote {', '.join(map(str, written))}.", markup=False, highlight=False)

@@ -1,4 +1,4 @@
-"""What the command line shows: tables on standard output; log lines and progress on standard error."""
+"""What the command line shows: results on standard output; log lines and progress on standard error."""
 
 import logging
 import sys
@@ -10,15 +10,20 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from tunetseg.progress import Progress as ProgressFunction
 
-__all__ = ["shown", "table_console"]
+__all__ = ["line_console", "shown", "table_console"]
 
 
 def table_console() -> Console:
-    """Return standard output as a console; in a pipe or a file it is wide enough for every column."""
+    """Return standard output for tables; in a pipe or a file it is wide enough for every column."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 
-class _Lines(logging.Handler):
+def line_console() -> Console:
+    """Return standard output for lines of text, which are not wrapped and hold no markup."""
+    return Console(highlight=False, markup=False, soft_wrap=True)
+
+
+class _LogLines(logging.Handler):
     """Log records as lines above the progress bars."""
 
     def __init__(self, console: Console) -> None:
@@ -26,40 +31,57 @@ class _Lines(logging.Handler):
         self.console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = record.getMessage() if record.levelno < logging.WARNING else f"warning: {record.getMessage()}"
-        style = "yellow" if record.levelno >= logging.WARNING else None
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True, style=style)
+        warning = record.levelno >= logging.WARNING
+        line = f"warning: {record.getMessage()}" if warning else record.getMessage()
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True, style="yellow" if warning else None)
+
+
+class _Bars:
+    """A progress function that draws one bar per task that is not done."""
+
+    def __init__(self, display: Progress) -> None:
+        self.display = display
+        self.tasks: dict[str, TaskID] = {}
+
+    def __call__(self, task: str, completed: float, total: float, /) -> None:
+        if task not in self.tasks:
+            self.tasks[task] = self.display.add_task(task, total=total)
+        self.display.update(self.tasks[task], completed=completed, total=total)
+        if completed >= total:
+            self.display.remove_task(self.tasks.pop(task))
+            self.display.refresh()  # at once, so that no line on standard output is written across the bar
 
 
 @contextmanager
 def shown() -> Iterator[ProgressFunction]:
-    """Show the log lines of the library on standard error, and a bar per task on a terminal.
+    """Show the log lines of the library on standard error, and a bar per task if that is a terminal.
 
     Yields:
         The function that library calls report progress to.
     """
     console = Console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    display = Progress(
+        *columns,
+        console=console,
+        transient=True,
+        redirect_stdout=False,  # results stay on standard output, where they may be piped to
+        disable=not console.is_terminal,
+    )
+    with display, _logging_to(_LogLines(console)):
+        yield _Bars(display)
+
+
+@contextmanager
+def _logging_to(handler: logging.Handler) -> Iterator[None]:
     logger = logging.getLogger("tunetseg")
-    handler, level, propagate = _Lines(console), logger.level, logger.propagate
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def report(task: str, completed: float, total: float, /) -> None:
-            if task not in tasks:
-                for name in [
-                    name for name, number in tasks.items() if bars.tasks[bars.task_ids.index(number)].finished
-                ]:
-                    bars.remove_task(tasks.pop(name))
-                tasks[task] = bars.add_task(task, total=total)
-            bars.update(tasks[task], completed=completed, total=total)
-
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
-        try:
-            yield report
-        finally:
-            logger.removeHandler(handler)
-            logger.setLevel(level)
-            logger.propagate = propagate
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate

@@ -1,4 +1,4 @@
-"""`tunet demo`."""
+"""``tunet demo``."""
 
 from pathlib import Path
 
@@ -13,24 +13,26 @@ def demo(*, out: Path, seed: int = 0, device: str = "auto") -> None:
         seed: Another seed makes another patient.
         device: auto, cpu, cuda or mps.
     """
-    from tunetseg.cli.console import table_console
+    from tunetseg.cli.console import line_console, table_console
     from tunetseg.cli.patients import segment_patients
+    from tunetseg.cli.tables import print_scores
     from tunetseg.datasets import find_cases
     from tunetseg.datasets.phantom import make_patient, write_patient
     from tunetseg.errors import InputError
     from tunetseg.evaluation.evaluate import evaluate
-    from tunetseg.evaluation.tables import print_summary
     from tunetseg.inference.predictor import load_model
     from tunetseg.io.files import make_folder
 
     if seed < 0:
-        raise InputError(f"seed {seed}: must be 0 or more")
+        raise InputError(f"--seed {seed}: must be 0 or more")
+    model = load_model(device=device)
     make_folder(out)
-    console = table_console()
+    console = line_console()
     console.print(f"making a synthetic patient of 240x240x155 voxels from seed {seed}")
     patient = write_patient(make_patient(seed), out / "patient")
-    segment_patients(find_cases(patient), out / "segmentation", load_model(device=device), picture=True)
-    scores = evaluate(out / "segmentation", out / "patient", rules="brats2020", out=out / "scores.csv")
-    print_summary(scores.summary, console)
-    console.print(f"Patient: {patient}\nPicture: {out / 'segmentation' / patient.name}.png", markup=False)
-    console.print(f"Scores:  {out / 'scores.csv'}", markup=False)
+    segment_patients(find_cases(patient), out / "segmentation", model, picture=True)
+    scores = evaluate(out / "segmentation", out / "patient", rules="brats2020")
+    print_scores(table_console(), scores)
+    scores.save(out / "scores.csv")
+    console.print(f"Patient: {patient}\nPicture: {out / 'segmentation' / patient.name}.png")
+    console.print(f"Scores:  {out / 'scores.csv'}")

@@ -1,4 +1,4 @@
-"""What `tunet info` says."""
+"""What ``tunet info`` prints."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version

@@ -1,4 +1,4 @@
-"""`tunet info`."""
+"""``tunet info``."""
 
 __all__ = ["info"]
 

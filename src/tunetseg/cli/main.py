@@ -21,6 +21,9 @@ COMMANDS = {
     "demo": "segment the embedded patient and score the result",
 }
 
+_EXTRAS = {"matplotlib": "plot", "pytorch_lightning": "train", "tensorboard": "train", "monai": "rivals"}
+"""Package -> the extra of this distribution that installs it."""
+
 
 def _overview() -> str:
     lines = "\n".join(f"  {name:<12}{what}" for name, what in COMMANDS.items())
@@ -45,7 +48,7 @@ def _run(arguments: Sequence[str]) -> None:
     if arguments[0] not in COMMANDS:
         raise InputError(f"unknown command {arguments[0]!r}; choose from {', '.join(COMMANDS)}")
     name, *rest = arguments
-    _refuse_repeats(rest)
+    _check_words(rest)
     module = import_module(f"tunetseg.cli.{name}")
     if hasattr(module, "parse"):
         getattr(module, name)(module.parse(rest))
@@ -55,21 +58,15 @@ def _run(arguments: Sequence[str]) -> None:
         tyro.cli(getattr(module, name), args=rest, prog=f"tunet {name}")
 
 
-def _refuse_repeats(words: Sequence[str]) -> None:
-    """The parser would keep the last of two equal flags without a word."""
+def _check_words(words: Sequence[str]) -> None:
+    """Refuse what the parser would accept without a word: empty names, and the last of two equal flags."""
+    if any(not word or (word.startswith("--") and word.endswith("=")) for word in words):
+        # As a path it would mean the current folder; it usually comes from a shell variable that is not set.
+        raise InputError("an argument is empty; give every name and folder, or leave out its flag")
     flags = [word.split("=")[0] for word in words if word.startswith("--")]
     twice = next((flag for flag in flags if flags.count(flag) > 1), None)
     if twice is not None:
         raise InputError(f"{twice} is given twice; give it once, followed by all its values")
-
-
-def _explain(fault: OSError | ModuleNotFoundError) -> str:
-    """What neither the input nor the program is to blame for: a disk, a folder, an installation."""
-    if isinstance(fault, ModuleNotFoundError):
-        return f"this command needs {fault.name}, which is not installed; install tunetseg with its dependencies"
-    if fault.strerror is None:
-        return str(fault)
-    return f"{fault.filename or 'reading or writing'}: {fault.strerror}; check the disk and the permissions"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,28 +78,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         _run(sys.argv[1:] if arguments is None else arguments)
-    except InputError as fault:
-        print(f"error: {fault}", file=sys.stderr)
-        return 2
-    except Terminated:
-        print("terminated", file=sys.stderr)
-        return 128 + signal.SIGTERM
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
-    except SystemExit as leaving:
+    except SystemExit as leaving:  # the parser has printed help, or what is wrong
         return leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 2
-    except (OSError, ModuleNotFoundError) as fault:
-        if not isinstance(fault, BrokenPipeError):  # the reader of the output, such as head, had enough
-            print(f"error: {_explain(fault)}", file=sys.stderr)
+    except BrokenPipeError:  # the reader of the output, such as head, has read enough
         return 1
-    except Exception as fault:
-        import traceback
-
-        traceback.print_exc()
-        print(f"error: {type(fault).__name__}: {fault}; this is a bug, please report it", file=sys.stderr)
-        return 1
+    except (Exception, KeyboardInterrupt) as fault:
+        code, line = _explain(fault)
+        print(line, file=sys.stderr)
+        return code
     return 0
+
+
+def _explain(fault: BaseException) -> tuple[int, str]:
+    """Return the exit code and the sentence of an exception."""
+    code = 1
+    match fault:
+        case InputError():
+            code, sentence = 2, f"error: {fault}"
+        case Terminated():
+            code, sentence = 128 + signal.SIGTERM, "terminated"
+        case KeyboardInterrupt():
+            code, sentence = 128 + signal.SIGINT, "interrupted"
+        case ModuleNotFoundError(name=str(package)):
+            extra = f"tunetseg[{_EXTRAS[package]}]" if package in _EXTRAS else package
+            sentence = f"error: this command needs {package}, which is not installed; run: pip install '{extra}'"
+        case OSError(strerror=str(reason)):
+            place = fault.filename or "reading or writing"
+            sentence = f"error: {place}: {reason}; check the disk and the permissions"
+        case OSError():
+            sentence = f"error: {fault}"
+        case _:
+            import traceback
+
+            traceback.print_exception(fault)
+            sentence = f"error: {type(fault).__name__}: {fault}; this is a bug, please report it"
+    return code, sentence
 
 
 def _terminate(signal_number: int, frame: FrameType | None) -> None:
@@ -111,6 +121,6 @@ def _terminate(signal_number: int, frame: FrameType | None) -> None:
 
 def run() -> None:
     """Run the ``tunet`` command and exit."""
-    # The time limit of a scheduler is cleaned up after like Ctrl-C.
+    # So that a scheduler's time limit lets the program clean up, as Ctrl-C does.
     signal.signal(signal.SIGTERM, _terminate)
     raise SystemExit(main())

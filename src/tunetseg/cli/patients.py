@@ -1,13 +1,10 @@
 """What ``tunet segment`` and ``tunet demo`` show while they work, and at the end."""
 
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
-from tunetseg.cli.console import shown
+from tunetseg.cli.console import line_console, shown
 from tunetseg.datasets import Case
 from tunetseg.errors import InputError
 from tunetseg.inference.predictor import Ensemble
@@ -29,12 +26,12 @@ def segment_patients(
     picture: bool = False,
     skip_broken: bool = False,
 ) -> None:
-    """Segment cases with a progress bar, and say where to look.
+    """Segment cases with a progress bar, and print what was found and where it is.
 
     Raises:
-        InputError: A case is broken; with ``skip_broken`` only when none could be segmented.
+        InputError: A case is broken; with ``skip_broken`` only if none could be segmented.
     """
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    console = line_console()
     faults: list[InputError] = []
 
     def leave_out(fault: InputError) -> None:
@@ -62,9 +59,10 @@ def segment_patients(
             for result in results:
                 done += 1
                 schemes.add(result.scheme.name)
-                console.print(f"{result.case}: {result.summary()} ({result.seconds:.1f} s)", markup=False)
+                console.print(f"{result.case}: {result.summary()} ({result.seconds:.1f} s)")
                 for note in result.notes:
-                    console.print(f"  note: {note}", markup=False)
+                    console.print(f"  note: {note}")
+                del result  # or it would be held while the next case is segmented
         except InputError as fault:
             if len(cases) == 1:
                 raise
@@ -74,6 +72,5 @@ def segment_patients(
     console.print(
         f"Look at {out}: <case>.nii.gz (labels of {', '.join(sorted(schemes))}), "
         f"<case>_unc_*.nii.gz (0 certain to 100 uncertain), <case>.json{', <case>.png' if picture else ''}. "
-        f"{NOT_A_DEVICE.capitalize()}.",
-        markup=False,
+        f"{NOT_A_DEVICE.capitalize()}."
     )

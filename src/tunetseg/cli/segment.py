@@ -1,4 +1,4 @@
-"""`tunet segment`."""
+"""``tunet segment``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -31,12 +31,12 @@ def segment(
 ) -> None:
     """Find the tumour: label map, uncertainty maps and a manifest for each patient.
 
-    PATIENT is a case folder or a cohort folder; or name the file of each sequence with --t1 --t1ce --t2 --flair. The
-    images must be co-registered and skull-stripped. Regions: whole tumour (WT), tumour core (TC), enhancing tumour
-    (ET). Research use, not a medical device.
+    PATIENT is the folder of a case or of a cohort; or give the file of each sequence with --t1 --t1ce --t2 --flair,
+    and of any other channel with --image. The images must be co-registered and, for brains, skull-stripped. Regions of
+    the default model: whole tumour (WT), tumour core (TC), enhancing tumour (ET). Research use, not a medical device.
 
     Args:
-        patients: Case folders or cohort folders.
+        patients: Folders of cases or cohorts.
         out: Folder of the results.
         model: Packaged models, model files or run folders; several are averaged.
         t1: T1 image.
@@ -44,9 +44,9 @@ def segment(
         t2: T2 image.
         flair: FLAIR image.
         image: Image of any channel of the model, such as ct=scan.nii.gz.
-        name: Name of the case of the files that are given one by one.
-        cases: Text file of case names, one per line; only these are segmented, such as a run folder's validation.txt.
-        dataset: Dataset whose file names the folders follow: a name of 'tunet info', or a .toml file.
+        name: Name of the case whose files are given one by one.
+        cases: Text file of case names, one per line, such as validation.txt of a run folder; only these are segmented.
+        dataset: Dataset whose file names the folders follow: a name from 'tunet info', or a .toml file.
         device: auto, cpu, cuda or mps.
         labels: Dataset or BraTS year whose label values are written; by default those of each case's own dataset.
         probabilities: Write probability maps too.

@@ -13,51 +13,53 @@ def submission(
     *,
     cohort: Path | None = None,
     cases: Path | None = None,
-    labels: str = "2020",
+    dataset: str | None = None,
+    labels: str | None = None,
     uncertainty: bool = False,
     out: Path | None = None,
 ) -> None:
     """Check a folder of segmentations as a challenge would, and zip it.
 
-    Looks at every file: are all cases there and no other, do the label values exist in that year, is each file on the
-    patient's own grid, does uncertainty run from 0 to 100.
+    Every file is read: all cases must be there and no other, the label values must be those of the dataset, each file
+    must lie on the patient's own grid, uncertainty must run from 0 to 100, and no header may hold text.
 
     Args:
-        folder: What 'tunet segment' wrote.
+        folder: Folder that 'tunet segment' wrote.
         cohort: The patients' images: their cases must all be there, on their grids.
         cases: Text file of the cases that must be there.
-        labels: BraTS year whose label values are wanted.
+        dataset: Dataset of the challenge, such as kits19, or a .toml file; by default the names of the cases say.
+        labels: Year or dataset of the label values that are wanted; by default those that the manifests in FOLDER
+            say, else the dataset's.
         uncertainty: The maps of task 3 must be there too.
-        out: The .zip file, written only if nothing is at fault.
+        out: The .zip file, written only if nothing is wrong.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
+    from tunetseg.cli.console import shown, table_console
     from tunetseg.errors import InputError
     from tunetseg.evaluation.submission import check_submission, write_zip
     from tunetseg.io.files import check_target
 
     if out is not None:
         check_target(out, ".zip")
-    console = Console(highlight=False)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Checking", total=None)
+    with shown() as progress:
         check = check_submission(
             folder,
             cohort=cohort,
             cases=cases,
-            year=labels,
+            dataset=dataset,
+            labels=labels,
             uncertainty=uncertainty,
-            progress=lambda: bar.advance(task),
+            progress=progress,
         )
+    console = table_console()
     for fault in check.faults:
         console.print(f"fault: {fault}", markup=False, soft_wrap=True)
     if check.faults:
         raise InputError(
-            f"{folder}: {len(check.faults)} file(s) of {len(check.cases)} case(s) at fault; nothing was zipped"
+            f"{folder}: {len(check.faults)} fault(s) in the files of {len(check.cases)} case(s); nothing was zipped"
         )
-    console.print(f"{len(check.cases)} cases, {len(check.files)} files, nothing at fault.", markup=False)
-    if check.passed_over:
-        console.print(f"Not part of it: {', '.join(check.passed_over[:10])}.", markup=False, soft_wrap=True)
+    values = f", label values of {check.labels}" if check.labels else ""
+    console.print(f"{len(check.cases)} cases, {len(check.files)} files, no faults{values}.", markup=False)
+    if check.left_out:
+        console.print(f"Not part of it: {', '.join(check.left_out[:10])}.", markup=False, soft_wrap=True)
     if out is not None:
         console.print(f"Wrote {write_zip(check, out)}.", markup=False)

@@ -1,4 +1,4 @@
-"""`tunet train`."""
+"""``tunet train``."""
 
 import argparse
 from collections.abc import Sequence
@@ -6,86 +6,134 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import tyro
 
 from tunetseg.errors import InputError
-from tunetseg.training.recipes import RECIPES, Recipe, recipe_named
+from tunetseg.training.config import TrainConfig
+from tunetseg.training.recipes import Recipe, find_recipe
 
-__all__ = ["Arguments", "train", "tyro_options"]
+__all__ = ["Arguments", "parse", "train"]
 
 
 @dataclass(frozen=True)
 class Arguments:
     """Train one model on a cohort; every field of the recipe can be set by a flag of its name.
 
-    The run folder holds the recipe, the patients of both sides, logs (CSV and TensorBoard), checkpoints, and at
-    the end model.safetensors. Prepared cases are kept in a cache beside it.
+    Fields of its stages too, such as --stages.0.epochs 20: --help-all lists them.
+
+    The run folder holds the recipe, the names of the cases of both sides, logs (CSV and TensorBoard), checkpoints,
+    state.json, and at the end model.safetensors. Prepared cases are kept in a cache next to it.
+
+    Exit codes: 0 finished, 1 bug or full disk, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM. A stopped run
+    continues with --resume.
 
     Args:
-        cohort: Folder of cases with segmentations; BraTS 2017 to 2023 as released.
+        cohort: Folder of cases with reference segmentations, or a pack.
         out: Run folder.
-        recipe: paper, quick, narrow, refine, or a .json or .toml file such as a run folder's recipe.json.
-        variant: Network, see 'tunet info'.
-        fold: Fold kept for validation, or 'all' to train on every patient.
+        recipe: paper, quick, narrow, refine, robust, kits, or a .toml or .json file such as the recipe.json of a run.
+        network: Name of the network, see 'tunet info'.
+        network_options: Options of the network, such as levels=3 coupling=separate.
+        base_filters: Filters of the network's first level.
+        fold: Fold kept for validation, or 'all' to train on every case.
+        run_seed: Seed of weights, order and augmentation; by default the recipe's, which folds follow too.
         pretrained: Packaged model, model file or run folder whose weights to start from.
-        resume: Go on from the last checkpoint of the run folder.
-        cache: Folder of prepared cases.
-        labels: BraTS year or scheme of the label values, instead of what each dataset tells.
+        dataset: Dataset of the cohort, or a TOML file that describes it; by default the files tell.
+        labels: Dataset whose label values the references have; by default each dataset's own.
         device: auto, cpu, cuda or mps.
-        workers: Processes that read patches.
-        compile: Use torch.compile: a step then takes about half the time, after a minute or two a stage. Needs a
-            C++ compiler.
-        skip_broken: Report a broken case and go on without it.
+        devices: Processes that share each batch, one per device.
+        workers: Processes that read patches, per device.
+        compile: Use torch.compile: a step then takes about half the time, after a minute or two per stage. On a CPU it
+            needs a C++ compiler.
+        max_minutes: Time budget; the stages are shortened to fit it.
+        resume: Continue from the last checkpoint of the run folder.
+        skip_broken: Report a broken case and continue without it.
+        cache: Folder of prepared cases.
         settings: Fields of the recipe, preset by --recipe.
     """
 
     cohort: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="COHORT")]
     out: Path
     recipe: str = "quick"
-    variant: str = "tunet-seb"
+    network: str = "tunet-seb"
+    network_options: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
+    base_filters: int | None = None
     fold: str = "0"
+    run_seed: int | None = None
     pretrained: str | None = None
-    resume: bool = False
-    cache: Path | None = None
+    dataset: str | None = None
     labels: str | None = None
     device: str = "auto"
+    devices: int = 1
     workers: int = 0
     compile: bool = False
+    max_minutes: float | None = None
+    resume: bool = False
     skip_broken: bool = False
-    settings: Annotated[Recipe, tyro.conf.arg(name="")] = RECIPES["quick"]
+    cache: Path | None = None
+    settings: Annotated[Recipe, tyro.conf.arg(name="")] = Recipe()
 
 
-def tyro_options(arguments: Sequence[str]) -> dict[str, Any]:
-    """The recipe named on the command line presets the flags of its fields."""
+def parse(words: Sequence[str]) -> Arguments:
+    """Read the command line; the recipe that it names presets the flags of the recipe's fields."""
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--recipe", nargs="?", default="quick", const="quick")  # no value: the parser proper complains
-    name = finder.parse_known_args(list(arguments))[0].recipe
-    return {"default": Arguments(tyro.MISSING, tyro.MISSING, recipe=name, settings=recipe_named(name))}
+    name = finder.parse_known_args(list(words))[0].recipe
+    recipe = find_recipe(name)
+    if {"-h", "--help"} & {*words}:
+        recipe = msgspec.structs.replace(recipe, stages=())  # hundreds of lines
+    words = ["--help" if word == "--help-all" else word for word in words]
+    preset = Arguments(tyro.MISSING, tyro.MISSING, recipe=name, settings=recipe)
+    return tyro.cli(Arguments, args=words, prog="tunet train", default=preset)
 
 
 def train(arguments: Arguments) -> None:
     """Run the command."""
-    fold: Any = arguments.fold
-    if fold != "all":
-        if not fold.isdecimal():
-            raise InputError(f"fold {fold!r}: give a number from 0 on, or 'all'")
-        fold = int(fold)
+    config = _config(arguments)
+    from tunetseg.cli.console import shown
     from tunetseg.training.memory import keep_freed_memory
     from tunetseg.training.run import train as train_model
 
     keep_freed_memory()
-    train_model(
-        arguments.cohort,
-        arguments.out,
+    with shown() as progress:
+        train_model(config, progress=progress)
+
+
+def _config(arguments: Arguments) -> TrainConfig:
+    fold: Any = arguments.fold
+    if fold != "all":
+        if not fold.isdecimal():
+            raise InputError(f"--fold {fold}: give a number from 0 on, or 'all'")
+        fold = int(fold)
+    options = dict(_option(word) for word in arguments.network_options)
+    if arguments.base_filters is not None:
+        options["base_filters"] = arguments.base_filters
+    return TrainConfig(
+        cohort=str(arguments.cohort),
+        out=str(arguments.out),
         recipe=arguments.settings,
-        variant=arguments.variant,
+        network=arguments.network,
+        network_options=options,
         fold=fold,
+        seed=arguments.run_seed,
         pretrained=arguments.pretrained,
-        resume=arguments.resume,
-        cache=arguments.cache,
+        dataset=arguments.dataset,
         labels=arguments.labels,
         device=arguments.device,
+        devices=arguments.devices,
         workers=arguments.workers,
-        compiled=arguments.compile,
+        compile=arguments.compile,
+        max_minutes=arguments.max_minutes,
+        resume=arguments.resume,
         skip_broken=arguments.skip_broken,
+        cache=None if arguments.cache is None else str(arguments.cache),
     )
+
+
+def _option(word: str) -> tuple[str, Any]:
+    """Return name and value of NAME=VALUE; numbers and lists of numbers are read as such."""
+    name, equals, text = word.partition("=")
+    if not name or not equals or not text:
+        raise InputError(f"--network-options {word}: write it as NAME=VALUE, such as levels=3")
+    parts = [int(part) if part.isdecimal() else part for part in text.split(",")]
+    return name, parts[0] if len(parts) == 1 else tuple(parts)

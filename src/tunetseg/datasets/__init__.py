@@ -2,7 +2,7 @@
 
 from tunetseg.datasets.case import Case, read_case_list
 from tunetseg.datasets.catalogue import candidate_schemes, find_description, find_scheme, packaged_descriptions
-from tunetseg.datasets.cohort import NoCaseError, case_from_files, find_cases
+from tunetseg.datasets.cohort import NoCaseError, case_from_files, check_case_name, find_cases
 from tunetseg.datasets.description import (
     Channel,
     DatasetDescription,
@@ -30,6 +30,7 @@ __all__ = [
     "candidate_schemes",
     "case_from_files",
     "case_of_prediction",
+    "check_case_name",
     "find_cases",
     "find_description",
     "find_scheme",

@@ -20,7 +20,7 @@ from tunetseg.evaluation.summary import summarise_cases
 from tunetseg.metrics import Rules, check_thresholds, find_rules
 from tunetseg.progress import Progress, silent
 
-__all__ = ["evaluate"]
+__all__ = ["Scores", "evaluate"]
 
 _DEFAULT_RULES = "brats2020"
 
@@ -44,10 +44,10 @@ def evaluate(
 ) -> Scores:
     """Score predicted label maps against reference segmentations.
 
-    Each side is one label map, as an array, an image of nibabel or a file, or a folder of many: a flat folder of
-    ``<case>.nii.gz``, or a cohort. Axes may be in any order: label maps on the same lattice are reoriented without
-    loss. In a cohort, a reference whose prediction is missing, unreadable, on another grid or of label values that no
-    scheme has counts as one with an empty prediction, and is listed; none is ever left out.
+    Each side is one label map, as an array, an image of nibabel, a `Segmentation` or a file, or a folder of many: a
+    flat folder of ``<case>.nii.gz``, or a cohort. Axes may be in any order: label maps on the same lattice are
+    reoriented without loss. In a cohort, a reference whose prediction is missing, unreadable, on another grid or of
+    label values that no scheme has counts as one with an empty prediction, and is listed; none is ever left out.
 
     Args:
         prediction: The prediction or predictions.
@@ -141,7 +141,7 @@ def _evaluate_images(
 ) -> Scores:
     if settings.uncertainty:
         raise InputError("uncertainty maps are scored next to files; use tunetseg.metrics.score_uncertainty for arrays")
-    case, predicted, present = read_pair(prediction, reference, settings.dataset, spacing, affine)
+    case, predicted, present = read_pair(prediction, reference, settings.rules, settings.dataset, spacing, affine)
     result = score_label_maps(case, predicted, present, settings)
     if result.prediction is None:
         raise InputError(result.fault or f"{predicted.source}: cannot be scored")

@@ -1,7 +1,7 @@
 """Which label scheme each label map of an evaluation is written in, and how that is known."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,10 +18,11 @@ from tunetseg.errors import InputError
 
 __all__ = ["Finding", "choose_scheme", "default_schemes", "describe_findings", "manifest_scheme", "to_scheme"]
 
-HowKnown = Literal["option", "manifest", "dataset", "rules", "reference", "values"]
+HowKnown = Literal["option", "segmentation", "manifest", "dataset", "rules", "reference", "values"]
 
 _HOW = {
     "option": "as requested",
+    "segmentation": "as the segmentation says",
     "manifest": "as the manifest next to each prediction says",
     "dataset": "as the dataset says",
     "rules": "as the rules say",
@@ -68,33 +69,29 @@ def default_schemes(rules_labels: str | None) -> tuple[HowKnown, list[LabelSchem
     return "values", candidate_schemes(find_description("glioma"))
 
 
-def manifest_scheme(
-    manifest: dict[str, object], dataset: DatasetDescription | None, source: object
-) -> LabelScheme | None:
+def manifest_scheme(manifest: Mapping[str, object], known: Iterable[LabelScheme], source: object) -> LabelScheme | None:
     """Return the label scheme that the manifest of a prediction names; None where it names none.
 
     Args:
-        manifest: As `tunet segment` wrote it: ``labels`` names the scheme, ``dataset`` describes the dataset.
-        dataset: Dataset whose scheme may be the one that is named.
+        manifest: As `Segmentation.save` wrote it: ``labels`` names the scheme.
+        known: Schemes of datasets that are not packaged, which may be the one that is named.
         source: The prediction, named in errors.
 
     Raises:
-        InputError: The manifest names a scheme that is not known, or its description is invalid.
+        InputError: The scheme that is named is not known.
     """
-    described = manifest.get("dataset")
     name = manifest.get("labels")
-    if isinstance(described, dict):
-        scheme = DatasetDescription.from_dict(described, f"{source}: its manifest").scheme
-        if not isinstance(name, str) or name == scheme.name:
-            return scheme
     if not isinstance(name, str):
         return None
-    if dataset is not None and dataset.scheme.name == name:
-        return dataset.scheme
+    for scheme in known:
+        if scheme.name == name:
+            return scheme
     try:
         return find_scheme(name)
-    except InputError as error:
-        raise InputError(f"{source}: its manifest names label values that are not known: {error}") from None
+    except InputError:
+        raise InputError(
+            f"{source}: its manifest names the label values of {name!r}, an unknown dataset; name its .toml file"
+        ) from None
 
 
 def choose_scheme(source: object, values: Iterable[int], how: HowKnown, candidates: Sequence[LabelScheme]) -> Finding:

@@ -1,6 +1,7 @@
 """What can be run on a patient: one network, or the mean of several (paper, Eq. 1)."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,28 +23,35 @@ from tunetseg.progress import Progress, silent
 __all__ = ["Ensemble", "Predictor", "load_model"]
 
 _KEPT_BYTES = 2**30
-"""Networks stay in memory while all of a predictor's together take no more than this."""
+"""Networks stay in memory as long as those of a predictor take no more than this together."""
 
 
 class Predictor(Protocol):
-    """Anything that gives region probabilities of a volume."""
+    """What can be run on a patient: anything that turns a volume into probabilities of regions."""
 
     @property
     def dataset(self) -> DatasetDescription:
         """Channels that it needs, regions that it gives, and its post-processing."""
 
     def predict(self, volume: Volume, *, task: str, progress: Progress) -> NDArray[np.float32]:
-        """Return probabilities on the grid of the volume, shape (region, x, y, z)."""
+        """Return probabilities on the grid of the volume, float32, shape (region, x, y, z).
+
+        Args:
+            volume: Its channels in the order of ``dataset``.
+            task: Name of the work, passed to ``progress``.
+            progress: Receives the share that is done, from 0 to 1.
+        """
 
     def describe(self) -> dict[str, Any]:
-        """Return what it is and how it runs, for a manifest."""
+        """Return what it is and how it runs, as data for JSON."""
 
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """Models whose probabilities are averaged, each at its own working spacing; mostly one.
+    """One model, or several whose probabilities are averaged, each at its own working spacing.
 
-    The output of one model and the running mean are held at a time, however many models there are.
+    However many models there are, memory holds the running mean and the output of one; networks are loaded once and
+    kept as long as they are small together.
 
     Args:
         paths: Model files.
@@ -84,8 +92,19 @@ class Ensemble:
         return self.specs[0].dataset
 
     def describe(self) -> dict[str, Any]:
-        """Return the models and settings, for a manifest."""
-        models = [
+        """Return the models and settings, as data for JSON."""
+        settings = {
+            "overlap": self.overlap,
+            "mirror": self.mirror,
+            "precision": "bf16" if uses_bfloat16(self.precision, self.device) else "32",
+            "device": str(self.device),
+        }
+        return {"models": self._models, "settings": settings}
+
+    @cached_property
+    def _models(self) -> list[dict[str, Any]]:
+        """What the models are; each file is hashed once."""
+        return [
             {
                 "file": path.name if path.name != MODEL else f"{path.parent.name}/{path.name}",
                 "sha256": file_hash(path),
@@ -95,35 +114,30 @@ class Ensemble:
             }
             for path, spec in zip(self.paths, self.specs, strict=True)
         ]
-        settings = {
-            "overlap": self.overlap,
-            "mirror": self.mirror,
-            "precision": "bf16" if uses_bfloat16(self.precision, self.device) else "32",
-            "device": str(self.device),
-        }
-        return {"models": models, "settings": settings}
 
     def predict(self, volume: Volume, *, task: str = "predicting", progress: Progress = silent) -> NDArray[np.float32]:
         """Return mean probabilities on the grid of a volume.
 
         Args:
             volume: Its channels in the order of ``dataset``.
-            task: Name of the work, told to ``progress``.
-            progress: Told after each window of each model.
+            task: Name of the work, passed to ``progress``.
+            progress: Receives the share that is done, from 0 to 1, after each window of each model.
 
         Returns:
             float32, shape (region, x, y, z).
+
+        Raises:
+            InputError: The volume holds no foreground, or a model is damaged.
         """
         count = len(self.paths)
         mean: NDArray[np.float32] | None = None
         ready: Prepared | None = None
         key: tuple[Preprocessing, DatasetDescription] | None = None
         for number, (path, spec) in enumerate(zip(self.paths, self.specs, strict=True)):
-            # Models of one spacing mostly stand side by side, so one prepared array is held.
+            # Models of the same spacing are usually given next to each other, so one prepared array is enough.
             if ready is None or key != (spec.preprocessing, spec.dataset):
                 key = (spec.preprocessing, spec.dataset)
                 ready = prepare(volume, *key)
-
             probabilities = self._predict_one(path, spec, ready, _part(progress, task, number, count))
             probabilities /= count
             mean = probabilities if mean is None else np.add(mean, probabilities, out=mean)
@@ -132,7 +146,7 @@ class Ensemble:
         return mean
 
     def _predict_one(self, path: Path, spec: ModelSpec, ready: Prepared, progress: Progress) -> NDArray[np.float32]:
-        """Probabilities of one model on the grid of the volume, shape (region, x, y, z)."""
+        """Return the probabilities of one model on the grid of the volume, shape (region, x, y, z)."""
         probabilities = predict_windows(
             self._network(path),
             ready.array,
@@ -146,22 +160,22 @@ class Ensemble:
         return ready.restore(probabilities)
 
     def _network(self, path: Path) -> SegmentationNetwork:
-        """A network, loaded once while memory allows."""
+        """Return a network, which is kept for the next patient while it and those that are kept are small enough."""
         network = self._networks.get(path)
         if network is None:
             network, _ = load_network(path, self.device)
             if self.device.type == "cpu":
                 speed_up_on_cpu(network)
-            if len(self.paths) * _size(network) <= _KEPT_BYTES:
+            if _size(network) + sum(map(_size, self._networks.values())) <= _KEPT_BYTES:
                 self._networks[path] = network
         return network
 
 
 def _part(progress: Progress, task: str, number: int, count: int) -> Progress:
-    """Progress of one of several models, as progress of the whole task."""
+    """Return a progress function for one of several models that reports the share of the whole task."""
 
     def report(_: str, completed: float, total: float, /) -> None:
-        progress(task, number + completed / total, count)
+        progress(task, (number + completed / total) / count, 1.0)
 
     return report
 
@@ -177,13 +191,12 @@ def load_model(
     mirror: bool = False,
     precision: Precision = "auto",
 ) -> Ensemble:
-    """Return a predictor of one or several trained models.
+    """Return one trained model, or several that are averaged, ready to segment.
 
     Args:
-        models: Packaged models, model files or run folders; several are averaged. The default model where none is
-            given.
+        models: Packaged models, model files or run folders; several are averaged. By default the default model.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        overlap: Least overlap of windows, for models trained on patches.
+        overlap: Least overlap of windows, as a share of their length, for models trained on patches.
         mirror: Average with the prediction of the mirror image; takes twice as long.
         precision: ``bf16``, ``32``, or ``auto``, which is bf16 where the hardware has it.
 

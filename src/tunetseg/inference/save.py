@@ -1,4 +1,4 @@
-"""Writing a segmentation to files, so that what is half-written never looks complete."""
+"""Writing a segmentation to files, so that half-written results never look complete."""
 
 import json
 import os
@@ -11,18 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunetseg import __version__
-from tunetseg.datasets import (
-    Case,
-    DatasetDescription,
-    candidate_schemes,
-    prediction_name,
-    present_labels,
-    recognise_labels,
-)
+from tunetseg.datasets import Case, DatasetDescription, check_case_name, prediction_name
 from tunetseg.errors import InputError
 from tunetseg.inference.segmentation import NOT_A_DEVICE, Segmentation
 from tunetseg.inference.uncertainty import uncertainty
-from tunetseg.io import check_same_lattice, read_label_map, write_image
+from tunetseg.io import write_image
 from tunetseg.io.files import SIGNATURE, make_folder, read_json, whole_file
 from tunetseg.io.nifti import was_written_here
 
@@ -34,12 +27,12 @@ def save_segmentation(
 ) -> Path:
     """Write the label map, the uncertainty maps and a manifest of one case.
 
-    All files are written to a hidden folder first, then moved to their names; from the first to the last no manifest
-    is there, which says that a case is complete. Files of an earlier run are replaced, others never.
+    All files are written to a hidden folder first, then moved to their names. The manifest, which marks a case as
+    complete, is removed first and moved last. Files of an earlier run are replaced, those of other programs never.
 
     Args:
         result: What to write.
-        folder: Made if need be.
+        folder: Created if needed.
         probabilities: Write the probability maps too.
         picture: Draw a picture too.
 
@@ -47,7 +40,8 @@ def save_segmentation(
         The file of the label map.
 
     Raises:
-        InputError: The folder cannot be written to, or files of other programs would be replaced.
+        InputError: The folder cannot be written to, a file that was not written by tunetseg would be replaced, or the
+            name of the case cannot begin the name of a file.
     """
     target = make_folder(folder)
     stem = _stem(result.case, result.source, result.dataset)
@@ -83,13 +77,14 @@ def check_free(folder: Path, case: Case, dataset: DatasetDescription) -> None:
 
 
 def _stem(name: str, source: Case | None, dataset: DatasetDescription) -> str:
-    """What the dataset calls the predicted label map of the case."""
+    """Return the name, without ending, of the label map of a case."""
+    check_case_name(name)
     own = source.dataset if source is not None and source.dataset is not None else dataset
     return prediction_name(name, own)
 
 
 def _maps(result: Segmentation, stem: str, probabilities: bool) -> dict[str, NDArray]:
-    """File name -> array; the label map last, so that it appears only with all its maps."""
+    """Return file name -> array; the label map last, so that it appears only when all maps are there."""
     maps: dict[str, NDArray] = {}
     for region, probability in zip(result.dataset.regions, result.probabilities, strict=True):
         # Whole percents: the challenge asks for 0 to 100, and finer steps only cost disk.
@@ -127,29 +122,17 @@ def _inputs(source: Case | None, dataset: DatasetDescription) -> dict[str, str]:
 
 
 def _draw(result: Segmentation, path: Path) -> None:
-    from tunetseg.report.figure import save_figure
+    from tunetseg.report.figure import draw_segmentation, save_figure
 
-    reference, fault = None, False
-    if result.source is not None and result.source.reference is not None:
-        try:
-            reference = _reference(result, result.source.reference)
-        except InputError:
-            fault = True
-    save_figure(result.plot(reference=reference, invalid_reference=fault), path)
-
-
-def _reference(result: Segmentation, path: Path) -> NDArray[np.uint8]:
-    """Nesting of the reference segmentation, in the order of axes of the result."""
-    reference = read_label_map(path)
-    check_same_lattice(path, reference.stored, "the segmentation", result.grid)
-    own = result.source.dataset if result.source is not None else None
-    candidates = candidate_schemes(own or result.dataset)
-    scheme = recognise_labels(present_labels(reference.array), candidates, str(path))
-    return result.grid.from_lps(scheme.nesting(reference.array))
+    try:
+        figure = result.plot(reference=result.source.reference if result.source is not None else None)
+    except InputError:
+        figure = draw_segmentation(result, invalid_reference=True)
+    save_figure(figure, path)
 
 
 def _names(stem: str, dataset: DatasetDescription) -> list[str]:
-    """Every file that may be written for a case; first the manifest, which says that all are there."""
+    """Return every file that may be written for a case; first the manifest, which says that all are there."""
     words = [region.word for region in dataset.regions]
     maps = [f"{stem}_{kind}_{word}.nii.gz" for kind in ("unc", "prob") for word in words]
     return [f"{stem}.json", f"{stem}.png", *maps, f"{stem}.nii.gz"]
@@ -158,8 +141,8 @@ def _names(stem: str, dataset: DatasetDescription) -> list[str]:
 def _refuse_to_replace(folder: Path, stem: str, source: Case | None, dataset: DatasetDescription) -> None:
     """Raise InputError where a file that this program did not write would be replaced or removed.
 
-    Four files named ``t1.nii.gz`` and so on make a case ``t1``, whose label map would replace its T1, and its manifest
-    what a converter wrote of it. A label map of a case's name may also be a reference.
+    Four files named ``t1.nii.gz`` and so on are a case ``t1``, whose label map would replace its T1, and whose manifest
+    would replace the file of a converter. A file with the name of a case may also be its reference.
     """
     given = [] if source is None else [*source.images.values(), source.reference]
     inputs = {path.resolve() for path in given if path is not None}

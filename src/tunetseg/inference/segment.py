@@ -3,12 +3,12 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from nibabel.spatialimages import SpatialImage
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from tunetseg.datasets import (
     Case,
@@ -16,6 +16,7 @@ from tunetseg.datasets import (
     LabelScheme,
     Postprocessing,
     case_from_files,
+    check_case_name,
     find_cases,
     find_scheme,
 )
@@ -24,18 +25,21 @@ from tunetseg.inference.postprocess import postprocess
 from tunetseg.inference.predictor import Predictor, load_model
 from tunetseg.inference.save import check_free, save_segmentation
 from tunetseg.inference.segmentation import Segmentation
-from tunetseg.io import Grid, Image, image_from_nibabel
+from tunetseg.io import Image, image_from_array, image_from_nibabel, read_image
 from tunetseg.io.files import make_folder
 from tunetseg.preparation import Volume, read_volume, stack_images
 from tunetseg.progress import Progress, silent
 
-__all__ = ["segment", "segment_cases", "segment_volume"]
+__all__ = ["ImageLike", "segment", "segment_cases", "segment_volume"]
+
+ImageLike = str | Path | SpatialImage | ArrayLike
+"""One image: a file, an image of nibabel, or an array of shape (x, y, z)."""
 
 _LOG = logging.getLogger(__name__)
 
 
 def segment(
-    images: str | Path | Case | Mapping[str, str | Path | SpatialImage | NDArray],
+    images: str | Path | Case | Mapping[str, ImageLike],
     *,
     model: Predictor | str | Path | None = None,
     affine: ArrayLike | None = None,
@@ -48,26 +52,28 @@ def segment(
     """Segment one patient. Nothing is written.
 
     Args:
-        images: A case's folder, a `Case`, or channel -> image. An image is a file, an image of nibabel, or an array
+        images: Folder of a case, a `Case`, or channel -> image. An image is a file, an image of nibabel, or an array
             of shape (x, y, z). The images must be co-registered and, for brains, skull-stripped.
-        model: As `load_model` returns it, or what that takes; the default model if None.
-        affine: Voxel indices to world in mm, shape (4, 4), for arrays. World x runs to the patient's right, y to the
+        model: As `load_model` returns it, or the name or path of one; by default the default model.
+        affine: Voxel indices to world in mm, shape (4, 4), of arrays. World x runs to the patient's right, y to the
             front, z up.
-        spacing: Voxel sizes in mm along the axes, for arrays whose axes run to the patient's left, back and up;
-            instead of ``affine``.
-        labels: Dataset or year whose label values are written; by default those of the case's own dataset, else of the
+        spacing: Voxel sizes in mm of arrays whose axes run to the patient's left, back and up; instead of ``affine``.
+        labels: Dataset or year whose label values are used; by default those of the case's own dataset, else of the
             model's.
         postprocessing: Rules; by default those of the model.
-        name: What to call the case.
-        progress: Told as windows are done.
+        name: Name of the case; by default that of its files, or ``patient``.
+        progress: Receives the share that is done, from 0 to 1, with the name of the case as the task.
 
     Returns:
-        Label map, probabilities, uncertainty and volumes, in the order of axes of the images.
+        Label map, probabilities, uncertainty and volumes, in the order of axes of the first channel's image.
 
     Raises:
-        InputError: A channel is missing, an image is damaged or does not fit the others.
+        InputError: A channel is unknown or missing, an image is damaged or does not fit the others, or there is no
+            such model or label scheme.
 
     Examples:
+        Arrays in, arrays out:
+
         >>> from tunetseg.datasets.phantom import make_patient
         >>> patient = make_patient(seed=0, shape=(48, 48, 32), spacing=5)
         >>> result = segment(patient.images, affine=patient.affine)
@@ -76,16 +82,19 @@ def segment(
         >>> sorted(result.volumes_ml)
         ['core', 'enhancing', 'whole']
     """
+    if name is not None:
+        check_case_name(name)
     predictor = _predictor(model)
-    case = _as_case(images, predictor.dataset, name)
-    if isinstance(case, Case):
-        return _segment_case(case, predictor, labels, postprocessing, progress)
-    volume = stack_images(_as_images(case, predictor.dataset, affine, spacing), predictor.dataset)
+    if not isinstance(images, Mapping) or all(isinstance(image, str | Path) for image in images.values()):
+        if affine is not None or spacing is not None:
+            raise InputError("affine and spacing are for arrays; files have their own")
+        return _segment_case(_case(images, predictor.dataset, name), predictor, labels, postprocessing, progress)
+    scheme = _scheme(labels, None, predictor.dataset)
     return segment_volume(
-        volume,
+        _volume(images, predictor.dataset, affine, spacing),
         predictor,
         case=name or "patient",
-        scheme=_scheme(labels, None, predictor.dataset),
+        scheme=scheme,
         postprocessing=postprocessing,
         progress=progress,
     )
@@ -103,42 +112,65 @@ def segment_cases(
     on_fault: Callable[[InputError], None] | None = None,
     progress: Progress = silent,
 ) -> Iterator[Segmentation]:
-    """Segment cases one after another; each is held in memory only until the next is asked for.
+    """Segment cases one after another.
+
+    A case is segmented, and saved, when its result is asked for: loop over what is returned. No result is kept here
+    afterwards, so that memory holds one case at a time.
 
     Args:
-        cases: What to segment; references that they may have are not read.
+        cases: What to segment. References that they may have are drawn in pictures and otherwise not read.
         model: As `load_model` returns it.
-        out: Folder in which each result is saved before it is returned, made if need be; None: nothing is written.
+        out: Folder in which each result is saved before it is returned, created if needed; None writes nothing.
         probabilities: Save probability maps too.
         picture: Save a picture of each case too.
-        labels: Dataset or year whose label values are written; by default those of each case's own dataset.
+        labels: Dataset or year whose label values are used; by default those of each case's own dataset.
         postprocessing: Rules; by default those of the model.
-        on_fault: Receives the error of each broken case, which is then left out; None: the first is raised.
-        progress: Told as windows are done, with the name of the case as the task.
+        on_fault: Receives the error of each broken case, which is then left out; None raises the first.
+        progress: Receives the share that is done of each case, from 0 to 1, with the name of the case as the task.
 
-    Yields:
+    Returns:
         One segmentation per case that is not broken.
 
     Raises:
-        InputError: ``labels`` do not fit the model, or a case is broken.
+        InputError: ``labels`` do not fit the model, ``out`` cannot be written to, or a case is broken.
+
+    Examples:
+        >>> cases = find_cases("cohort")  # doctest: +SKIP
+        >>> for result in segment_cases(cases, load_model(), out="segmentations"):  # doctest: +SKIP
+        ...     print(result.case, result.volumes_ml)
     """
     if labels is not None:
         _scheme(labels, None, model.dataset)
     folder = None if out is None else make_folder(out)
+    if picture:
+        import_module("tunetseg.report.figure")  # a missing package is found before the work
+
+    def segment_one(case: Case) -> Segmentation:
+        if folder is None:
+            return _segment_case(case, model, labels, postprocessing, progress)
+        check_free(folder, case, model.dataset)
+        result = _segment_case(case, model, labels, postprocessing, progress)
+        save_segmentation(result, folder, probabilities=probabilities, picture=picture)
+        return result
+
+    return _each(cases, segment_one, on_fault)
+
+
+def _each(
+    cases: Iterable[Case],
+    segment_one: Callable[[Case], Segmentation],
+    on_fault: Callable[[InputError], None] | None,
+) -> Iterator[Segmentation]:
     for case in cases:
         try:
-            if folder is not None:
-                check_free(folder, case, model.dataset)
-            result = _segment_case(case, model, labels, postprocessing, progress)
-            if folder is not None:
-                save_segmentation(result, folder, probabilities=probabilities, picture=picture)
+            result = segment_one(case)
         except InputError as fault:
             if on_fault is None:
                 raise
             on_fault(fault)
             continue
         yield result
-        del result  # or it would be held while the next is made
+        del result  # or it would be held while the next case is segmented
 
 
 def segment_volume(
@@ -157,18 +189,21 @@ def segment_volume(
         volume: Its channels in the order of the model's dataset.
         model: As `load_model` returns it.
         case: Name of the case.
-        scheme: Label values to write; by default those of the model's dataset.
+        scheme: Label values of the result, for the regions of the model; by default those of the model's dataset.
         postprocessing: Rules; by default those of the model's dataset.
         source: The files that the volume was read from.
-        progress: Told as windows are done.
+        progress: Receives the share that is done, from 0 to 1.
 
     Returns:
         The segmentation, in the order of axes of ``volume.stored``.
+
+    Raises:
+        InputError: The volume holds no foreground, or the model is damaged.
     """
     began = time.monotonic()
     dataset = model.dataset
     rules = postprocessing or dataset.postprocessing
-    convention = scheme or dataset.scheme
+    label_scheme = scheme or dataset.scheme
     try:
         probabilities = model.predict(volume, task=case, progress=progress)
     except InputError as error:
@@ -176,18 +211,18 @@ def segment_volume(
     masks, notes = postprocess(probabilities, dataset.region_names, volume.grid.voxel_ml * 1000, rules)
     notes += _image_notes(volume, dataset)
     return Segmentation(
-        case,
-        volume.stored.from_lps(convention.merge(masks)),
-        volume.stored.from_lps(probabilities),
-        volume.stored,
-        convention,
-        dataset,
-        tuple(notes),
-        {**model.describe(), "postprocessing": rules},
-        source,
-        volume.stored.from_lps(volume.array),
-        volume.oriented,
-        time.monotonic() - began,
+        case=case,
+        label_map=volume.stored.from_lps(label_scheme.merge(masks)),
+        probabilities=volume.stored.from_lps(probabilities),
+        grid=volume.stored,
+        scheme=label_scheme,
+        dataset=dataset,
+        notes=tuple(notes),
+        facts={**model.describe(), "postprocessing": rules},
+        source=source,
+        images=volume.stored.from_lps(volume.array),
+        oriented=volume.oriented,
+        seconds=time.monotonic() - began,
     )
 
 
@@ -199,20 +234,15 @@ def _segment_case(
     progress: Progress,
 ) -> Segmentation:
     began = time.monotonic()
-    dataset = model.dataset
-    scheme = _scheme(labels, case.dataset, dataset)
+    scheme = _scheme(labels, case.dataset, model.dataset)
     progress(case.id, 0.0, 1.0)
-    volume = read_volume(case, dataset)
-    _LOG.debug("%s: read in %.1f s", case.id, time.monotonic() - began)
-    return segment_volume(
-        volume,
-        model,
-        case=case.id,
-        scheme=scheme,
-        postprocessing=postprocessing,
-        source=case,
-        progress=progress,
+    volume = read_volume(case, model.dataset)
+    reading = time.monotonic() - began
+    result = segment_volume(
+        volume, model, case=case.id, scheme=scheme, postprocessing=postprocessing, source=case, progress=progress
     )
+    _LOG.debug("%s: %.1f s, of which reading %.1f s", case.id, reading + result.seconds, reading)
+    return replace(result, seconds=reading + result.seconds)
 
 
 def _predictor(model: Predictor | str | Path | None) -> Predictor:
@@ -221,55 +251,42 @@ def _predictor(model: Predictor | str | Path | None) -> Predictor:
     return load_model(model) if isinstance(model, str | Path) else model
 
 
-def _as_case(
-    images: str | Path | Case | Mapping[str, Any], dataset: DatasetDescription, name: str | None
-) -> Case | Mapping[str, Any]:
-    """A case where the images are files, else the images themselves."""
-    if isinstance(images, Case):
-        return images
+def _case(images: str | Path | Case | Mapping[str, ImageLike], dataset: DatasetDescription, name: str | None) -> Case:
+    """Return the case of a folder or of files."""
     if isinstance(images, Mapping):
-        if images and all(isinstance(image, str | Path) for image in images.values()):
-            return case_from_files({channel: Path(path) for channel, path in images.items()}, dataset, name=name)
-        return images
-    cases = find_cases(images)
-    if len(cases) > 1:
-        raise InputError(f"{images}: holds {len(cases)} cases; name the folder of one, or use segment_cases")
-    return cases[0]
+        return case_from_files({channel: Path(str(path)) for channel, path in images.items()}, dataset, name=name)
+    if isinstance(images, Case):
+        case = images
+    else:
+        cases = find_cases(images, also=dataset)
+        if len(cases) > 1:
+            raise InputError(f"{images}: holds {len(cases)} cases; name the folder of one, or use segment_cases")
+        case = cases[0]
+    return case if name is None else replace(case, id=name)
 
 
-def _as_images(
-    images: Mapping[str, Any], dataset: DatasetDescription, affine: ArrayLike | None, spacing: ArrayLike | None
-) -> dict[str, Image]:
-    """Images in memory, each with its grid."""
+def _volume(
+    images: Mapping[str, ImageLike], dataset: DatasetDescription, affine: ArrayLike | None, spacing: ArrayLike | None
+) -> Volume:
+    """Return the volume of images of which some are in memory."""
     unknown = sorted(set(images) - set(dataset.channel_names))
     if unknown:
         raise InputError(f"unknown channel {unknown[0]!r}; choose from {', '.join(dataset.channel_names)}")
-    return {channel: as_image(image, channel, affine, spacing) for channel, image in images.items()}
+    return stack_images(
+        {channel: _image(image, channel, affine, spacing) for channel, image in images.items()}, dataset
+    )
 
 
-def as_image(image: Any, name: str, affine: ArrayLike | None, spacing: ArrayLike | None) -> Image:
-    """Return a nibabel image, or an array with its affine or spacing, as an image in memory.
-
-    Raises:
-        InputError: An array has no affine or spacing, is not 3-D, or holds values that are not finite.
-    """
+def _image(image: ImageLike, channel: str, affine: ArrayLike | None, spacing: ArrayLike | None) -> Image:
+    if isinstance(image, str | Path):
+        return read_image(image)
     if isinstance(image, SpatialImage):
         return image_from_nibabel(image)
-    array = np.asarray(image)
-    if array.ndim != 3 or not array.size:
-        raise InputError(f"{name} image: shape {array.shape}; an array of shape (x, y, z) is needed")
-    if (affine is None) == (spacing is None):
-        raise InputError("arrays need either an affine or a spacing in mm")
-    x, y, z = array.shape
-    grid = Grid(np.asarray(affine), (x, y, z)) if spacing is None else Grid.from_spacing(spacing, (x, y, z))
-    array = array.astype(np.float32, copy=False)
-    if not np.isfinite(array).all():
-        raise InputError(f"{name} image: holds values that are NaN or infinite; replace them first")
-    return Image(grid.to_lps(array), grid.in_lps(), grid)
+    return image_from_array(image, affine=affine, spacing=spacing, source=f"{channel} image")
 
 
 def _scheme(labels: str | None, own: DatasetDescription | None, dataset: DatasetDescription) -> LabelScheme:
-    """Label values to write: as asked for, else of the case's own dataset, else of the model's."""
+    """Return the label values as asked for, else those of the case's own dataset, else those of the model's."""
     if labels is not None:
         scheme = find_scheme(labels)
         if scheme.region_names != dataset.region_names:
@@ -278,13 +295,13 @@ def _scheme(labels: str | None, own: DatasetDescription | None, dataset: Dataset
                 f"{', '.join(dataset.region_names)}"
             )
         return scheme
-    if own is not None and not own.generic and own.region_names == dataset.region_names:
+    if own is not None and not own.label_candidates and own.region_names == dataset.region_names:
         return own.scheme
     return dataset.scheme
 
 
 def _image_notes(volume: Volume, dataset: DatasetDescription) -> list[str]:
-    """What to say of images that do not look as those of the dataset do."""
+    """Return a sentence for each thing that is unusual about the images."""
     notes = []
     if dataset.foreground.kind == "nonzero":
         images = zip(dataset.channel_names, volume.array, strict=True)
@@ -295,5 +312,5 @@ def _image_notes(volume: Volume, dataset: DatasetDescription) -> list[str]:
                 "The model has only seen such images"
             )
     if not volume.oriented:
-        notes.append("the header does not say how the patient lies; x to the left, y to the front and z up was assumed")
+        notes.append("the header does not say how the patient lies; x to the left, y to the front and z up are assumed")
     return notes

@@ -1,5 +1,6 @@
 """The result of segmenting one patient, in memory."""
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,9 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tunetseg.datasets import Case, DatasetDescription, LabelScheme
+from tunetseg.datasets import (
+    Case,
+    DatasetDescription,
+    LabelScheme,
+    candidate_schemes,
+    present_labels,
+    recognise_labels,
+)
+from tunetseg.errors import InputError
 from tunetseg.inference.uncertainty import uncertainty
-from tunetseg.io import Grid
+from tunetseg.io import Grid, check_same_lattice, read_label_map
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,23 +34,23 @@ NOT_A_DEVICE = "research use, not a medical device"
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """The segmentation of one patient.
+    """The segmentation of one patient, in memory.
 
-    Arrays are in the order of axes of the images that were given, as ``grid`` says.
+    All arrays are in the order of axes of the image of the first channel, as ``grid`` says.
 
     Args:
         case: Name of the case.
         label_map: uint8, shape (x, y, z), values of ``scheme``.
-        probabilities: float32, shape (region, x, y, z), untouched by post-processing; outermost region first.
+        probabilities: float32, shape (region, x, y, z), before post-processing; outermost region first.
         grid: Where the voxels lie.
         scheme: The label values.
         dataset: Dataset of the model: names and titles of regions and channels.
-        notes: Sentences on what post-processing did and on what is unusual about the images.
+        notes: Sentences on what post-processing changed and on what is unusual about the images.
         facts: Models and settings, for the manifest.
         source: The files that were segmented, if any.
         images: The images that were segmented, float32, shape (channel, x, y, z).
         oriented: False where the images do not say how the patient lies.
-        seconds: Time that it took.
+        seconds: Time from reading the images to the label map.
     """
 
     case: str
@@ -87,58 +96,83 @@ class Segmentation:
         }
 
     def save(self, folder: str | Path, *, probabilities: bool = False, picture: bool = False) -> Path:
-        """Write the label map, the uncertainty maps and a manifest; all files of the case appear together.
+        """Write the label map, the uncertainty maps and a manifest; none appears before all are complete.
 
         Args:
-            folder: Made if need be.
+            folder: Created if needed.
             probabilities: Write the probability maps too.
-            picture: Draw ``<case>.png`` too, which needs matplotlib.
+            picture: Draw ``<case>.png`` too.
 
         Returns:
             The file of the label map.
 
         Raises:
-            InputError: The folder cannot be written to, or files of other programs would be replaced.
+            InputError: The folder cannot be written to, or a file that was not written by tunetseg would be replaced.
         """
         from tunetseg.inference.save import save_segmentation
 
         return save_segmentation(self, folder, probabilities=probabilities, picture=picture)
 
-    def plot(self, *, reference: NDArray[np.uint8] | None = None, invalid_reference: bool = False) -> "Figure":
+    def plot(self, *, reference: str | Path | NDArray[np.integer] | None = None) -> "Figure":
         """Draw the axial slice with the most tumour: images, labels, uncertainty.
 
         Args:
-            reference: Nesting of a reference segmentation, in the order of axes of ``label_map``, drawn as lines.
-            invalid_reference: Say that there is a reference that cannot be read.
+            reference: Reference segmentation to draw as lines: a file on the same lattice, or an array like
+                ``label_map``, with the same label values.
 
         Returns:
             A matplotlib figure.
+
+        Raises:
+            InputError: The reference cannot be read, lies on another lattice, or has other label values.
         """
         from tunetseg.report.figure import draw_segmentation
 
-        return draw_segmentation(self, reference=reference, invalid_reference=invalid_reference)
+        if isinstance(reference, str | Path):
+            reference = self._read_reference(reference)
+        elif reference is not None and reference.shape != self.label_map.shape:
+            raise InputError(f"a reference of shape {reference.shape}, but the label map has {self.label_map.shape}")
+        return draw_segmentation(self, reference=reference)
+
+    def _read_reference(self, path: str | Path) -> NDArray[np.uint8]:
+        """Return a reference segmentation as an array like ``label_map``; its file may have other label values."""
+        image = read_label_map(path)
+        check_same_lattice(path, image.stored, "the segmentation", self.grid)
+        own = self.source.dataset if self.source is not None else None
+        scheme = recognise_labels(present_labels(image.array), candidate_schemes(own or self.dataset), str(path))
+        if scheme.region_names != self.regions:
+            raise InputError(f"{path}: its regions {', '.join(scheme.region_names)} are not {', '.join(self.regions)}")
+        return self.grid.from_lps(self.scheme.label_map(scheme.nesting(image.array)))
 
     def __repr__(self) -> str:
-        """Say what was found."""
+        """Return the name and the volumes."""
         return f"Segmentation({self.case!r}: {self.summary()})"
 
     def summary(self) -> str:
-        """Return the volumes as one line."""
+        """Return the volumes as one line of text."""
         return ", ".join(f"{region} {volume:.1f} ml" for region, volume in self.volumes_ml.items())
 
     def _repr_html_(self) -> str:
-        """Show a picture and the volumes in a notebook."""
-        import base64
-
+        """Return a picture and the volumes, which notebooks show."""
         rows = "".join(
             f"<tr><td>{escape(self.dataset.region(region).title or region)}</td><td>{volume:.1f} ml</td></tr>"
             for region, volume in self.volumes_ml.items()
         )
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        picture = ""
-        if self.images is not None:
-            buffer = BytesIO()
-            self.plot().savefig(buffer, format="png", dpi=80)
-            data = base64.b64encode(buffer.getvalue()).decode()
-            picture = f'<img alt="segmentation of {escape(self.case)}" src="data:image/png;base64,{data}">'
-        return f"<h4>{escape(self.case)}</h4>{picture}<table>{rows}</table>{notes}<p>{escape(NOT_A_DEVICE)}</p>"
+        return (
+            f"<h4>{escape(self.case)}</h4>{self._html_picture()}<table>{rows}</table>{notes}"
+            f"<p>{escape(NOT_A_DEVICE)}</p>"
+        )
+
+    def _html_picture(self) -> str:
+        """Return the picture as HTML; empty without images or without matplotlib."""
+        if self.images is None:
+            return ""
+        try:
+            figure = self.plot()
+        except ModuleNotFoundError:
+            return ""
+        buffer = BytesIO()
+        figure.savefig(buffer, format="png", dpi=80)
+        data = base64.b64encode(buffer.getvalue()).decode()
+        return f'<img alt="segmentation of {escape(self.case)}" src="data:image/png;base64,{data}">'

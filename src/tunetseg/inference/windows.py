@@ -58,7 +58,7 @@ def predict_windows(
         overlap: Least overlap of two neighbouring windows, as a share of their length.
         mirror: Average with the prediction of the left-right mirror image; takes twice as long.
         precision: Of the convolutions; probabilities are float32 always.
-        progress: Told after each window.
+        progress: Called after each window.
 
     Returns:
         float32, shape (region, x, y, z).
@@ -84,7 +84,7 @@ def predict_windows(
 
 
 def _probabilities(network: SegmentationNetwork, image: Tensor, mirror: bool, low: bool) -> Tensor:
-    """Shape (channel, x, y, z) to (region, x, y, z)."""
+    """Map (channel, x, y, z) to probabilities (region, x, y, z)."""
     flips = ([], [1]) if mirror else ([],)
     result = torch.zeros((), device=image.device)
     for axes in flips:
@@ -95,16 +95,16 @@ def _probabilities(network: SegmentationNetwork, image: Tensor, mirror: bool, lo
 
 
 def _grown(sides: tuple[int, ...], patch_size: tuple[int, int, int], stride: int) -> tuple[int, int, int]:
-    """One window that holds a whole volume.
+    """Return the sides of one window that holds a whole volume.
 
-    Instance normalisation sees the window, so a network is shown the kind of window that it was trained on.
+    It is never smaller than the training patches: instance normalisation depends on the size of the window.
     """
     x, y, z = (max(w, math.ceil(n / stride) * stride) for n, w in zip(sides, patch_size, strict=True))
     return x, y, z
 
 
 def _pad(image: Tensor, window: tuple[int, int, int]) -> tuple[Tensor, list[int]]:
-    """Zeros around an image that is smaller than the window, and where the image then begins."""
+    """Return an image with zeros around it, at least as large as the window, and where the image begins in it."""
     missing = [max(0, w - n) for w, n in zip(window, image.shape[1:], strict=True)]
     before = [m // 2 for m in missing]
     both = [(b, m - b) for b, m in zip(before, missing, strict=True)]

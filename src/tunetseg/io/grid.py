@@ -45,17 +45,29 @@ class Grid:
 
     def __post_init__(self) -> None:
         """Check that the voxels have a place and a size."""
-        affine = np.asarray(self.affine, np.float64)
+        affine = np.array(self.affine, np.float64)
         if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
             raise InputError("the affine cannot be inverted, so the voxels have no place or size")
+        affine.flags.writeable = False
         object.__setattr__(self, "affine", affine)
         x, y, z = self.shape
         object.__setattr__(self, "shape", (int(x), int(y), int(z)))
 
     @classmethod
     def from_spacing(cls, spacing: ArrayLike, shape: tuple[int, int, int]) -> "Grid":
-        """Return a grid in LPS order with voxels of a size in mm, for arrays without an affine."""
-        x, y, z = np.broadcast_to(np.asarray(spacing, np.float64), 3).tolist()
+        """Return a grid in LPS order with voxels of a size in mm, for arrays without an affine.
+
+        Args:
+            spacing: Voxel sizes in mm along the three axes, or one for all.
+            shape: Voxels along the three axes.
+
+        Raises:
+            InputError: The spacing is not one or three positive numbers.
+        """
+        sizes = np.asarray(spacing, np.float64)
+        if sizes.shape not in {(), (1,), (3,)} or not (np.isfinite(sizes) & (sizes > 0)).all():
+            raise InputError(f"invalid spacing {sizes.tolist()}; give one positive number of mm, or three")
+        x, y, z = np.broadcast_to(sizes, 3).tolist()
         return cls(np.diag([-x, -y, z, 1.0]), shape)
 
     @property

@@ -55,9 +55,12 @@ class ModelSpec:
                 f"{', '.join(self.dataset.channel_names)}"
             )
         if self.network.regions != self.dataset.region_names:
-            raise ValueError(f"a network for {self.network.regions} and a dataset of {self.dataset.region_names}")
-        if len(self.patch_size) != 3 or min(self.patch_size) < 1:
-            raise ValueError(f"patch size {self.patch_size}")
+            raise ValueError(
+                f"a network of the regions {', '.join(self.network.regions)} for a dataset of the regions "
+                f"{', '.join(self.dataset.region_names)}"
+            )
+        if len(self.patch_size) != 3 or not all(isinstance(side, int) and side > 0 for side in self.patch_size):
+            raise ValueError(f"patch size {self.patch_size}, where three whole numbers of voxels are needed")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -77,24 +80,28 @@ class ModelSpec:
         """Return the spec that plain data hold.
 
         Raises:
-            InputError: The data are not of a model, or of a newer version.
+            InputError: The data are not of a model, of another version, or do not make sense.
         """
         if raw.get("format") != _FORMAT:
-            raise InputError(f"{source}: not a tunetseg model; train one with tunet train")
+            raise InputError(f"{source}: not a model of tunetseg; choose a file that tunet train has written")
         if raw.get("version") != _VERSION:
             raise InputError(
-                f"{source}: has version {raw.get('version')} of the model format, where {_VERSION} can be read; "
-                "install the version of tunetseg that wrote it"
+                f"{source}: has version {raw.get('version')} of the model format, but this tunetseg reads version "
+                f"{_VERSION}; install the tunetseg that wrote it, or train a new model"
             )
         try:
             return cls(
                 NetworkSpec(**raw["network"]),
                 Preprocessing(**raw["preprocessing"]),
                 tuple(raw["patch_size"]),
-                raw["whole_volume"],
-                DatasetDescription.from_dict(raw["dataset"], f"{source}, dataset"),
-                raw["training"],
+                bool(raw["whole_volume"]),
+                DatasetDescription.from_dict(raw["dataset"], "dataset"),
+                dict(raw["training"]),
             )
+        except InputError as error:  # what this installation does not know, such as a network by its name
+            raise InputError(
+                f"{source}: cannot be used here ({error}); install the tunetseg that wrote it, or copy it again"
+            ) from None
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise InputError(f"{source}: its header is damaged ({error!r}); copy it again") from None
 
@@ -130,6 +137,9 @@ def save_model(
         network: Its floating-point parameters and buffers are stored as ``dtype``.
         spec: Stored as JSON in the header.
         dtype: ``torch.bfloat16`` halves the file.
+
+    Raises:
+        OSError: The disk is full or cannot be written to.
     """
     tensors = {
         name: value.detach().to("cpu", dtype if value.is_floating_point() else value.dtype).contiguous().clone()
@@ -165,7 +175,8 @@ def load_network(path: str | Path, device: str | torch.device = "cpu") -> tuple[
     """Return the network of a model file, in evaluation mode and float32, and its spec. Nothing is unpickled.
 
     Raises:
-        InputError: The file is missing or damaged, or its weights do not fit its network or are not finite.
+        InputError: The file is missing or damaged, its weights do not fit its network or are not finite, or a package
+            that the network needs is not installed.
     """
     spec = read_spec(path)
     try:
@@ -178,13 +189,19 @@ def load_network(path: str | Path, device: str | torch.device = "cpu") -> tuple[
         if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
             network = build_network(spec.network)  # some networks compute buffers that are not stored
             network.load_state_dict(tensors)
-    except (SafetensorError, RuntimeError, TypeError, KeyError, ValueError) as error:
-        raise InputError(f"{path}: its weights do not fit its network ({error}); copy it again") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except (SafetensorError, RuntimeError, TypeError, KeyError, ValueError, OverflowError) as error:
+        reason = str(error).splitlines()[0]  # of weights that do not fit, PyTorch lists every one
+        raise InputError(f"{path}: its weights do not fit its network ({reason}); copy it again") from None
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         # It would find nothing, and be certain of it.
         raise InputError(f"{path}: holds weights that are NaN or infinite; copy it again, or train a new model")
     if any(side % network.stride for side in spec.patch_size):
-        raise InputError(f"{path}: patch size {spec.patch_size} does not fit a stride of {network.stride}")
+        raise InputError(
+            f"{path}: its patch size {spec.patch_size} is not a multiple of the stride of its network, "
+            f"{network.stride}; copy it again"
+        )
     return network.to(device).eval(), spec
 
 

@@ -35,13 +35,17 @@ def find_models(names: Sequence[str | Path] = ()) -> tuple[Path, ...]:
 
 
 def _find(name: str | Path) -> tuple[Path, ...]:
+    if not str(name):
+        raise InputError("the name of the model is empty; name a packaged model, a model file or a run folder")
     packaged = packaged_models()
     path = Path(name)
     if path.is_dir():
         path = path / MODEL
     if str(name) in packaged:
         if path.is_file():
-            raise InputError(f"model {str(name)!r}: a packaged model and a folder here; write ./{name} for the folder")
+            raise InputError(
+                f"model {str(name)!r}: both a packaged model and a folder here; write ./{name} for the folder"
+            )
         return packaged[str(name)]
     if not path.is_file():
         known = ", ".join(packaged) or "none is installed"

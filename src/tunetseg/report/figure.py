@@ -1,5 +1,6 @@
 """One picture of a segmented patient: images, labels and uncertainty in the slice with the most tumour."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from tunetseg.datasets import Channel
 from tunetseg.inference.segmentation import NOT_A_DEVICE, Segmentation
 from tunetseg.inference.uncertainty import uncertainty
 from tunetseg.io.files import SIGNATURE, whole_file
@@ -19,10 +21,26 @@ from tunetseg.report.palette import region_colours
 __all__ = ["draw_segmentation", "save_figure"]
 
 _BACKGROUND_CHANNEL = "t1ce"
+"""Drawn under the labels where there is one; else the first channel."""
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """An axial slice of an image; rows are x, columns y.
+
+    Args:
+        title: Heading.
+        image: Shape (x, y).
+        limits: Values that are drawn black and white.
+    """
+
+    title: str
+    image: NDArray
+    limits: tuple[float, float]
 
 
 def draw_segmentation(
-    result: Segmentation, *, reference: NDArray[np.uint8] | None = None, invalid_reference: bool = False
+    result: Segmentation, *, reference: NDArray[np.integer] | None = None, invalid_reference: bool = False
 ) -> Figure:
     """Draw the axial slice that holds the most tumour, as radiologists look at it: the patient's right on the left.
 
@@ -30,7 +48,8 @@ def draw_segmentation(
 
     Args:
         result: What to draw; without its images the labels are drawn on black.
-        reference: Nesting of a reference segmentation in the order of axes of the result, drawn as white lines.
+        reference: Label map of a reference segmentation, with the shape, axes and label values of that of the result,
+            drawn as white lines.
         invalid_reference: Say in a title that there is a reference that cannot be read.
 
     Returns:
@@ -39,28 +58,31 @@ def draw_segmentation(
     grid = result.grid.in_lps()
     nesting = result.grid.to_lps(result.scheme.nesting(result.label_map))
     level = int((nesting > 0).sum(axis=(0, 1)).argmax()) if nesting.any() else nesting.shape[2] // 2
-    images = _images(result, level)
-    box = _box([image for _, image in images])
-    unsure = result.grid.to_lps(result.probabilities)[..., level]
-    columns = max(len(images), 1 + len(result.regions))
-    wide, high = images[0][1][box].shape
+    panels = _panels(result, level)
+    box = _box(panels)
     aspect = grid.spacing[1] / grid.spacing[0]
-    figure = Figure(figsize=(2.6 * columns, 5.2 * high * aspect / wide + 1.3), layout="constrained", facecolor="black")
+    columns = max(len(panels), 1 + len(result.regions))
+    width, height = panels[0].image[box].shape
+    size = (2.6 * columns, 5.2 * height * aspect / width + 1.3)
+    figure = Figure(figsize=size, layout="constrained", facecolor="black")
     upper, lower = figure.subplots(2, columns, squeeze=False)
     for axes in (*upper, *lower):
         axes.axis("off")
-    for axes, (title, image) in zip(upper, images, strict=False):
-        _show(axes, image[box], title, aspect)
-    _labels(lower[0], _background(result, images)[box], nesting[:, :, level][box], len(result.regions), aspect)
+    for axes, panel in zip(upper, panels, strict=False):
+        _show(axes, panel, box, aspect)
+    title = "segmentation (its reference cannot be read)" if invalid_reference else "segmentation"
+    _show(lower[0], replace(_background(panels, result), title=title), box, aspect)
+    _draw_labels(lower[0], nesting[:, :, level][box], len(result.regions), aspect)
     if reference is not None:
-        _lines(lower[0], result.grid.to_lps(reference)[:, :, level][box])
-    elif invalid_reference:
-        _title(lower[0], "segmentation (its reference cannot be read)")
-
-    for axes, region, probability in zip(lower[1:], result.regions, unsure, strict=False):
-        drawn = _show(axes, uncertainty(probability)[box], f"uncertainty of {region}", aspect, "magma", (0, 100))
-    figure.colorbar(drawn, ax=lower[1:], location="bottom", shrink=0.4, aspect=30, label="0 certain to 100 uncertain")
-    _words(figure, result)
+        _draw_lines(lower[0], result.grid.to_lps(result.scheme.nesting(reference))[:, :, level][box])
+    probabilities = result.grid.to_lps(result.probabilities)[..., level]
+    for axes, region, probability in zip(lower[1:], result.regions, probabilities, strict=False):
+        panel = _Panel(f"uncertainty of {region}", uncertainty(probability), (0, 100))
+        drawn = _show(axes, panel, box, aspect, colours="magma")
+    bar = figure.colorbar(drawn, ax=lower[1:], location="bottom", shrink=0.4, aspect=30)
+    bar.set_label("0 certain to 100 uncertain", color="white")
+    bar.ax.tick_params(colors="white", labelsize=8)
+    _write_text(figure, result)
     FigureCanvasAgg(figure)
     return figure
 
@@ -72,25 +94,38 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(partial, dpi=110, format="png", metadata={"Software": SIGNATURE})
 
 
-def _images(result: Segmentation, level: int) -> list[tuple[str, NDArray]]:
-    """Title and slice of each image."""
+def _panels(result: Segmentation, level: int) -> list[_Panel]:
+    """Return one panel per image; a black one where there are no images."""
     if result.images is None:
-        return [("", np.zeros(result.grid.in_lps().shape[:2], np.float32))]
+        return [_Panel("", np.zeros(result.grid.in_lps().shape[:2], np.float32), (0.0, 1.0))]
     slices = result.grid.to_lps(result.images)[..., level]
     return [
-        (channel.title or channel.name, image) for channel, image in zip(result.dataset.channels, slices, strict=True)
+        _Panel(channel.title or channel.name, image, _limits(image, channel))
+        for channel, image in zip(result.dataset.channels, slices, strict=True)
     ]
 
 
-def _background(result: Segmentation, images: list[tuple[str, NDArray]]) -> NDArray:
+def _limits(image: NDArray, channel: Channel) -> tuple[float, float]:
+    """Return the range in which a network sees the channel, or else that of the slice without its brightest voxels."""
+    low, high = channel.normalisation.low, channel.normalisation.high
+    if low is not None and high is not None:
+        return low, high
+    inside = image[image != 0]
+    if not inside.size:
+        return 0.0, 1.0
+    return min(0.0, float(inside.min())), float(np.percentile(inside, 99.5))
+
+
+def _background(panels: list[_Panel], result: Segmentation) -> _Panel:
     names = result.dataset.channel_names
-    chosen = names.index(_BACKGROUND_CHANNEL) if _BACKGROUND_CHANNEL in names and len(images) == len(names) else 0
-    return images[chosen][1]
+    if result.images is not None and _BACKGROUND_CHANNEL in names:
+        return panels[names.index(_BACKGROUND_CHANNEL)]
+    return panels[0]
 
 
-def _box(images: list[NDArray], margin: int = 6) -> tuple[slice, slice]:
-    """Where anything is to be seen in a slice, with a margin."""
-    seen = np.any([image != image.min() for image in images], axis=0)
+def _box(panels: list[_Panel], margin: int = 6) -> tuple[slice, slice]:
+    """Return where a slice shows anything, with a margin."""
+    seen = np.any([panel.image != panel.image.min() for panel in panels], axis=0)
     if not seen.any():
         return slice(None), slice(None)
     rows, columns = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
@@ -100,48 +135,38 @@ def _box(images: list[NDArray], margin: int = 6) -> tuple[slice, slice]:
     )
 
 
-def _title(axes: Axes, title: str) -> None:
-    axes.set_title(title, color="white", fontsize=9)
+def _show(axes: Axes, panel: _Panel, box: tuple[slice, slice], aspect: float, *, colours: str = "gray") -> Any:
+    """Draw a panel: down is the patient's back, right is the patient's left."""
+    _set_title(axes, panel.title)
+    low, high = panel.limits
+    image = panel.image[box].T
+    return axes.imshow(image, cmap=colours, vmin=low, vmax=high, aspect=aspect, interpolation="nearest")
 
 
-def _show(
-    axes: Axes,
-    image: NDArray,
-    title: str,
-    aspect: float,
-    colours: str = "gray",
-    limits: tuple[float, float] | None = None,
-) -> Any:
-    """Rows run to the back, columns to the patient's left."""
-    _title(axes, title)
-    if limits is None:
-        inside = image[image > image.min()]
-        low, high = float(image.min()), float(np.percentile(inside, 99.5)) if inside.size else 1.0
-        limits = (min(low, 0.0) if low > -10 else max(low, -200.0), high)
-    return axes.imshow(image.T, cmap=colours, vmin=limits[0], vmax=limits[1], aspect=aspect, interpolation="nearest")
+def _set_title(axes: Axes, title: str) -> None:
+    axes.set_title(title, color="white", fontsize=9, parse_math=False)
 
 
-def _labels(axes: Axes, background: NDArray, nesting: NDArray[np.uint8], regions: int, aspect: float) -> None:
-    _show(axes, background, "segmentation", aspect)
-    shown = np.ma.masked_equal(nesting, 0)
+def _draw_labels(axes: Axes, nesting: NDArray[np.uint8], regions: int, aspect: float) -> None:
+    shown = np.ma.masked_equal(nesting, 0).T
     colours = ListedColormap(region_colours(regions))
-    axes.imshow(shown.T, cmap=colours, vmin=0.5, vmax=regions + 0.5, alpha=0.6, aspect=aspect, interpolation="nearest")
+    axes.imshow(shown, cmap=colours, vmin=0.5, vmax=regions + 0.5, alpha=0.6, aspect=aspect, interpolation="nearest")
 
 
-def _lines(axes: Axes, nesting: NDArray[np.uint8]) -> None:
+def _draw_lines(axes: Axes, nesting: NDArray[np.uint8]) -> None:
+    _set_title(axes, "segmentation, reference as lines")
     if nesting.any():
         axes.contour(nesting.T, levels=np.arange(nesting.max()) + 0.5, colors="white", linewidths=0.6)
-    _title(axes, "segmentation, reference as lines")
 
 
-def _words(figure: Figure, result: Segmentation) -> None:
+def _write_text(figure: Figure, result: Segmentation) -> None:
     figure.suptitle(f"{result.case}: {result.summary()}", color="white", fontsize=11, parse_math=False)
     colours = region_colours(len(result.regions))
     handles = [
         Patch(color=colour, label=result.scheme.values[value])
         for colour, value in zip(colours, result.scheme.exclusive_labels, strict=True)
     ]
-    figure.legend(
+    legend = figure.legend(
         handles=handles,
         loc="outside lower left",
         ncols=4,
@@ -150,6 +175,6 @@ def _words(figure: Figure, result: Segmentation) -> None:
         facecolor="black",
         edgecolor="black",
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     figure.text(0.995, 0.012, NOT_A_DEVICE, color="white", fontsize=8, ha="right")
-    figure.axes[-1].xaxis.label.set_color("white")
-    figure.axes[-1].tick_params(colors="white", labelsize=8)

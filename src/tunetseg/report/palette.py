@@ -1,4 +1,4 @@
-"""Colours of regions, in one place; told apart by colour-blind readers too (Okabe and Ito, 2008)."""
+"""Colours of regions, which colour-blind readers can tell apart too (Okabe and Ito, 2008)."""
 
 __all__ = ["region_colours"]
 

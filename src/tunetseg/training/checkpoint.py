@@ -1,25 +1,24 @@
 """Checkpoints as safetensors: never unpickled, and a kill while writing loses nothing."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as lightning
 import torch
-from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
+from pytorch_lightning.plugins import CheckpointIO
 from safetensors import SafetensorError, safe_open
 
 from tunetseg.errors import InputError
 from tunetseg.models.store import write_tensors
-from tunetseg.training.module import TrainingModule
-from tunetseg.training.patches import EpochSampler
 
-__all__ = ["SafeCheckpoints", "SaveEachEpoch"]
+__all__ = ["LAST", "SafeCheckpoints"]
+
+LAST = "last.safetensors"
+"""Name of the checkpoint in the folder of a stage."""
 
 
 def _flatten(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
-    """Plain data with each tensor replaced by its number in ``tensors``; keys keep their type."""
+    """Return plain data with each tensor replaced by its number in ``tensors``; keys keep their type."""
     if isinstance(value, torch.Tensor):
         name = str(len(tensors))
         tensors[name] = value.detach().cpu().contiguous()
@@ -43,10 +42,10 @@ def _rebuild(value: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Any:
 
 
 class SafeCheckpoints(CheckpointIO):
-    """Writes Lightning's checkpoint dictionary as one safetensors file with the rest as JSON in its header."""
+    """Stores Lightning's checkpoint dictionary as one safetensors file with the rest as JSON in its header."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write one file; the old one stands until the new is whole and on disk."""
+        """Write one file; an earlier one stays until the new one is complete and on disk."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         tensors: dict[str, torch.Tensor] = {}
@@ -60,7 +59,7 @@ class SafeCheckpoints(CheckpointIO):
         """Read a checkpoint back.
 
         Raises:
-            InputError: The file is damaged or no checkpoint.
+            InputError: The file is damaged or not a checkpoint.
         """
         try:
             with safe_open(path, framework="pt") as file:
@@ -68,52 +67,10 @@ class SafeCheckpoints(CheckpointIO):
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise InputError(
-                f"{path}: not a readable checkpoint ({error}); delete it to begin its stage anew"
+                f"{path}: not a readable checkpoint ({error}); delete it to start its stage again"
             ) from None
         return _rebuild(plain, tensors)
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Delete a checkpoint."""
         Path(path).unlink(missing_ok=True)
-
-
-class SaveEachEpoch(lightning.Callback):
-    """Writes ``last.ckpt`` after each epoch, and the kept weights whenever the validation loss is the lowest yet.
-
-    Args:
-        folder: Of the stage.
-        export: Writes the kept weights to a path.
-        sampler: Of the training patches.
-    """
-
-    def __init__(self, folder: Path, export: Callable[[TrainingModule, Path], None], sampler: EpochSampler) -> None:
-        self.folder = folder
-        self.export = export
-        self.sampler = sampler
-        self.lowest = float("inf")
-
-    def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """Compare this validation's loss with the lowest."""
-        loss = float(trainer.callback_metrics["val/loss"])
-        if loss < self.lowest:
-            self.lowest = loss
-            assert isinstance(module, TrainingModule)
-            self.export(module, self.folder / "best.safetensors")
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """Save everything that resuming needs."""
-        trainer.save_checkpoint(self.folder / "last.ckpt")
-
-    def on_load_checkpoint(
-        self, trainer: lightning.Trainer, module: lightning.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Tell the sampler its epoch now: the loader's processes ask for patches before Lightning tells it."""
-        self.sampler.set_epoch(checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
-
-    def state_dict(self) -> dict[str, Any]:
-        """Kept in the checkpoint."""
-        return {"lowest": self.lowest}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Taken from the checkpoint."""
-        self.lowest = state["lowest"]

@@ -1,164 +1,232 @@
-"""One stage of training as a Lightning module: read ``training_step`` top to bottom."""
+"""One stage of training as a Lightning module: read ``training_step`` from top to bottom."""
 
+import copy
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
-from torch.optim.swa_utils import AveragedModel
+from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from tunetseg.errors import InputError
-from tunetseg.networks import Cascade
-from tunetseg.training.augment import augment
-from tunetseg.training.loss import cascade_loss, soft_dice
+from tunetseg.networks import SegmentationNetwork
+from tunetseg.training.loss import RegionLoss, soft_dice
 from tunetseg.training.recipes import Recipe, Stage
+from tunetseg.training.sampling import generator_of
+from tunetseg.training.transforms import augment
 
 __all__ = ["TrainingModule"]
 
 
 class TrainingModule(lightning.LightningModule):
-    """Trains a cascade for one stage of a recipe.
+    """Trains a network for one stage of a recipe.
 
     Args:
         network: Trained in place.
-        recipe: Loss, penalty, averaging.
+        recipe: Loss, penalty, moving average.
         stage: Schedule and augmentation.
-        steps: Optimiser steps that the whole stage will take, for the cosine schedule.
-        compiled: Let torch.compile fuse what lies between the convolutions.
+        steps: Optimiser steps of the whole stage, for the cosine schedule.
+        compiled: Use ``torch.compile``.
+        channels: Names of the channels, for augmentation that names them.
+        entropy: Of the run; what a network draws itself, as dropout does, follows from it, stage and step.
+        number: Number of the stage.
+        validation_cases: Number of cases that are validated on.
+
+    Attributes:
+        time_fraction: Share of the stage's time that is spent, 0 to 1, where it has a time budget. The schedule then
+            follows the larger of this and the share of steps.
+        scores: Loss and Dice per region of the latest validation.
     """
 
-    def __init__(self, network: Cascade, recipe: Recipe, stage: Stage, steps: int, *, compiled: bool = False) -> None:
+    # A process may have no validation case where there are more processes than cases.
+    allow_zero_length_dataloader_with_multiple_devices = True
+
+    def __init__(
+        self,
+        network: SegmentationNetwork,
+        recipe: Recipe,
+        stage: Stage,
+        steps: int,
+        *,
+        compiled: bool = False,
+        channels: Sequence[str] = (),
+        entropy: Sequence[int] = (0,),
+        number: int = 0,
+        validation_cases: int = 0,
+    ) -> None:
         super().__init__()
-        # Channels last is what a CPU's and a GPU's matrix units want; uncompiled, normalising it is slow on a CPU.
+        # Channels last is what the matrix units of CPUs and GPUs want; uncompiled, normalising it is slow on a CPU.
         self.layout = torch.channels_last_3d if compiled else torch.contiguous_format
-        self.network = network.to(memory_format=self.layout)  # type: ignore[call-overload]
-        self.predict = torch.compile(network.forward, dynamic=False) if compiled else network.forward
-        self.recipe = recipe
-        self.stage = stage
-        self.steps = steps
-        self.average = AveragedModel(network, multi_avg_fn=self._blend) if recipe.average else None
-        self.overlap: dict[int, Tensor] = {}
+        self.network = network.train().to(memory_format=self.layout)  # type: ignore[call-overload]
+        # Lightning's EMAWeightAveraging copies the whole module, has no warm-up, and waits for the device at each step.
+        self.average = copy.deepcopy(network).requires_grad_(False) if recipe.ema_decay else None
+        self.loss_terms = torch.compile(network.loss_terms, dynamic=False) if compiled else network.loss_terms
+        self.criterion = torch.compiler.disable(RegionLoss(recipe.bce_weight).__call__)
+        self.recipe, self.stage, self.steps = recipe, stage, steps
+        self.channels, self.entropy, self.number = tuple(channels), tuple(entropy), number
+        self.validation_cases = validation_cases
+        self.time_fraction = 0.0
+        self.scores: dict[str, Any] = {}
+        self.epoch_sums = torch.zeros(0)
+        self.validation_loss = self.overlap = torch.zeros(0)
 
     @property
-    def kept(self) -> Cascade:
-        """The network to validate and to keep: the running average where there is one."""
-        kept = self.network if self.average is None else self.average.module
-        assert isinstance(kept, Cascade)
-        return kept
+    def kept(self) -> SegmentationNetwork:
+        """The network to validate and to keep: the moving average where there is one."""
+        return self.network if self.average is None else self.average
 
-    @torch.no_grad()
-    def _blend(self, averages: Any, currents: Any, count: int | Tensor) -> None:
-        # A young average forgets faster, or it would be held back by the random start.
-        decay = min(self.recipe.average, (1 + int(count)) / (10 + int(count)))
-        torch._foreach_lerp_(averages, currents, 1 - decay)
+    @property
+    def done(self) -> float:
+        """Share of the stage that is done, by steps or by time, 0 to 1."""
+        return min(1.0, max(self.global_step / self.steps, self.time_fraction))
 
-    def training_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Augment, predict, compare.
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """Set the learning rate, augment, predict, compare.
 
         Args:
-            batch: ``image``, shape (sample, channel, x, y, z); ``depth``, the count of nested regions that hold a
-                voxel, shape (sample, x, y, z); ``seed`` of each sample's changes, shape (sample,).
+            batch: ``image``, shape (sample, channel, x, y, z); ``nesting``, the count of nested regions that hold each
+                voxel, shape (sample, x, y, z); ``seed``, one per sample, of its augmentation.
+            batch_idx: Number of the batch in its epoch.
 
         Returns:
-            ``loss``, and ``dice``, each region's soft Dice for the progress bar, shape (region,).
-
-        Raises:
-            InputError: The loss is not finite.
+            The loss.
         """
-        masks = self._masks(batch["depth"])
+        if self.stage.schedule == "cosine":
+            for group in self.trainer.optimizers[0].param_groups:
+                group["lr"] = self.learning_rate(self.global_step)
+        torch.manual_seed(self._seed(batch_idx))  # of dropout, and of whatever else a network draws
+        image, masks = batch["image"].float(), self._masks(batch["nesting"])
         with torch.autocast(self.device.type, enabled=False):
-            image, masks = augment(batch["image"], masks, batch["seed"], self.stage.augmentation)
-        logits = self.predict(image.contiguous(memory_format=self.layout))
-        loss = cascade_loss(logits, masks, self.recipe.cross_entropy)
-        if not torch.isfinite(loss):
-            raise InputError(
-                f"the loss became {loss.item()} at step {self.global_step}; "
-                "take a lower learning rate and a new run folder"
-            )
-        dice = soft_dice(torch.sigmoid(logits.detach().float()), masks)
-        shown = {f"train/dice_{region}": value for region, value in zip(self.network.regions, dice, strict=True)}
-        self.log_dict({"train/loss": loss, **shown}, on_step=False, on_epoch=True, batch_size=len(image))
-        return {"loss": loss, "dice": dice}
+            image, masks = augment(image, masks, batch["seed"], self.stage.augmentation, self.channels)
+        result = self.loss_terms(image.contiguous(memory_format=self.layout), masks, self.criterion)
+        loss = result.total
+        with torch.no_grad():
+            dice = soft_dice(torch.sigmoid(result.logits.detach().float()), masks)
+            self.epoch_sums += torch.cat([torch.ones_like(dice[:1]), loss.detach().float().reshape(1), dice])
+        return loss
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Let the running average follow."""
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of ``cosine`` at a step: a linear rise, then half a cosine.
+
+        Where the stage has a time budget, the rise ends after a tenth of the time at the latest.
+        """
+        peak, least, warmup = self.stage.learning_rate, self.stage.min_lr_ratio, self.stage.warmup_steps
+        rise = max((step + 1) / warmup, 10 * self.time_fraction) if warmup else 1.0
+        by_steps = (step - warmup) / max(1, self.steps - warmup)
+        done = min(1.0, max(0.0, by_steps, self.time_fraction))
+        return peak * min(1.0, rise) * (least + (1 - least) * (1 + math.cos(math.pi * done)) / 2)
+
+    def optimizer_step(self, *arguments: Any, **options: Any) -> None:
+        """Step, and let the moving average follow."""
+        step = self.global_step
+        super().optimizer_step(*arguments, **options)
         if self.average is not None:
-            self.average.update_parameters(self.network)
+            # A young average forgets faster, or the random start would hold it back.
+            decay = min(self.recipe.ema_decay, (1 + step) / (10 + step)) if step else 0.0
+            with torch.no_grad():
+                follow = get_ema_multi_avg_fn(decay)
+                follow([*self.average.parameters()], [*self.network.parameters()], step)
+                for average, current in zip(self.average.buffers(), self.network.buffers(), strict=True):
+                    average.copy_(current)
 
-    def validation_step(self, batch: dict[str, Tensor]) -> None:
-        """Loss a batch, overlap a case.
+    def on_train_epoch_start(self) -> None:
+        """Begin the sums of the epoch: batches, loss, Dice of each region."""
+        self.epoch_sums = torch.zeros(2 + len(self.network.regions), device=self.device)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the means of the epoch."""
+        for name, value in self.epoch_means().items():
+            self.log(f"train/{name}", value)
+        self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
+
+    def epoch_means(self) -> dict[str, float]:
+        """Return the mean loss and soft Dice of the epoch so far."""
+        count, *sums = self.epoch_sums.tolist()
+        names = ("loss", *(f"dice_{region}" for region in self.network.regions))
+        return {name: value / max(count, 1) for name, value in zip(names, sums, strict=True)}
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin the sums of the validation."""
+        self.validation_loss = torch.zeros(2, device=self.device)
+        shape = self.validation_cases, 3, len(self.network.regions)
+        self.overlap = torch.zeros(shape, dtype=torch.int64, device=self.device)
+
+    def validation_step(self, batch: dict[str, Any]) -> None:
+        """Add a batch to the loss, and to the overlap of each case.
 
         Args:
-            batch: ``image`` and ``depth`` as in training; ``case``, the number of each sample's case, shape
-                (sample,); ``seen``, how many voxels along x, y, z an earlier patch has shown, shape (sample, 3).
+            batch: ``image`` and ``nesting`` as in training; ``case``, the number of each sample's case; ``seen``, how
+                many voxels along x, y, z earlier patches have shown.
         """
-        masks = self._masks(batch["depth"])
-        logits = self.kept(batch["image"])
-        self.log("val/loss", cascade_loss(logits, masks, self.recipe.cross_entropy), batch_size=len(masks))
-        places = zip(batch["case"].tolist(), batch["seen"].tolist(), strict=True)
-        for (case, (x, y, z)), found, true in zip(places, logits > 0, masks > 0, strict=True):
-            own, truth = found[:, x:, y:, z:], true[:, x:, y:, z:]  # each voxel once, though patches overlap
-            counts = torch.stack([mask.sum((1, 2, 3)) for mask in (own & truth, own, truth)], dim=-1).cpu()
-            self.overlap[case] = self.overlap.get(case, 0) + counts
-
-    def on_validation_end(self) -> None:
-        """Let the plateau schedule see the loss, now, since the epoch's checkpoint must hold what follows from it."""
-        scheduler = self.lr_schedulers()
-        if isinstance(scheduler, ReduceLROnPlateau):
-            scheduler.step(float(self.trainer.callback_metrics["val/loss"]))
+        masks = self._masks(batch["nesting"])
+        logits = self.kept(batch["image"].float())
+        loss = RegionLoss(self.recipe.bce_weight, across_processes=False)(logits, masks)
+        self.validation_loss += torch.stack([loss, torch.ones_like(loss)]) * len(masks)
+        for case, (x, y, z), found, true in zip(batch["case"], batch["seen"], logits > 0, masks > 0, strict=True):
+            predicted, reference = found[:, x:, y:, z:], true[:, x:, y:, z:]  # each voxel once, though patches overlap
+            self.overlap[case] += torch.stack(
+                [mask.sum((1, 2, 3)) for mask in (predicted & reference, predicted, reference)]
+            )
 
     def on_validation_epoch_end(self) -> None:
-        """Mean Dice over cases at the working spacing; a region that is absent and not found counts 1."""
-        both, found, true = torch.stack(list(self.overlap.values())).float().unbind(-1)
-        dice = torch.where(found + true > 0, 2 * both / (found + true).clamp(min=1), 1.0).mean(0)
-        self.overlap.clear()
-        for region, value in zip(self.network.regions, dice, strict=True):
+        """Compute and log the scores: mean loss, and mean Dice over the cases at the working spacing."""
+        total, count = self._over_processes(self.validation_loss).tolist()
+        both, predicted, reference = self._over_processes(self.overlap).float().unbind(1)
+        # A region that is absent and not predicted counts 1.
+        dice = torch.where(predicted + reference > 0, 2 * both / (predicted + reference).clamp(min=1), 1.0).mean(0)
+        self.scores = {"loss": total / count, "dice": dict(zip(self.network.regions, dice.tolist(), strict=True))}
+        self.log("val/loss", self.scores["loss"])
+        for region, value in self.scores["dice"].items():
             self.log(f"val/dice_{region}", value)
 
-    def configure_optimizers(self) -> Any:
-        """Adam with the L2 penalty on kernels only (paper, 3.1).
+    def on_validation_end(self) -> None:
+        """Let the plateau schedule see the loss now: the checkpoint of the epoch must hold what follows from it."""
+        if self.trainer.state.fn == "fit" and isinstance(plateau := self.lr_schedulers(), ReduceLROnPlateau):
+            plateau.step(self.scores["loss"])
 
-        The penalty is Keras': ``l2`` times the sum of squares, whose gradient is Adam's ``weight_decay`` of
-        twice that. Heads, normalisation, squeeze-and-excitation and biases are left out.
-        """
-        heads = {id(head.weight) for head in self.network.heads}
-        kernels = [m.weight for m in self.network.modules() if isinstance(m, nn.Conv3d) and id(m.weight) not in heads]
-        chosen = {id(kernel) for kernel in kernels}
-        others = [parameter for parameter in self.network.parameters() if id(parameter) not in chosen]
-        groups = [
-            {"params": kernels, "weight_decay": 2 * self.recipe.l2},
-            {"params": others, "weight_decay": 0.0},
-        ]
+    def configure_optimizers(self) -> Any:
+        """Return Adam with the L2 penalty of the network's parameter groups (paper, 3.1), and the plateau schedule."""
+        groups = self.network.parameter_groups(self.recipe.l2)
         # Keras' epsilon; PyTorch's own is 1e-8.
         optimizer = torch.optim.Adam(groups, lr=self.stage.learning_rate, betas=(0.9, 0.999), eps=1e-7)
-        if self.stage.schedule == "plateau":
-            plateau = ReduceLROnPlateau(
-                optimizer,
-                factor=self.stage.plateau_factor,
-                # Keras' patience counts the epoch that acts, PyTorch's does not.
-                patience=self.stage.plateau_patience - 1,
-                threshold=1e-4,
-                threshold_mode="abs",
-            )
-            never = self.stage.epochs + 1  # by Lightning, which would do it after the checkpoint: on_validation_end
-            return {
-                "optimizer": optimizer,
-                "lr_scheduler": {"scheduler": plateau, "monitor": "val/loss", "frequency": never},
-            }
+        if self.stage.schedule == "cosine":
+            return optimizer
+        plateau = ReduceLROnPlateau(
+            optimizer,
+            factor=self.stage.plateau_factor,
+            # Keras' patience counts the epoch that acts, PyTorch's does not.
+            patience=self.stage.plateau_patience - 1,
+            threshold=1e-4,
+            threshold_mode="abs",
+        )
+        # Lightning keeps its state but would step it after the checkpoint: on_validation_end does so before.
+        never = self.stage.epochs + 1
         return {
             "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": LambdaLR(optimizer, self._cosine), "interval": "step"},
+            "lr_scheduler": {"scheduler": plateau, "monitor": "val/loss", "frequency": never},
         }
 
-    def _cosine(self, step: int) -> float:
-        if step < self.stage.warmup:
-            return (step + 1) / self.stage.warmup
-        done = (step - self.stage.warmup) / max(1, self.steps - self.stage.warmup)
-        last = self.stage.final_rate
-        return last + (1 - last) * (1 + math.cos(math.pi * min(1.0, done))) / 2
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the sums of an epoch that is not over, and the time that is spent."""
+        checkpoint["epoch_sums"] = self.epoch_sums
+        checkpoint["time_fraction"] = self.time_fraction
 
-    def _masks(self, depth: Tensor) -> Tensor:
-        """Region masks, float32, shape (batch, region, x, y, z)."""
-        return torch.stack([depth > level for level in range(len(self.network.regions))], dim=1).float()
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take them back."""
+        self.epoch_sums = checkpoint["epoch_sums"].to(self.device)
+        self.time_fraction = checkpoint["time_fraction"]
+
+    def _seed(self, batch_idx: int) -> int:
+        key = self.number, self.current_epoch, batch_idx, self.global_rank
+        return int(generator_of(self.entropy, *key).integers(2**63))
+
+    def _over_processes(self, values: Tensor) -> Tensor:
+        total = self.trainer.strategy.reduce(values, reduce_op="sum")
+        assert isinstance(total, Tensor)
+        return total
+
+    def _masks(self, nesting: Tensor) -> Tensor:
+        """Return the region masks, float32, shape (batch, region, x, y, z)."""
+        return torch.stack([nesting > level for level in range(len(self.network.regions))], dim=1).float()

@@ -1,177 +1,195 @@
-"""Patches of prepared cases: which, in what order, and cut how."""
+"""Patches of prepared cases: which ones, and how they are cut."""
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch.utils.data import Dataset, Sampler
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from tunetseg.preparation.cache import CachedCase
 from tunetseg.training.recipes import Stage
+from tunetseg.training.sampling import Key, generator_of
 
-__all__ = ["EpochSampler", "PatchDataset", "cut", "grid_starts", "paste_tumour"]
+__all__ = ["TrainingPatches", "ValidationPatches", "collate", "cut", "grid_starts", "paste_lesion"]
+
+Place = tuple[int, ...]
 
 
 def grid_starts(size: int, patch: int) -> list[int]:
-    """First voxels of the fewest patches that cover an axis, evenly spread; below 0 where the patch is longer."""
+    """Return the first voxels of the fewest patches that cover an axis, evenly spread; below 0 for a longer patch."""
     count = max(1, math.ceil(size / patch))
     if count == 1:
         return [(size - patch) // 2]
     return [round(n * (size - patch) / (count - 1)) for n in range(count)]
 
 
-def _grid_steps(size: int, patch: int) -> list[tuple[int, int]]:
-    """Each patch's first voxel along an axis, and how many of its voxels the patch before it had."""
-    starts = grid_starts(size, patch)
-    before = [starts[0] - patch, *starts]
-    return [(start, last + patch - start) for start, last in zip(starts, before, strict=False)]
+def _grid(shape: Sequence[int], patch: Sequence[int]) -> list[tuple[Place, Place]]:
+    """Return each patch's first voxel, and how many of its voxels along each axis an earlier patch has shown."""
+    axes = []
+    for size, side in zip(shape, patch, strict=True):
+        starts = grid_starts(size, side)
+        before = [starts[0] - side, *starts]
+        axes.append([(start, last + side - start) for start, last in zip(starts, before, strict=False)])
+    return [(tuple(s for s, _ in place), tuple(n for _, n in place)) for place in itertools.product(*axes)]
 
 
-def cut(array: NDArray, start: tuple[int, ...], patch: tuple[int, ...]) -> NDArray:
-    """Patch of an array's last three axes; zeros where it reaches outside."""
+def cut(array: NDArray, start: Sequence[int], patch: Sequence[int]) -> NDArray:
+    """Return a patch of an array's last three axes; zeros where it reaches outside."""
     sides = array.shape[-3:]
     inside = tuple(slice(max(0, s), min(n, s + p)) for s, n, p in zip(start, sides, patch, strict=True))
     result = np.zeros((*array.shape[:-3], *patch), array.dtype)
-    place = tuple(slice(i.start - s, i.stop - s) for i, s in zip(inside, start, strict=True))
+    target = tuple(slice(i.start - s, i.stop - s) for i, s in zip(inside, start, strict=True))
     everything = (slice(None),) * (array.ndim - 3)
-    result[everything + place] = array[everything + inside]
+    result[everything + target] = array[everything + inside]
     return result
 
 
-def paste_tumour(
-    image: NDArray, depth: NDArray, donor_image: NDArray, donor_depth: NDArray, steps: int
+def paste_lesion(
+    image: NDArray, nesting: NDArray, donor_image: NDArray, donor_nesting: NDArray, margin: int
 ) -> tuple[NDArray, NDArray]:
-    """Lay a donor's tumour over a patch, where both have brain; healthy tissue and tumours are thus paired anew.
+    """Lay another case's lesion over a patch, where both have foreground.
 
-    After CarveMix (Zhang et al., MICCAI 2021), which carves along the distance to the tumour too.
+    After CarveMix (Zhang et al., MICCAI 2021), which carves along the distance to the lesion too.
 
     Args:
         image: Shape (channel, x, y, z), background 0.
-        depth: Count of nested regions that hold a voxel, shape (x, y, z).
+        nesting: Count of nested regions that hold each voxel, shape (x, y, z).
         donor_image: As ``image``.
-        donor_depth: As ``depth``.
-        steps: Voxels around the tumour that come along.
+        donor_nesting: As ``nesting``.
+        margin: Voxels around the lesion that come with it.
+
+    Returns:
+        Image and nesting of the same shapes.
     """
-    carved = donor_depth > 0
-    if steps:
-        carved = ndimage.binary_dilation(carved, iterations=steps)
+    carved = donor_nesting > 0
+    if margin:
+        carved = ndimage.binary_dilation(carved, iterations=margin)
     carved &= image.any(axis=0) & donor_image.any(axis=0)
-    return np.where(carved, donor_image, image), np.where(carved, donor_depth, depth)
+    return np.where(carved, donor_image, image), np.where(carved, donor_nesting, nesting)
 
 
-class EpochSampler(Sampler[tuple[int, int]]):
-    """Names each sample by epoch and position, so that what is drawn depends on nothing else.
-
-    A run that is killed and resumed at an epoch thus draws what it would have drawn.
-    """
-
-    def __init__(self, samples: int) -> None:
-        self.samples = samples
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Told by the trainer before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.samples
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return ((self.epoch, position) for position in range(self.samples))
+def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Stack arrays into tensors, and keep numbers as a list, which stays on the CPU."""
+    return {
+        name: torch.stack([sample[name] for sample in samples])
+        if isinstance(first, Tensor)
+        else [sample[name] for sample in samples]
+        for name, first in samples[0].items()
+    }
 
 
-class PatchDataset(Dataset[dict[str, Any]]):
-    """Training or validation patches of one stage.
+class TrainingPatches(Dataset[dict[str, Any]]):
+    """Training patches of one stage.
 
     Args:
-        cases: Prepared at the stage's spacing.
-        stage: Patch, sampling and so on.
-        stride: Sides of a whole volume are padded to multiples of it.
-        seed: Everything random follows from it, the epoch and the position.
-        training: False: nothing random; what inference will see: the grid's patches, or whole volumes where the
-            stage's patch holds them.
+        cases: Prepared at the spacing of the stage.
+        stage: Patch size, sampling and so on.
+        entropy: Of the run; all that is random follows from it, the stage's number and the key of a sample.
+        number: Number of the stage.
     """
 
-    def __init__(self, cases: list[CachedCase], stage: Stage, stride: int, seed: int, *, training: bool) -> None:
+    def __init__(self, cases: Sequence[CachedCase], stage: Stage, entropy: Sequence[int], number: int) -> None:
         self.cases = cases
         self.stage = stage
-        self.stride = stride
-        self.seed = seed
-        self.training = training
-        self.by_grid = stage.sampling == "grid" or not (training or stage.whole_volume)
-        self.grid = [
-            (index, tuple(start for start, _ in place), tuple(seen for _, seen in place))
-            for index, case in enumerate(cases)
-            for place in itertools.product(*map(_grid_steps, case.depth.shape, stage.patch))
-        ]
+        self.entropy = tuple(entropy)
+        self.number = number
+        self.grid = (
+            [(index, start) for index, case in enumerate(cases) for start, _ in _grid(_shape(case), stage.patch_size)]
+            if stage.sampling == "grid"
+            else None
+        )
 
     def __len__(self) -> int:
-        if self.by_grid:
-            return len(self.grid)
-        return len(self.cases) * (self.stage.samples_per_case if self.training else 1)
+        return len(self.cases) * self.stage.samples_per_case if self.grid is None else len(self.grid)
 
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        """Image, depth, seed and case number of a sample; shapes (channel, x, y, z) and (x, y, z).
+    def __getitem__(self, key: Key) -> dict[str, Any]:
+        """Return a sample.
 
-        ``seen`` counts the voxels along each axis that the grid's patch before has shown already.
+        Returns:
+            ``image``, float16, shape (channel, x, y, z); ``nesting``, the count of nested regions that hold each voxel,
+            uint8, shape (x, y, z); ``seed`` of the changes that follow; ``case``, its number.
         """
-        epoch, position = key
-        generator = np.random.default_rng((self.seed, epoch, position))
-        if self.training:
-            position = int(np.random.default_rng((self.seed, epoch)).permutation(len(self))[position])
-        patch: tuple[int, ...] = self.stage.patch
-        start: tuple[int, ...]
-        seen: tuple[int, ...] = (0, 0, 0)
-        if self.by_grid:
-            index, start, seen = self.grid[position]
+        generator = generator_of(self.entropy, self.number, key.epoch, key.position)
+        patch = self.stage.patch_size
+        if self.grid is None:
+            index = key.sample % len(self.cases)
+            start = _random_start(self.cases[index], self.stage, generator)
         else:
-            index = position % len(self.cases)
-            sides = self.cases[index].depth.shape
-            if self.training:
-                start = self._draw(self.cases[index], generator)
-            else:
-                patch = self._whole(sides)
-                start = tuple((n - p) // 2 for n, p in zip(sides, patch, strict=True))
-        case = self.cases[index]
+            index, start = self.grid[key.sample]
+        image, nesting = cut(self.cases[index].image, start, patch), cut(self.cases[index].nesting, start, patch)
         seed = int(generator.integers(2**62))
-        image, depth = cut(case.image, start, patch), cut(case.depth, start, patch)
-        if self.training and generator.random() < self.stage.augmentation.paste:
+        carvemix = self.stage.augmentation.carvemix
+        if generator.random() < carvemix.probability:
             donor = self.cases[int(generator.integers(len(self.cases)))]
-            place = self._draw(donor, generator)
-            steps = int(generator.integers(4))
-            image, depth = paste_tumour(
-                image, depth, cut(donor.image, place, patch), cut(donor.depth, place, patch), steps
+            there = _random_start(donor, self.stage, generator)
+            image, nesting = paste_lesion(
+                image,
+                nesting,
+                cut(donor.image, there, patch),
+                cut(donor.nesting, there, patch),
+                int(generator.integers(carvemix.margin + 1)),
             )
-        return {
-            "image": torch.from_numpy(image.astype(np.float32)),
-            "depth": torch.from_numpy(depth),
-            "seed": seed,
-            "case": index,
-            "seen": torch.tensor(seen),
-        }
+        return {"image": torch.from_numpy(image), "nesting": torch.from_numpy(nesting), "seed": seed, "case": index}
 
-    def _whole(self, sides: tuple[int, ...]) -> tuple[int, ...]:
-        """The patch, or what a larger volume needs in multiples of the stride."""
-        patch = self.stage.patch
-        return tuple(max(p, math.ceil(n / self.stride) * self.stride) for n, p in zip(sides, patch, strict=True))
 
-    def _draw(self, case: CachedCase, generator: np.random.Generator) -> tuple[int, ...]:
-        """First voxel of a random patch, that may reach outside where the volume is the smaller."""
-        depth, patch = case.depth, self.stage.patch
-        sides = depth.shape
-        if generator.random() < self.stage.tumour_share and depth.any():
-            level = int(generator.integers(1, int(depth.max()) + 1))
-            voxels = np.flatnonzero(depth >= level)
-            centre = np.unravel_index(int(generator.choice(voxels)), sides)
-            wanted = [int(c) - p // 2 for c, p in zip(centre, patch, strict=True)]
-            return tuple(
-                min(max(w, min(0, n - p)), max(0, n - p)) for w, n, p in zip(wanted, sides, patch, strict=True)
-            )
-        return tuple(
-            int(generator.integers(min(0, n - p), max(0, n - p) + 1)) for n, p in zip(sides, patch, strict=True)
-        )
+class ValidationPatches(Dataset[dict[str, Any]]):
+    """What inference will see of each case: the patches of a grid, or the whole volume where a patch holds it.
+
+    Args:
+        cases: Prepared at the spacing of the stage.
+        stage: Patch size, and whether it holds whole volumes.
+        stride: Sides of a whole volume are padded to multiples of it.
+    """
+
+    def __init__(self, cases: Sequence[CachedCase], stage: Stage, stride: int) -> None:
+        self.cases = cases
+        self.places: list[tuple[int, Place, Place, Place]] = []
+        for index, case in enumerate(cases):
+            shape = _shape(case)
+            if stage.whole_volume:
+                sides = tuple(
+                    max(p, math.ceil(n / stride) * stride) for n, p in zip(shape, stage.patch_size, strict=True)
+                )
+                start = tuple((n - p) // 2 for n, p in zip(shape, sides, strict=True))
+                self.places.append((index, start, sides, (0, 0, 0)))
+            else:
+                grid = _grid(shape, stage.patch_size)
+                self.places += [(index, start, stage.patch_size, seen) for start, seen in grid]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, key: Key) -> dict[str, Any]:
+        """Return a sample.
+
+        Returns:
+            ``image``, ``nesting`` and ``case`` as for training; ``seen``, how many of the voxels along x, y, z earlier
+            patches have shown.
+        """
+        index, start, sides, seen = self.places[key.sample]
+        case = self.cases[index]
+        image, nesting = cut(case.image, start, sides), cut(case.nesting, start, sides)
+        return {"image": torch.from_numpy(image), "nesting": torch.from_numpy(nesting), "case": index, "seen": seen}
+
+
+def _shape(case: CachedCase) -> tuple[int, ...]:
+    return case.nesting.shape
+
+
+def _random_start(case: CachedCase, stage: Stage, generator: np.random.Generator) -> Place:
+    """Return the first voxel of a random patch; it may reach outside where the volume is smaller."""
+    nesting, patch = case.nesting, stage.patch_size
+    room = [(min(0, n - p), max(0, n - p)) for n, p in zip(nesting.shape, patch, strict=True)]
+    if generator.random() < stage.foreground_probability and nesting.any():
+        level = int(generator.integers(1, int(nesting.max()) + 1))
+        voxels = np.flatnonzero(nesting >= level)
+        centre = np.unravel_index(int(generator.choice(voxels)), nesting.shape)
+        wanted = [int(c) - p // 2 for c, p in zip(centre, patch, strict=True)]
+        return tuple(min(max(start, low), high) for start, (low, high) in zip(wanted, room, strict=True))
+    return tuple(int(generator.integers(low, high + 1)) for low, high in room)

@@ -1,235 +1,273 @@
-"""A training run: one fold of one recipe, all its stages, in one folder."""
+"""A training run: planned, prepared and trained, in one folder."""
 
 import json
+import logging
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import pytorch_lightning as lightning
 import torch
 from filelock import FileLock, Timeout
 
 from tunetseg import __version__
-from tunetseg.datasets import Case, find_cases, fitting_scheme
-from tunetseg.datasets.folds import split_folds
-from tunetseg.errors import InputError
+from tunetseg.errors import InputError, Terminated
 from tunetseg.io.files import make_folder, whole_file
-from tunetseg.models.device import choose_device
-from tunetseg.models.store import file_hash, load_model
-from tunetseg.models.zoo import MODEL, find_model
-from tunetseg.networks import Architecture, Cascade, build_network
-from tunetseg.preparation.cache import FORMAT
-from tunetseg.training.recipes import Recipe, recipe_named
-from tunetseg.training.stage import Run, train_stage
+from tunetseg.models.store import load_network, read_spec
+from tunetseg.models.zoo import MODEL
+from tunetseg.preparation.cache import Cache, CachedCase
+from tunetseg.progress import Progress, silent
+from tunetseg.training.callbacks import Clock
+from tunetseg.training.checkpoint import LAST
+from tunetseg.training.config import TrainConfig
+from tunetseg.training.planning import Plan, plan, start_network
+from tunetseg.training.processes import Processes, run_together, started_by_others
+from tunetseg.training.stage import Session, stage_folder, train_stage
+from tunetseg.training.state import StateFile
+from tunetseg.training.stopping import StopRequest, StopTraining
 
-__all__ = ["train"]
+__all__ = ["fit", "prepare", "train"]
 
-_COMPILERS = ("g++", "clang++", "c++", "cl")
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
+_LOG = logging.getLogger(__name__)
 
 
-def train(
-    cohort: str | Path,
-    out: str | Path,
-    *,
-    recipe: str | Path | Recipe = "quick",
-    variant: str = "tunet-seb",
-    fold: int | Literal["all"] = 0,
-    pretrained: str | Path | None = None,
-    resume: bool = False,
-    cache: str | Path | None = None,
-    labels: str | None = None,
-    device: str = "auto",
-    workers: int = 0,
-    compiled: bool = False,
-    skip_broken: bool = False,
-    say: Callable[[str], None] = _say,
-) -> Path:
+def train(config: TrainConfig | None = None, *, progress: Progress = silent, **settings: Any) -> Path:
     """Train one model.
 
+    The work is `plan`, `prepare` and `fit`. Interrupted by Ctrl-C or SIGTERM, it saves after the step, and the same
+    call with ``resume=True`` continues to the same weights as if it had not been interrupted. Nothing is printed; see
+    the logger ``tunetseg``.
+
     Args:
-        cohort: Folder of cases with segmentations.
-        out: Run folder: recipe, patients of each side, the weights it starts from, logs, checkpoints, and at the end
-            ``model.safetensors``.
-        recipe: Name, file, or the recipe itself.
-        variant: One of the six networks.
-        fold: Which fold to keep for validation; ``all`` trains on every patient and validates on none unseen.
-        pretrained: Packaged model, model file or run folder whose weights the first stage starts from.
-        resume: Go on from the run folder's last checkpoint; recipe and patients must be the same.
-        cache: Where prepared cases are kept; by default ``cache`` beside the run folder.
-        labels: Year or dataset of the label values; by default each dataset's own.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        workers: Processes that read patches.
-        compiled: Use torch.compile, which needs a C++ compiler and a minute or two a stage before it pays.
-        skip_broken: Report a broken case and go on without it.
-        say: Takes lines for people.
+        config: The run.
+        progress: Told what is done.
+        settings: Fields of `TrainConfig`, in place of ``config``.
 
     Returns:
-        Path of the finished model.
+        Path of the finished model in the run folder.
 
     Raises:
-        InputError: Bad cohort, recipe or run folder.
+        InputError: Cohort, recipe, network or run folder cannot be used.
+        KeyboardInterrupt: Ctrl-C was pressed.
+        Terminated: SIGTERM arrived.
+
+    Examples:
+        >>> train(cohort="brats2021", out="runs/fold-0", recipe="quick", fold=0)  # doctest: +SKIP
+        PosixPath('runs/fold-0/model.safetensors')
     """
-    chosen = recipe if isinstance(recipe, Recipe) else recipe_named(recipe)
-    if workers < 0:
-        raise InputError(f"workers {workers}: must be 0 or more")
-    if compiled and not any(map(shutil.which, _COMPILERS)):
-        raise InputError(f"--compile needs a C++ compiler, one of {', '.join(_COMPILERS)}; install one or leave it out")
-    hardware = choose_device(device)
-    architecture = Architecture(variant, base_filters=chosen.base_filters, levels=chosen.levels)
-    if labels is not None:
-        fitting_scheme(labels, architecture.regions)
-    training, validation = _split(cohort, chosen, fold, say)
-    start = None if pretrained is None else find_model(pretrained)
-    network, started_from = _begin(architecture, chosen, start)
-    record = {
-        "recipe": json.loads(json.dumps(asdict(chosen))),
-        "variant": variant,
-        "fold": fold,
-        "labels": labels,
-        "pretrained": started_from,
-        "training": [case.id for case in training],
-        "validation": [case.id for case in validation],
-        "prepared": FORMAT,
-    }
-    made_with = {"cohort": str(cohort), "device": str(hardware), "compiled": compiled, "skip_broken": skip_broken}
-    with _alone(make_folder(out)) as folder:
-        _open_folder(folder, record, made_with, start, resume, say)
-        finished = folder / MODEL
-        if finished.exists():
-            say(f"{finished}: already finished")
-            return finished
-        run = Run(
-            out=folder,
-            cache=Path(cache or folder.parent / "cache"),
-            recipe=chosen,
-            architecture=architecture,
-            training=training,
-            validation=validation,
-            labels=labels,
-            device=hardware,
-            workers=workers,
-            compiled=compiled,
-            pretrained=started_from["sha256"] if started_from else None,
-            # A run that goes on from another's weights must not show it the same patches, changed in the same way.
-            draws=chosen.seed + (int(started_from["sha256"][:12], 16) if started_from else 0),
-            on_fault=(lambda fault: say(f"left out: {fault}")) if skip_broken else None,
-            say=say,
+    if config is None:
+        config = TrainConfig(**settings)
+    elif settings:
+        raise TypeError("give either a configuration or its fields, not both")
+    clock = Clock(config.max_minutes)
+    return fit(plan(config), progress=progress, clock=clock)
+
+
+Prepared = dict[float, tuple[list[CachedCase], list[CachedCase]]]
+"""Working spacing -> prepared cases to train and to validate on."""
+
+
+def prepare(run: Plan, *, progress: Progress = silent) -> Prepared:
+    """Bring every case into the cache, at the spacing of every stage, several cases at the same time.
+
+    Other processes may prepare the same cases meanwhile: each entry is built once.
+
+    Returns:
+        The prepared cases.
+
+    Raises:
+        InputError: A case is broken and the run does not skip broken ones, or no case is left.
+    """
+
+    def leave_out(fault: InputError) -> None:
+        _LOG.warning("left out: %s", fault)
+
+    result: Prepared = {}
+    for number, stage in enumerate(run.recipe.stages):
+        if stage.spacing in result:
+            continue
+        cache = Cache(run.cache, run.preprocessing(number), run.dataset, run.config.labels)
+        training, validation = (
+            cache.get_all(list(cases), on_fault=leave_out if run.config.skip_broken else None, progress=progress)
+            for cases in (run.training, run.validation)
         )
-        for number in range(len(chosen.stages)):
-            network = train_stage(run, number, network)
-        os.replace(folder / f"stage-{number}" / MODEL, finished)
-    say(f"model: {finished}")
+        for side, cases in (("training", training), ("validation", validation)):
+            if not cases:
+                raise InputError(f"no usable case is left for {side}; repair the broken ones, or choose another fold")
+        result[stage.spacing] = training, validation
+    return result
+
+
+def fit(run: Plan, *, progress: Progress = silent, clock: Clock | None = None) -> Path:
+    """Train a planned run, on one or several devices.
+
+    Args:
+        run: The run. Cases that are not prepared yet are prepared first.
+        progress: Told what is done.
+        clock: When the time budget began; now by default.
+
+    Returns:
+        Path of the finished model in the run folder.
+
+    Raises:
+        InputError: The run folder belongs to another run, is in use, or a case is broken.
+        KeyboardInterrupt: Ctrl-C was pressed.
+        Terminated: SIGTERM arrived.
+    """
+    clock = clock or Clock(run.config.max_minutes)
+    count = run.config.devices
+    place = Processes() if count == 1 else started_by_others(count)
+    first = place is None or place.first
+    folder = make_folder(run.out)
+    with _alone(folder, first):
+        if first:
+            _open_folder(run)
+        if (folder / MODEL).exists():
+            _LOG.info("%s: already finished", folder / MODEL)
+            return folder / MODEL
+        stages = len(run.recipe.stages)
+        state = StateFile(folder, enabled=first, stages=stages, max_minutes=run.config.max_minutes)
+        stop = StopRequest()
+        with _reported(state, clock, stop):
+            prepared = prepare(run, progress=progress if first else silent)
+            if first:
+                _write_lists(run, prepared)
+
+            def work(place: Processes) -> Path:
+                return _train_stages(Session(run, place, clock, state, stop, progress), prepared)
+
+            return work(place) if place else run_together(work, _help, (run, prepared), count)
+
+
+def _help(argument: tuple[Plan, Prepared], place: Processes) -> None:
+    """Train in a process that was started for it."""
+    run, prepared = argument
+    state = StateFile(run.out, enabled=False)
+    _train_stages(Session(run, place, Clock(run.config.max_minutes), state, StopRequest(), silent), prepared)
+
+
+def _train_stages(session: Session, prepared: Prepared) -> Path:
+    """Train the stages in order, or load what they have left."""
+    run, processes = session.plan, session.processes
+    finished = run.out / MODEL
+    with processes.joined(session.device):
+        network = start_network(run)
+        for number, stage in enumerate(run.recipe.stages):
+            model = stage_folder(run, number) / MODEL
+            if model.exists():
+                session.clock.earlier = read_spec(model).training["seconds"]
+                network = load_network(model)[0]
+            else:
+                network = train_stage(session, number, network, *prepared[stage.spacing])
+        processes.barrier()
+        if processes.first:
+            os.replace(model, finished)
+        processes.barrier()
+    _LOG.info("model: %s", finished)
     return finished
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[Path]:
-    """A run folder that no other process trains in; the system lets go of it however this one ends.
+def _reported(state: StateFile, clock: Clock, stop: StopRequest) -> Iterator[None]:
+    """Write how a session ended, and turn a stop into the exception that callers know."""
+    try:
+        yield
+    except (StopTraining, KeyboardInterrupt, SystemExit) as error:
+        terminated = stop.signum == 15 or isinstance(error, Terminated)
+        name = "SIGTERM" if terminated else "Ctrl-C"
+        state.update(status="stopped", message=f"stopped by {name}", seconds=round(clock.spent, 1))
+        _LOG.warning("stopped by %s; resume the run to continue from its last checkpoint", name)
+        raise (Terminated if terminated else KeyboardInterrupt) from None
+    except BaseException as error:
+        state.update(status="failed", message=f"{type(error).__name__}: {error}", seconds=round(clock.spent, 1))
+        raise
+    state.update(status="finished", message="", seconds=round(clock.spent, 1))
 
-    After a kill its workers may hold it for some seconds more.
+
+@contextmanager
+def _alone(folder: Path, first: bool) -> Iterator[None]:
+    """Keep every other run out of a run folder; the system releases the lock however this process ends.
+
+    Of several processes that train together only the first locks. After a kill, worker processes may hold the lock for
+    some seconds more.
     """
+    if not first:
+        yield
+        return
     try:
         with FileLock(folder / ".lock", timeout=0):
-            yield folder
+            yield
     except Timeout:
-        raise InputError(f"{folder}: another process is training there; wait for it, or name another folder") from None
+        raise InputError(f"{folder}: another process is training there; wait, or choose another folder") from None
 
 
-def _begin(architecture: Architecture, recipe: Recipe, start: Path | None) -> tuple[Cascade, dict[str, Any] | None]:
-    """The network that the first stage trains, and what a run's record says of the model its weights are from."""
-    network = build_network(architecture)
-    lightning.seed_everything(recipe.seed, verbose=False)
-    if start is None:
-        network.reset_parameters(recipe.head_bias)
-        return network, None
-    found, spec = load_model(start)
-    if spec.architecture != architecture:
-        raise InputError(
-            f"{start}: has the architecture {spec.architecture}, which cannot start {architecture}; "
-            "give the variant and --base-filters of the model"
-        )
-    return found, {"sha256": file_hash(start), "training": spec.training}
+def _write_lists(run: Plan, prepared: Prepared) -> None:
+    """Write the names of the cases of both sides, or check that a resumed run has the same.
+
+    Cases that are trained on are not listed for validation.
+    """
+    begun = any(run.out.glob(f"stage-*/{LAST}")) or any(run.out.glob(f"stage-*/{MODEL}"))
+    for side, cases in zip(("training", "validation"), next(iter(prepared.values())), strict=True):
+        if side == "validation" and not run.unseen:
+            continue
+        path, names = run.out / f"{side}.txt", [case.id for case in cases]
+        if begun and path.exists() and (before := path.read_text(encoding="utf-8").splitlines()) != names:
+            changed = ", ".join(sorted({*before} ^ {*names}))
+            raise InputError(f"{path}: the run began with other cases ({changed}); restore them, or start a new run")
+        with whole_file(path) as partial:
+            partial.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
 
 
-def _split(
-    cohort: str | Path, recipe: Recipe, fold: int | Literal["all"], say: Callable[[str], None]
-) -> tuple[list[Case], list[Case]]:
-    """Cases to train on and cases to validate on."""
-    everyone = find_cases(cohort)
-    cases = [case for case in everyone if case.segmentation is not None]
-    lacking = [case.id for case in everyone if case.segmentation is None]
-    if lacking and cases:
-        say(f"left out, for want of a segmentation: {', '.join(lacking)}")
-    if not cases:
-        raise InputError(f"{cohort}: no case has a segmentation, so there is nothing to learn from")
-    if fold == "all":
-        # Watched, not held out: the figures then say only that training goes on.
-        patients = len({case.patient for case in cases})
-        return cases, split_folds(cases, min(recipe.folds, patients), recipe.seed)[0] if patients > 1 else cases
-    folds = split_folds(cases, recipe.folds, recipe.seed)
-    if not 0 <= fold < len(folds):
-        raise InputError(f"fold {fold}: there are folds 0 to {len(folds) - 1}, or 'all'")
-    return [case for n, own in enumerate(folds) if n != fold for case in own], folds[fold]
-
-
-def _open_folder(
-    folder: Path,
-    record: dict[str, Any],
-    made_with: dict[str, Any],
-    start: Path | None,
-    resume: bool,
-    say: Callable[[str], None],
-) -> None:
+def _open_folder(run: Plan) -> None:
     """Write what was asked for, or check that a resumed run was asked for the same.
 
-    A run that stopped before it learned anything, for want of a file or so, may be begun anew.
+    A run that stopped before it learned anything may be started again.
     """
+    folder, record = run.out, run.record
     path = folder / "run.json"
-    if (folder / MODEL).exists() or any(folder.glob("stage-*")):
-        if not resume:
-            raise InputError(f"{folder}: holds a run already; add --resume to go on with it, or name another folder")
-        _check_same(path, record)
-        return
-    if resume and not path.exists():
-        say(f"{folder}: holds no run to resume, so one is begun")
-    versions = {
+    environment = {
         "tunetseg": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
     }
-    for target, content in (
-        (folder / "recipe.json", record["recipe"]),
-        (path, {**record, "made_with": {**versions, **made_with}}),
-    ):
-        with whole_file(target, durable=True) as aside:
-            aside.write_text(json.dumps(content, indent=1))
-    if start is not None:
-        with whole_file(folder / "start.safetensors", durable=True) as aside:
-            shutil.copyfile(start, aside)
+    content = {**record, "config": json.loads(run.config.to_json()), "environment": environment}
+    if (folder / MODEL).exists() or any(folder.glob("stage-*")):
+        if not run.config.resume:
+            raise InputError(f"{folder}: holds a run already; resume it, or choose another folder")
+        _check_same(path, record)
+    else:
+        if run.config.resume and not path.exists():
+            _LOG.info("%s: holds no run to resume, so one is started", folder)
+        _write_json(folder / "recipe.json", record["recipe"])
+        if run.pretrained is not None:
+            with whole_file(folder / "start.safetensors", durable=True) as partial:
+                shutil.copyfile(run.pretrained, partial)
+    _write_json(path, content)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    with whole_file(path, durable=True) as partial:
+        partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 def _check_same(path: Path, record: dict[str, Any]) -> None:
     """Raise InputError where the record of a run is not of the run that is asked for."""
     try:
-        before = json.loads(path.read_text())
+        before = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise InputError(f"{path}: is missing or damaged, so its run cannot be resumed; name another folder") from None
-    if before.get("prepared", 1) != record["prepared"]:
-        raise InputError(f"{path.parent}: was begun by another version, which prepared cases otherwise; begin anew")
+        raise InputError(f"{path}: missing or damaged, so its run cannot be resumed; choose another folder") from None
+    if before.get("cache_format") != record["cache_format"]:
+        raise InputError(
+            f"{path.parent}: was started by another version, which prepared cases differently; start a new one"
+        )
     different = [key for key in record if record[key] != before.get(key)]
     if different:
-        way = f", such as --recipe {path.parent / 'recipe.json'}" if "recipe" in different else ""
+        way = f", such as the recipe {path.parent / 'recipe.json'}" if "recipe" in different else ""
         raise InputError(
-            f"{path.parent}: was begun with another {' and '.join(different)}; resume with the same one{way}"
+            f"{path.parent}: was started with another {' and '.join(different)}; resume with the same one{way}"
         )

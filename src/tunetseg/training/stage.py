@@ -1,188 +1,289 @@
-"""One stage of a training run: its cases, its loop, and the weights it keeps."""
+"""One stage of a training run: its data, its loop, and the weights it keeps."""
 
 import logging
-import math
-import os
-import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
-from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
-from tunetseg.datasets import Case
-from tunetseg.errors import InputError
-from tunetseg.io.files import whole_file
-from tunetseg.models.device import uses_bfloat16
-from tunetseg.models.store import ModelSpec, load_model, save_model
+from tunetseg.models.device import choose_device, uses_bfloat16
+from tunetseg.models.store import ModelSpec, load_network, save_model
 from tunetseg.models.zoo import MODEL
-from tunetseg.networks import Architecture, Cascade
-from tunetseg.preparation.cache import Cache, CachedCase
-from tunetseg.preparation.preprocess import Preprocessing
-from tunetseg.training.checkpoint import SafeCheckpoints, SaveEachEpoch
+from tunetseg.networks import SegmentationNetwork, speed_up_on_cpu
+from tunetseg.preparation.cache import CachedCase
+from tunetseg.progress import Progress
+from tunetseg.training.callbacks import (
+    BEST,
+    Checkpoints,
+    Clock,
+    Control,
+    Journal,
+    PatientStop,
+    Validations,
+    described,
+)
+from tunetseg.training.checkpoint import LAST, SafeCheckpoints
 from tunetseg.training.module import TrainingModule
-from tunetseg.training.patches import EpochSampler, PatchDataset
-from tunetseg.training.progress import EpochLines, progress_bar
-from tunetseg.training.recipes import Recipe, Stage
+from tunetseg.training.patches import TrainingPatches, ValidationPatches, collate
+from tunetseg.training.planning import Plan
+from tunetseg.training.processes import Processes
+from tunetseg.training.recipes import Stage
+from tunetseg.training.sampling import Batches, OrderedBatches
+from tunetseg.training.state import Scores, StateFile
+from tunetseg.training.stopping import StopRequest, StopTraining
 
-__all__ = ["Run", "train_stage"]
+__all__ = ["Session", "stage_folder", "train_stage"]
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Run:
-    """What every stage of a run shares."""
-
-    out: Path
-    cache: Path
-    recipe: Recipe
-    architecture: Architecture
-    training: list[Case]
-    validation: list[Case]
-    labels: str | None
-    device: torch.device
-    workers: int
-    compiled: bool
-    draws: int
-    pretrained: str | None
-    on_fault: Callable[[InputError], None] | None
-    say: Callable[[str], None]
-
-
-def train_stage(run: Run, number: int, network: Cascade) -> Cascade:
-    """Train one stage, or load it if it is finished.
+class Session:
+    """What the stages share while a run is being trained in this process.
 
     Args:
-        run: What every stage shares.
+        plan: The run.
+        processes: Place of this process among those that train together.
+        clock: Time spent.
+        state: State file.
+        stop: Signals.
+        progress: Told after each step.
+    """
+
+    plan: Plan
+    processes: Processes
+    clock: Clock
+    state: StateFile
+    stop: StopRequest
+    progress: Progress
+
+    @property
+    def device(self) -> torch.device:
+        """Device of this process."""
+        device = choose_device(self.plan.config.device)
+        if device.type == "cuda" and self.processes.size > 1:
+            return torch.device("cuda", self.processes.local_rank)
+        return device
+
+
+def stage_folder(run: Plan, number: int) -> Path:
+    """Return the folder of a stage."""
+    return run.out / f"stage-{number}"
+
+
+def train_stage(
+    session: Session,
+    number: int,
+    network: SegmentationNetwork,
+    training: Sequence[CachedCase],
+    validation: Sequence[CachedCase],
+) -> SegmentationNetwork:
+    """Train one stage to its end, from its checkpoint where there is one.
+
+    Args:
+        session: What the stages share.
         number: Which of the recipe's stages.
         network: What it starts from; changed in place.
+        training: Prepared cases to train on.
+        validation: Prepared cases to validate on.
 
     Returns:
-        The network that the stage keeps; ``stage-N/model.safetensors`` holds it.
+        The network that the stage keeps, as ``stage-N/model.safetensors`` holds it.
 
     Raises:
-        InputError: No usable case, or a broken one.
+        InputError: The loss is not a number, or the checkpoint is damaged.
+        StopTraining: A signal arrived; the checkpoint is written.
     """
-    folder = run.out / f"stage-{number}"
-    finished = folder / MODEL
-    if finished.exists():
-        return load_model(finished)[0]
+    run, folder = session.plan, stage_folder(session.plan, number)
     stage = run.recipe.stages[number]
-    preprocessing = Preprocessing(spacing=stage.spacing, denoise=run.recipe.denoise)
-    training, validation = _prepare(run, preprocessing)
-    # Each stage draws anew.
-    seed = run.draws + 1000 * number
-    patches, scans = (
-        PatchDataset(cases, stage, network.stride, seed, training=on)
-        for cases, on in ((training, True), (validation, False))
+    train_loader, batches = _train_loader(session, number, training)
+    val_loader = _val_loader(session, stage, validation, network.stride)
+    if session.device.type == "cpu":
+        speed_up_on_cpu(network)
+    module = TrainingModule(
+        network,
+        run.recipe,
+        stage,
+        stage.epochs * len(batches),
+        compiled=run.config.compile,
+        channels=run.dataset.channel_names,
+        entropy=run.entropy,
+        number=number,
+        validation_cases=len(validation),
     )
-    sampler = EpochSampler(len(patches))
-    learned, watched = _loader(run, stage, patches, sampler), _loader(run, stage, scans, EpochSampler(len(scans)))
-    module = TrainingModule(network, run.recipe, stage, stage.epochs * len(learned), compiled=run.compiled)
-    facts = {
-        "recipe": run.recipe.title,
-        "stage": number,
-        "cases": len(training),
-        "spacing": stage.spacing,
-        "pretrained": run.pretrained,
-    }
 
-    def export(module: TrainingModule, path: Path) -> None:
-        progress = {"epochs": module.global_step // len(learned), "steps": module.global_step}
-        spec = ModelSpec(run.architecture, preprocessing, stage.patch, stage.whole_volume, training=facts | progress)
+    def export(module: TrainingModule, path: Path, scores: Scores) -> None:
+        facts = _facts(session, number, training, module.global_step / len(batches), module.global_step, scores)
+        spec = ModelSpec(
+            run.network, run.preprocessing(number), stage.patch_size, stage.whole_volume, run.dataset, facts
+        )
         save_model(path, module.kept, spec)
 
-    trainer = _trainer(run, stage, folder, SaveEachEpoch(folder, export, sampler))
-    run.say(f"stage {number}: {len(training)} cases, {len(learned)} steps x {stage.epochs} epochs, {_precision(run)}")
-    last = folder / "last.ckpt"
-    began = time.monotonic()
-    try:
-        trainer.fit(module, learned, watched, ckpt_path=str(last) if last.exists() else None)
-    except SystemExit:
-        # How Lightning leaves after Ctrl-C, with code 1, and after SIGTERM, with code 0.
-        run.say(f"stopped; --resume goes on from the last whole epoch in {folder}")
-        raise KeyboardInterrupt from None
-    run.say(f"stage {number}: {time.monotonic() - began:.0f} s")
-    if run.recipe.keep == "last" or not (folder / "best.safetensors").exists():
-        export(module, finished)
+    validations = Validations(number, folder / BEST if run.recipe.keep == "best" else None, export)
+    journal = Journal(validations, session.state, session.clock, session.progress)
+    checkpoints = Checkpoints(folder, batches)
+    control = Control(
+        session.clock,
+        lambda left: _share_of_time(run, number, left),
+        len(val_loader),
+        checkpoints,
+        session.stop,
+        session.processes,
+    )
+    callbacks = [validations, journal, checkpoints, control]
+    if stage.early_stopping_patience:
+        callbacks.insert(1, PatientStop(stage))
+    session.state.update(stage=number, epoch=0, epochs=stage.epochs, best=None, last=None)
+    _LOG.info(
+        "stage %d: %d cases at %g mm, %d steps x %d epochs, %s",
+        number,
+        len(training),
+        stage.spacing,
+        len(batches),
+        stage.epochs,
+        _precision(session),
+    )
+    with _contained(session.device), session.stop:
+        trainer = _trainer(session, stage, folder, callbacks)
+        last = folder / LAST
+        trainer.fit(module, train_loader, val_loader, ckpt_path=str(last) if last.exists() else None)
+        if validations.step != module.global_step:  # the weights that are kept are always validated
+            trainer.validate(module, val_loader, verbose=False)
+            assert validations.last is not None
+            _LOG.info("stage %d, end: %s", number, described(validations.last))
+        if session.processes.first:
+            _finish(session, folder, module, validations, export)
+            journal.update(trainer.current_epoch)
+        session.processes.barrier()
+    if session.stop.signum:
+        raise StopTraining
+    return load_network(folder / MODEL)[0]
+
+
+def _finish(session: Session, folder: Path, module: TrainingModule, validations: Validations, export: Any) -> None:
+    """Write the model of a stage, and remove what only an unfinished stage needs."""
+    if (folder / BEST).exists():
+        network, spec = load_network(folder / BEST)
+        spec.training["seconds"] = round(session.clock.spent, 1)
+        save_model(folder / MODEL, network, spec)
+        (folder / BEST).unlink()
     else:
-        os.replace(folder / "best.safetensors", finished)
-    return load_model(finished)[0]
+        export(module, folder / MODEL, validations.last)
+    (folder / LAST).unlink(missing_ok=True)
 
 
-def _prepare(run: Run, preprocessing: Preprocessing) -> tuple[list[CachedCase], list[CachedCase]]:
-    """Cases of both sides at a working spacing, from the cache; the run folder says which they are."""
-    cache = Cache(run.cache, preprocessing, run.labels)
-    total = len(run.training) + len(run.validation)
-    with progress_bar(f"preparing cases at {preprocessing.spacing:g} mm", total) as advance:
-        training = cache.get_all(run.training, on_fault=run.on_fault, progress=advance)
-        validation = cache.get_all(run.validation, on_fault=run.on_fault, progress=advance)
-    if not training or not validation:
-        side = "validate" if training else "train"
-        raise InputError(f"no usable case is left to {side} on; repair the broken ones, or take another --fold")
-    begun = any(run.out.glob("stage-*/last.ckpt"))
-    for name, used in (("training", training), ("validation", validation)):
-        path = run.out / f"{name}.txt"
-        names = [case.id for case in used]
-        if begun and path.exists() and (before := path.read_text(encoding="utf-8").splitlines()) != names:
-            changed = ", ".join(sorted({*before} ^ {*names}))
-            raise InputError(f"{path}: the run began with other cases ({changed}); restore them, or begin anew")
-        with whole_file(path) as partial:
-            partial.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-    return training, validation
+def _facts(
+    session: Session, number: int, training: Sequence[CachedCase], epochs: float, steps: int, scores: Scores
+) -> dict[str, Any]:
+    """Return what the model says of its training."""
+    run = session.plan
+    return {
+        "recipe": run.recipe.title,
+        "stage": number,
+        "spacing": run.recipe.stages[number].spacing,
+        "cases": len(training),
+        "unseen": list(run.unseen),
+        "pretrained": run.pretrained_hash,
+        "epochs": round(epochs, 2),
+        "steps": steps,
+        "seconds": round(session.clock.spent, 1),
+        "max_minutes": run.config.max_minutes,
+        "validation": {"loss": scores.loss, "dice": scores.dice},
+    }
 
 
-def _loader(run: Run, stage: Stage, dataset: PatchDataset, sampler: EpochSampler) -> DataLoader:
+def _share_of_time(run: Plan, number: int, left: float) -> float:
+    """Return the share of the time left that belongs to a stage, of which ``left`` is not done: by voxels shown."""
+
+    def voxels(stage: Stage) -> float:
+        x, y, z = stage.patch_size
+        return float(stage.epochs * stage.samples_per_case * x * y * z)
+
+    this, later = voxels(run.recipe.stages[number]) * left, sum(map(voxels, run.recipe.stages[number + 1 :]))
+    return this / max(this + later, 1.0)
+
+
+def _train_loader(session: Session, number: int, cases: Sequence[CachedCase]) -> tuple[DataLoader, Batches]:
+    run, stage = session.plan, session.plan.recipe.stages[number]
+    dataset = TrainingPatches(cases, stage, run.entropy, number)
+    batches = Batches(
+        len(dataset),
+        stage.batch_size,
+        entropy=run.entropy,
+        stage=number,
+        rank=session.processes.rank,
+        processes=session.processes.size,
+    )
+    return _loader(session, dataset, batches), batches
+
+
+def _val_loader(session: Session, stage: Stage, cases: Sequence[CachedCase], stride: int) -> DataLoader:
+    dataset = ValidationPatches(cases, stage, stride)
     # Whole volumes differ in size, so they are validated one at a time.
-    batch = stage.batch if dataset.training or dataset.by_grid else 1
-    return DataLoader(dataset, batch, sampler=sampler, num_workers=run.workers)
+    size = 1 if stage.whole_volume else max(1, stage.batch_size // session.processes.size)
+    batches = OrderedBatches(len(dataset), size, rank=session.processes.rank, processes=session.processes.size)
+    return _loader(session, dataset, batches)
 
 
-def _precision(run: Run) -> Literal["bf16-mixed", "32-true"]:
-    low = uses_bfloat16(run.recipe.precision, run.device)
-    return "bf16-mixed" if low else "32-true"
+def _loader(session: Session, dataset: Any, batches: Batches | OrderedBatches) -> DataLoader:
+    workers = session.plan.config.workers
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=session.device.type == "cuda",
+        persistent_workers=workers > 0,
+    )
 
 
-class _Stop(EarlyStopping):
-    """Keras' rule, whose least improvement is nothing, unlike the plateau's; counted in epochs.
-
-    Counted before the epoch's checkpoint is written, which must hold the count.
-    """
-
-    def __init__(self, stage: Stage) -> None:
-        validations = math.ceil(stage.stop_patience / stage.validate_every)
-        super().__init__("val/loss", patience=validations, min_delta=0.0, check_on_train_epoch_end=False)
-
-    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """A run that was killed between its last checkpoint and its end does not go on past it."""
-        trainer.should_stop = self.wait_count >= self.patience
+def _precision(session: Session) -> Any:
+    return "bf16-mixed" if uses_bfloat16(session.plan.recipe.precision, session.device) else "32-true"
 
 
-def _spare_log(log: Path) -> None:
-    """Keep what a stage logged before it was resumed: Lightning begins its CSV anew."""
+@contextmanager
+def _contained(device: torch.device) -> Iterator[None]:
+    """Leave random states, warnings and log levels as they were; Lightning's advice is not for our users."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            for module in ("pytorch_lightning", "lightning_fabric"):
+                warnings.filterwarnings("ignore", module=module)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _keep_log(log: Path) -> None:
+    """Keep what a stage logged before it was resumed, since Lightning starts its CSV file again."""
     if log.exists():
         log.rename(log.with_name(f"metrics-{len(list(log.parent.glob('metrics-*.csv')))}.csv"))
 
 
-def _trainer(run: Run, stage: Stage, folder: Path, saver: SaveEachEpoch) -> lightning.Trainer:
-    callbacks: list[lightning.Callback] = [saver, EpochLines(run.say)]
-    if stage.stop_patience:
-        callbacks.append(_Stop(stage))
-    _spare_log(folder / "csv" / "metrics.csv")
-    # Lightning's advice is not about this program's user.
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
-    warnings.filterwarnings("ignore", module="lightning_fabric")
+def _trainer(session: Session, stage: Stage, folder: Path, callbacks: list[lightning.Callback]) -> lightning.Trainer:
+    device, processes = session.device, session.processes
+    if processes.first:
+        _keep_log(folder / "csv" / "metrics.csv")
+    devices: Any = [device.index] if device.type == "cuda" and device.index is not None else 1
     return lightning.Trainer(
-        accelerator={"cuda": "gpu"}.get(run.device.type, run.device.type),
-        devices=[run.device.index] if run.device.type == "cuda" and run.device.index is not None else 1,
-        precision=_precision(run),
+        accelerator={"cuda": "gpu"}.get(device.type, device.type),
+        devices=devices if processes.size == 1 else processes.size // processes.nodes,
+        num_nodes=processes.nodes,
+        # Buffers are not sent from process to process: validation batches are not equally many on each.
+        strategy="auto" if processes.size == 1 else DDPStrategy(broadcast_buffers=False),
+        precision=_precision(session),
         max_epochs=stage.epochs,
         check_val_every_n_epoch=min(stage.validate_every, stage.epochs),
         num_sanity_val_steps=0,
@@ -192,8 +293,7 @@ def _trainer(run: Run, stage: Stage, folder: Path, saver: SaveEachEpoch) -> ligh
             CSVLogger(folder, name="", version="csv"),
             TensorBoardLogger(folder, name="", version="tensorboard"),
         ],
-        # One process, whatever a scheduler's variables say; else Lightning would requeue jobs and load what it left.
-        plugins=[SafeCheckpoints(), LightningEnvironment()],
+        plugins=[SafeCheckpoints(), processes.environment()],
         default_root_dir=folder,
         enable_checkpointing=False,
         enable_model_summary=False,
