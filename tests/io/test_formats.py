@@ -260,7 +260,7 @@ def test_several_volumes(tmp_path: Path) -> None:
         assert read(tmp_path / name, volume=1).array.max() == 1800
         with pytest.raises(InputError, match="one 3-D volume per file"):
             read(tmp_path / name)
-        with pytest.raises(InputError, match="has 2 volumes, so there is no volume 2"):
+        with pytest.raises(InputError, match=r"has 2 volume\(s\), so there is no volume 2"):
             read(tmp_path / name, volume=2)
 
 

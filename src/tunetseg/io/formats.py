@@ -56,19 +56,13 @@ def read_itk(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | 
     if "complex" in image.GetPixelIDTypeAsString():
         raise InputError(f"{path}: holds complex numbers; an image of one number per voxel is needed")
     array = itk.GetArrayViewFromImage(image)
-    components = image.GetNumberOfComponentsPerPixel()
+    if image.GetNumberOfComponentsPerPixel() > 1 and image.GetDimension() != 3:
+        raise InputError(f"{path}: holds several numbers per voxel; an image of one number per voxel is needed")
     space = image.GetDimension()
     # SimpleITK's arrays are (t, z, y, x, component).
     order = (*range(space - 1, -1, -1), *range(space, array.ndim))
-    array = array.transpose(order)
-    if components > 1 and space == 3:
-        array = _component(path, array, volume)
-    elif space == 4:
-        array = _volume(path, array, volume)
-    if space == 4 and components > 1:
-        raise InputError(f"{path}: holds several volumes of {components} numbers per voxel; one number is needed")
-    affine = _affine(image, min(space, 3))
-    return _image(path, np.array(array), affine, dtype, _says_place(path))
+    array = _volume(path, array.transpose(order), volume)
+    return _image(path, np.array(array), _affine(image, min(space, 3)), dtype, _says_place(path))
 
 
 def _check_checksum(path: Path) -> None:
@@ -93,21 +87,12 @@ def _check_size(path: Path, reader: Any) -> None:
         raise InputError(f"{path}: empty, its shape is {tuple(reader.GetSize())}")
 
 
-def _component(path: Path, array: NDArray, volume: int | None) -> NDArray:
-    if volume is None:
-        raise InputError(
-            f"{path}: holds {array.shape[3]} numbers per voxel; one 3-D volume per file, or the number of one is needed"
-        )
-    return _volume(path, array, volume)
-
-
 def _volume(path: Path, array: NDArray, volume: int | None) -> NDArray:
     """One volume along the fourth axis; all where none is chosen, which the checks of the array refuse."""
-    if volume is None:
-        return array
-    if volume >= array.shape[3]:
-        raise InputError(f"{path}: has {array.shape[3]} volumes, so there is no volume {volume}")
-    return array[..., volume]
+    count = array.shape[3] if array.ndim > 3 else 1
+    if volume is not None and not 0 <= volume < count:
+        raise InputError(f"{path}: has {count} volume(s), so there is no volume {volume}, counted from 0")
+    return array if volume is None or array.ndim == 3 else array[..., volume]
 
 
 def _affine(image: Any, space: int) -> NDArray[np.float64]:
@@ -152,8 +137,7 @@ def read_mgh(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | 
         raise InputError(f"{path}: damaged or cut off ({error}); copy the file again") from None
     except MemoryError:
         raise InputError(f"{path}: its header asks for more voxels than memory holds") from None
-    if array.ndim == 4:
-        array = _volume(path, array, volume)
+    array = _volume(path, array, volume)
     # The flag after seven numbers; nibabel's header says 1 where the file says 0.
     oriented = raw[28:30] == b"\0\1"
     return _image(path, array, image.affine, dtype, oriented)
@@ -187,8 +171,7 @@ def read_analyze(path: Path, *, dtype: DTypeLike | None = np.float32, volume: in
         raise InputError(f"{path}: damaged or cut off ({error}); copy both files again") from None
     except MemoryError:
         raise InputError(f"{path}: its header asks for more voxels than memory holds") from None
-    if array.ndim == 4:
-        array = array[..., 0] if array.shape[3] == 1 else _volume(path, array, volume)
+    array = _volume(path, array, volume)
     return _image(path, array, image.affine, dtype, path.with_suffix(".mat").is_file())
 
 

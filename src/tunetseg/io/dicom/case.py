@@ -260,8 +260,8 @@ def read_dicom_image(path: Path, *, dtype: DTypeLike | None = np.float32, volume
     usable = [one for one in series if one.usable]
     if not usable:
         raise InputError(f"{path}: {refusals(series[0].findings)[0].message}")
-    if volume is not None and volume >= len(usable):
-        raise InputError(f"{path}: has {len(usable)} volumes, so there is no volume {volume}")
+    if volume is not None and not 0 <= volume < len(usable):
+        raise InputError(f"{path}: has {len(usable)} volume(s), so there is no volume {volume}, counted from 0")
     if volume is None and len(usable) > 1:
         names = ", ".join(one.name for one in usable)
         raise InputError(f"{path}: holds {len(usable)} series ({names}); give the folder of one")
