@@ -1,16 +1,15 @@
-"""The evaluator against its rivals, in turn, in one run, on the same masks.
+"""Time the evaluator and its rivals, in turn, in one run, on the same masks.
 
-    python benchmarks/evaluator.py COHORT [--cases 6] [--rounds 3]
+    python benchmarks/evaluator.py COHORT [--cases 6] [--rounds 3] [--cohort-size 125]
 
-Needs MONAI, MedPy and surface-distance (pip install monai medpy surface-distance-based-measures). Masks are the
-experts' segmentations of real patients, 240x240x155, and perturbed copies of them as predictions; the three regions
-of each. Peak memory is of numpy's and Python's allocations during one call, of the cohort the whole process's. The last
-line is one JSON object.
+Rivals are MONAI, MedPy and surface-distance, those that are installed (pip install monai medpy
+surface-distance-based-measures). Masks are the reference segmentations of real patients, 240x240x155, and perturbed
+copies of them as predictions; the three regions of each. Peak memory is that of numpy's and Python's allocations during
+one call, for the cohort that of the whole process. The last line is one JSON object.
 """
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -18,26 +17,24 @@ import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
-import medpy.metric.binary as medpy
 import nibabel as nib
 import numpy as np
-import surface_distance
-import torch
-from monai.metrics import compute_hausdorff_distance
 from scipy import ndimage
 
-from tunetseg.datasets import find_cases, scheme_named
-from tunetseg.io.volume import read_label_map
-from tunetseg.metrics import QU_BRATS_THRESHOLDS, hausdorff, score_uncertainty
+from tunetseg.datasets import candidate_schemes, find_cases, find_description, find_scheme, recognise_labels
+from tunetseg.datasets.labels import present_labels
+from tunetseg.io import read_image, read_label_map
+from tunetseg.metrics import HAUSDORFF, QU_BRATS_THRESHOLDS, hausdorff, score_uncertainty
 
 UNIT = (1.0, 1.0, 1.0)
-Pair = tuple[np.ndarray, np.ndarray]
+Masks = np.ndarray
 
 
-def perturbed(masks: np.ndarray, seed: int) -> np.ndarray:
-    """Nested masks whose surfaces are moved by smooth noise of some millimetres."""
+def perturbed(masks: Masks, seed: int) -> Masks:
+    """Return nested masks whose surfaces are moved by smooth noise of some millimetres."""
     generator = np.random.default_rng(seed)
     shift = ndimage.zoom(generator.normal(size=(8, 8, 6)), np.array(masks.shape[1:]) / (8, 8, 6), order=1) * 2.5
     moved = []
@@ -52,53 +49,74 @@ def perturbed(masks: np.ndarray, seed: int) -> np.ndarray:
     return np.logical_and.accumulate(moved, axis=0)
 
 
-def load(cohort: Path, count: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Predicted and true masks, shape (region, x, y, z), and a brain mask."""
+def load(cohort: Path, count: int) -> list[tuple[Masks, Masks, Masks]]:
+    """Return predicted and reference masks, shape (region, x, y, z), and a brain mask, of some cases."""
     loaded = []
-    for case in [case for case in find_cases(cohort) if case.segmentation is not None][:count]:
-        assert case.segmentation is not None
-        labels = read_label_map(case.segmentation).array
-        masks = scheme_named(case.labels or "2023").masks(labels)
-        brain = np.asarray(nib.load(case.images["t1"]).dataobj) != 0
+    for case in [case for case in find_cases(cohort) if case.reference is not None][:count]:
+        assert case.reference is not None
+        labels = read_label_map(case.reference).array
+        candidates = candidate_schemes(case.dataset or find_description("glioma"))
+        masks = recognise_labels(present_labels(labels), candidates, case.id).masks(labels)
+        channel, path = next(iter(case.images.items()))
+        brain = read_image(path, volume=case.volumes.get(channel)).array != 0
         loaded.append((perturbed(masks, len(loaded)), masks, brain))
     return loaded
 
 
-def monai_hd95(prediction: np.ndarray, reference: np.ndarray) -> float:
-    """MONAI's, of masks of one region."""
-    one, other = (torch.from_numpy(mask)[None, None] for mask in (prediction, reference))
-    return float(compute_hausdorff_distance(one, other, include_background=True, percentile=95, spacing=UNIT))
+def monai_hd95(prediction: Masks, reference: Masks) -> float:
+    """Return MONAI's HD95 of masks of one region."""
+    import torch
+    from monai.metrics import compute_hausdorff_distance
+
+    tensors = (torch.from_numpy(np.ascontiguousarray(mask))[None, None] for mask in (prediction, reference))
+    return float(compute_hausdorff_distance(*tensors, include_background=True, percentile=95, spacing=UNIT))
 
 
-def surface_distance_hd95(prediction: np.ndarray, reference: np.ndarray) -> float:
-    """DeepMind's, of masks of one region."""
-    return surface_distance.compute_robust_hausdorff(
-        surface_distance.compute_surface_distances(reference, prediction, UNIT), 95
-    )
+def surface_distance_hd95(prediction: Masks, reference: Masks) -> float:
+    """Return DeepMind's HD95 of masks of one region."""
+    import surface_distance
+
+    distances = surface_distance.compute_surface_distances(reference, prediction, UNIT)
+    return surface_distance.compute_robust_hausdorff(distances, 95)
 
 
-def naive_uncertainty(prediction: np.ndarray, reference: np.ndarray, unsure: np.ndarray, brain: np.ndarray) -> float:
-    """DAUC, RFTP and RFTN by filtering the volume once a threshold, as the challenge's code does."""
+def medpy_hd95(prediction: Masks, reference: Masks) -> float:
+    """Return MedPy's HD95 of masks of one region."""
+    import medpy.metric.binary as medpy
+
+    return medpy.hd95(prediction, reference, UNIT)
+
+
+RIVALS = {
+    "symmetric-max": ("MONAI", "monai", monai_hd95),
+    "area-weighted": ("surface-distance", "surface_distance", surface_distance_hd95),
+    "pooled": ("MedPy", "medpy", medpy_hd95),
+}
+"""Definition of HD95 -> the rival that computes it: title, package and function."""
+
+
+def naive_uncertainty(prediction: Masks, reference: Masks, uncertainty: Masks, brain: Masks) -> float:
+    """Return the score of uncertainty by filtering the volume once per threshold, as the challenge's code does."""
     curves: list[tuple[float, float, float]] = []
     for threshold in QU_BRATS_THRESHOLDS:
-        kept = unsure <= threshold
-        found, true = prediction & kept, reference & kept
-        both = np.count_nonzero(found & true)
-        total = np.count_nonzero(found) + np.count_nonzero(true)
-        hits = np.count_nonzero(found & true & brain)
-        rest = np.count_nonzero(~prediction & ~reference & kept & brain)
-        curves.append((2 * both / total if total else 1.0, hits, rest))
-    dice, hits, rest = np.array(curves).T
+        kept = uncertainty <= threshold
+        predicted, present = prediction & kept, reference & kept
+        both = np.count_nonzero(predicted & present)
+        total = np.count_nonzero(predicted) + np.count_nonzero(present)
+        tp = np.count_nonzero(predicted & present & brain)
+        tn = np.count_nonzero(~prediction & ~reference & kept & brain)
+        curves.append((2 * both / total if total else 1.0, tp, tn))
+    dice, tps, tns = np.array(curves).T
     steps = np.array(QU_BRATS_THRESHOLDS)
     areas = [
-        float(((c[1:] + c[:-1]) / 2 * np.diff(steps)).sum()) / 100
-        for c in (dice, 1 - hits / hits[-1], 1 - rest / rest[-1])
+        float(((curve[1:] + curve[:-1]) / 2 * np.diff(steps)).sum()) / 100
+        for curve in (dice, 1 - tps / tps[-1], 1 - tns / tns[-1])
     ]
     return (areas[0] + 1 - areas[1] + 1 - areas[2]) / 3
 
 
 def in_turn(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, dict[str, float]]:
-    """Median seconds of each call over the rounds, and the peak of one more call."""
+    """Return the median seconds of each call over the rounds, and the peak of one more call."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
@@ -115,11 +133,49 @@ def in_turn(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, di
     return result
 
 
-def cohort_of(count: int, loaded: list[tuple[np.ndarray, np.ndarray, np.ndarray]], folder: Path) -> None:
-    """Write a cohort's worth of label maps, predictions and references, from the loaded cases in turn."""
+def time_hd95(loaded: list[tuple[Masks, Masks, Masks]], rounds: int) -> tuple[int, dict[str, dict[str, float]]]:
+    """Return the number of pairs of masks, and the times of each definition and its rival over all of them."""
+    pairs = [
+        (prediction, reference)
+        for predicted, present, _ in loaded
+        for prediction, reference in zip(predicted, present, strict=True)
+        if prediction.any() and reference.any()
+    ]
+
+    def over_pairs(score: Callable[[Masks, Masks], float]) -> Callable[[], object]:
+        return lambda: [score(prediction, reference) for prediction, reference in pairs]
+
+    def ours(definition: str) -> Callable[[], object]:
+        return over_pairs(lambda prediction, reference: hausdorff(prediction, reference, UNIT, definition=definition))
+
+    calls = {}
+    for definition in HAUSDORFF:
+        calls[f"tunetseg, {definition}"] = ours(definition)
+        title, package, rival = RIVALS[definition]
+        if find_spec(package) is not None:
+            calls[title] = over_pairs(rival)
+    return len(pairs), in_turn(calls, rounds)
+
+
+def time_uncertainty(loaded: tuple[Masks, Masks, Masks], rounds: int) -> dict[str, dict[str, float]]:
+    """Return the times of the uncertainty scores of one region, and of the challenge's way to compute them."""
+    predicted, present, brain = loaded
+    field = ndimage.zoom(np.random.default_rng(0).random((12, 12, 8)), np.array(brain.shape) / (12, 12, 8), order=1)
+    uncertainty = (field * 100 * brain).clip(0, 100).astype(np.uint8)
+    return in_turn(
+        {
+            "tunetseg": lambda: score_uncertainty(predicted[0], present[0], uncertainty, brain).score,
+            "41 passes": lambda: naive_uncertainty(predicted[0], present[0], uncertainty, brain),
+        },
+        rounds,
+    )
+
+
+def write_cohort(count: int, loaded: list[tuple[Masks, Masks, Masks]], folder: Path) -> None:
+    """Write the label maps of a cohort, predictions and references, from the loaded cases in turn."""
     for side in ("predictions", "references"):
         (folder / side).mkdir()
-    scheme = scheme_named("2020")
+    scheme = find_scheme("brats2020")
     for number in range(count):
         prediction, reference, _ = loaded[number % len(loaded)]
         for side, masks in (("predictions", prediction), ("references", reference)):
@@ -127,18 +183,25 @@ def cohort_of(count: int, loaded: list[tuple[np.ndarray, np.ndarray, np.ndarray]
             nib.save(image, folder / side / f"case{number:03d}.nii.gz")
 
 
-def command(folder: Path) -> tuple[float, float]:
-    """Seconds and peak resident MB of ``tunet evaluate`` over the cohort, starting Python included."""
+_RUN = """
+import json, os, subprocess, sys, time
+began = time.perf_counter()
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(child.pid, 0)
+print(json.dumps([status, time.perf_counter() - began, usage.ru_maxrss / 1024]))
+"""
+"""Run a command from a small process: what a large one starts counts that one's memory as its own peak."""
+
+
+def time_command(folder: Path) -> tuple[float, float]:
+    """Return seconds and peak resident MB of ``tunet evaluate`` over the cohort, with the start of Python."""
     sides = [str(folder / side) for side in ("predictions", "references")]
-    began = time.perf_counter()
-    child = subprocess.Popen(
-        [sys.executable, "-m", "tunetseg", "evaluate", *sides, "--out", str(folder / "scores.csv")],
-        stdout=subprocess.DEVNULL,
-    )
-    _, status, usage = os.wait4(child.pid, 0)
+    command = [sys.executable, "-m", "tunetseg", "evaluate", *sides, "--out", str(folder / "scores.csv")]
+    run = subprocess.run([sys.executable, "-c", _RUN, *command], capture_output=True, text=True, check=True)
+    status, seconds, peak = json.loads(run.stdout)
     if status:
-        raise SystemExit("tunet evaluate failed")
-    return time.perf_counter() - began, usage.ru_maxrss / 1024
+        raise SystemExit(f"tunet evaluate failed: {run.stderr}")
+    return seconds, peak
 
 
 def main() -> None:
@@ -147,58 +210,33 @@ def main() -> None:
     parser.add_argument("cohort", type=Path)
     parser.add_argument("--cases", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
-    loaded = load(given.cohort, given.cases)
-    pairs: list[Pair] = [(p, r) for predicted, true, _ in loaded for p, r in zip(predicted, true, strict=True)]
-    pairs = [(p, r) for p, r in pairs if p.any() and r.any()]
-
-    def over_pairs(score: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[], object]:
-        return lambda: [score(p, r) for p, r in pairs]
-
-    distances = in_turn(
-        {
-            "tunetseg, directed": over_pairs(lambda p, r: hausdorff(p, r, UNIT)),
-            "MONAI": over_pairs(monai_hd95),
-            "tunetseg, area-weighted": over_pairs(lambda p, r: hausdorff(p, r, UNIT, definition="area-weighted")),
-            "surface-distance": over_pairs(surface_distance_hd95),
-            "tunetseg, pooled": over_pairs(lambda p, r: hausdorff(p, r, UNIT, definition="pooled")),
-            "MedPy": over_pairs(lambda p, r: medpy.hd95(p, r, UNIT)),
-        },
-        given.rounds,
-    )
-    predicted, true, brain = loaded[0]
-    field = ndimage.zoom(np.random.default_rng(0).random((12, 12, 8)), np.array(brain.shape) / (12, 12, 8), order=1)
-    unsure = (field * 100 * brain).clip(0, 100).astype(np.uint8)
-    uncertainty = in_turn(
-        {
-            "tunetseg": lambda: score_uncertainty(predicted[0], true[0], unsure, brain).score,
-            "41 passes": lambda: naive_uncertainty(predicted[0], true[0], unsure, brain),
-        },
-        given.rounds,
-    )
+    parser.add_argument("--cohort-size", type=int, default=125)
+    options = parser.parse_args()
+    loaded = load(options.cohort, options.cases)
+    pairs, distances = time_hd95(loaded, options.rounds)
+    uncertainty = time_uncertainty(loaded[0], options.rounds)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        cohort_of(125, loaded, folder)
-        seconds, peak = command(folder)
+        write_cohort(options.cohort_size, loaded, folder)
+        seconds, peak = time_command(folder)
     for title, table in (("HD95", distances), ("uncertainty scores", uncertainty)):
-        for label, found in table.items():
-            print(f"{title:<20}{label:<26}{found['seconds']:9.3f} s  {found['peak_mb']:8.1f} MB")
-    print(f"125 cases, files included: {seconds:.1f} s, {peak:.0f} MB")
-    ours = {name: distances[f"tunetseg, {name}"]["seconds"] for name in ("directed", "area-weighted", "pooled")}
+        for label, measured in table.items():
+            print(f"{title:<20}{label:<26}{measured['seconds']:9.3f} s  {measured['peak_mb']:8.1f} MB")
+    print(f"{options.cohort_size} cases, files included: {seconds:.1f} s, {peak:.0f} MB")
     print(
         json.dumps(
             {
                 "benchmark": "evaluator",
-                "masks": len(pairs),
+                "masks": pairs,
                 "hd95": distances,
                 "hd95_ratio": {
-                    "MONAI": round(distances["MONAI"]["seconds"] / ours["directed"], 1),
-                    "surface-distance": round(distances["surface-distance"]["seconds"] / ours["area-weighted"], 1),
-                    "MedPy": round(distances["MedPy"]["seconds"] / ours["pooled"], 1),
+                    title: round(distances[title]["seconds"] / distances[f"tunetseg, {definition}"]["seconds"], 1)
+                    for definition, (title, _, _) in RIVALS.items()
+                    if title in distances
                 },
                 "uncertainty": uncertainty,
                 "uncertainty_ratio": round(uncertainty["41 passes"]["seconds"] / uncertainty["tunetseg"]["seconds"], 1),
-                "cohort_of_125": {"seconds": round(seconds, 1), "peak_mb": round(peak)},
+                "cohort": {"cases": options.cohort_size, "seconds": round(seconds, 1), "peak_mb": round(peak)},
             }
         )
     )

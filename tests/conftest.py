@@ -1,10 +1,13 @@
 """Fixtures that many tests share.
 
-Cohorts and models are made once per session and are read-only by agreement: a test that changes files copies them first.
+Cohorts and models are made once per session and are read-only by agreement: a test that changes files copies them
+first.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -111,17 +114,42 @@ def nested_cohort(tmp_path_factory: pytest.TempPathFactory, nested_description: 
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an untrained model file for BraTS 2020, of few weights, that sees whole volumes at 10 mm."""
+def make_model() -> Callable[..., Path]:
+    """Return a function that writes the file of an untrained model of few weights.
+
+    It takes the path, the dataset, and if need be the network with its options, the spacing in mm, the patch size,
+    whether a patch holds a whole volume, and a seed.
+    """
     import torch
 
     from tunetseg.models.store import ModelSpec, save_model
     from tunetseg.networks import NetworkSpec, build_network
 
-    spec = NetworkSpec("tunet-seb", 4, ("whole", "core", "enhancing"), {"base_filters": 2, "levels": 2})
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = build_network(spec)
-    path = tmp_path_factory.mktemp("tiny-model") / "model.safetensors"
-    save_model(path, network, ModelSpec(spec, Preprocessing(10.0), (24, 24, 16), True, find_description("brats2020")))
-    return path
+    def make(
+        path: Path,
+        dataset: str | DatasetDescription = "brats2020",
+        *,
+        network: str = "tunet-seb",
+        options: dict[str, Any] | None = None,
+        spacing: float = 10.0,
+        patch_size: tuple[int, int, int] = (24, 24, 16),
+        whole_volume: bool = True,
+        seed: int = 0,
+    ) -> Path:
+        description = dataset if isinstance(dataset, DatasetDescription) else find_description(dataset)
+        small = {"base_filters": 2, "levels": 2} if options is None else options
+        spec = NetworkSpec(network, len(description.channels), description.region_names, small)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            built = build_network(spec)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_model(path, built, ModelSpec(spec, Preprocessing(spacing), patch_size, whole_volume, description))
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory, make_model: Callable[..., Path]) -> Path:
+    """Return an untrained model file for BraTS 2020, of few weights, that sees whole volumes at 10 mm."""
+    return make_model(tmp_path_factory.mktemp("tiny-model") / "model.safetensors")

@@ -14,7 +14,9 @@ from tunetseg.io import read_label_map
 pytest_plugins = "pytester"
 
 
-def test_cohorts(mri_cohort: Path, ct_cohort: Path, nested_cohort: Path, nested_description: DatasetDescription) -> None:
+def test_cohorts(
+    mri_cohort: Path, ct_cohort: Path, nested_cohort: Path, nested_description: DatasetDescription
+) -> None:
     for folder, dataset, regions, count in (
         (mri_cohort, None, 3, 4),
         (ct_cohort, None, 2, 3),

@@ -1,4 +1,4 @@
-"""Folds: a partition, by patient, with grades in proportion, the same whatever the order."""
+"""Folds: a partition, by patient, with datasets and grades in proportion, the same whatever the order."""
 
 import random
 from collections import Counter
@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunetseg.datasets import Case
-from tunetseg.datasets.folds import split_folds
+from tunetseg.datasets import Case, DatasetDescription, find_description, split_folds
 from tunetseg.errors import InputError
 
 
@@ -19,7 +18,7 @@ def cohorts(draw: st.DrawFn) -> list[Case]:
     for number, (visits, grade) in enumerate(
         draw(st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["HGG", "LGG", None])), min_size=5, max_size=40))
     ):
-        cases += [Case(f"p{number}-{visit}", {}, patient=f"p{number}", grade=grade) for visit in range(visits)]
+        cases += [Case(f"p{number}-{visit}", {}, patient_id=f"p{number}", grade=grade) for visit in range(visits)]
     return cases
 
 
@@ -40,13 +39,44 @@ def test_grades_are_in_proportion(cases: list[Case], seed: int) -> None:
         assert max(counts) - min(counts) <= 1
 
 
+@given(sizes=st.tuples(*[st.integers(0, 20)] * 3).filter(lambda sizes: sum(sizes) >= 5), seed=st.integers(0, 9))
+def test_datasets_are_in_proportion(sizes: tuple[int, ...], seed: int) -> None:
+    regions = [{"name": "r", "labels": [1]}]
+    mine, other = (
+        DatasetDescription.from_dict({"name": name, "channels": [{"name": "c"}], "regions": regions})
+        for name in ("mine", "other")
+    )
+    datasets = (mine, other, find_description("brats2021"))
+    cases = [
+        Case(f"{dataset.name}{number}", {}, dataset=dataset)
+        for dataset, size in zip(datasets, sizes, strict=True)
+        for number in range(size)
+    ]
+    for name in ("mine", "other", "brats2021"):
+        counts = [
+            sum(case.dataset is not None and case.dataset.name == name for case in fold)
+            for fold in split_folds(cases, 5, seed)
+        ]
+        assert max(counts) - min(counts) <= 1
+
+
 @given(cases=cohorts())
 def test_order_of_the_cases_does_not_matter(cases: list[Case]) -> None:
     shuffled = random.Random(1).sample(cases, len(cases))
     assert split_folds(cases, 3, 7) == split_folds(shuffled, 3, 7)
 
 
+def test_another_seed_deals_otherwise() -> None:
+    cases = [Case(f"p{number}", {}) for number in range(40)]
+    assert split_folds(cases, 5, 0) != split_folds(cases, 5, 1)
+
+
 @pytest.mark.parametrize("folds", [1, 4])
-def test_too_few_patients_are_said(folds: int) -> None:
-    with pytest.raises(InputError, match=rf"3 patient\(s\) cannot be split into {folds} folds; take between 2 and 3"):
+def test_too_few_patients_are_refused(folds: int) -> None:
+    with pytest.raises(InputError, match=rf"3 patient\(s\) cannot be split into {folds} folds; choose between 2 and 3"):
         split_folds([Case(f"p{n}", {}) for n in range(3)], folds)
+
+
+def test_one_patient_cannot_be_split() -> None:
+    with pytest.raises(InputError, match="at least two patients are needed"):
+        split_folds([Case(f"visit{n}", {}, patient_id="anna") for n in range(3)], 2)

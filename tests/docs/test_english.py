@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("docs", "tests/docs")
+FOLDERS = ("benchmarks", "docs", "tests/docs", "tools")
 """Folders whose texts are checked, besides the pages at the top."""
 
 _ENDINGS = {".md", ".py", ".toml", ".yml"}
@@ -22,13 +22,13 @@ PHRASES = {
     r"anew": "again",
     r"for want of": "because there is no",
     r"whoever": "anyone who",
-    r"pass(?:ed|es|ing)? over": "skip, ignore",
+    r"passed over": "skip, ignore",
     r"at fault": "invalid, faulty",
     r"you may not": "you cannot, permission denied",
     r"(?<!there )is no (?!longer|more|such)\w+": "is not a",
     r"beside": "next to, also",
     r"for people": "human-readable",
-    r"rooms?": "package",
+    r"rooms": "package",
     r"told by": "given by",
     r"as a rule": "usually",
     r"by heart": "memorise",

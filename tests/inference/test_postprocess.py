@@ -1,16 +1,17 @@
-"""Ladder, 500-voxel rule, nesting and Eq. 2 against values worked out by hand."""
+"""Lower thresholds, the rule of 500 mm3, and nesting, against values worked out by hand."""
 
 import numpy as np
 import pytest
 
+from tunetseg.datasets import Postprocessing, find_description
 from tunetseg.inference.postprocess import postprocess
-from tunetseg.inference.uncertainty import uncertainty
 
 REGIONS = ("whole", "core", "enhancing")
+PAPER = find_description("brats2020").postprocessing
 
 
 def probabilities(*values: float, side: int = 10) -> np.ndarray:
-    """One probability a region, everywhere."""
+    """Return one probability per region, the same everywhere."""
     return np.stack([np.full((side, side, side), value, np.float32) for value in values])
 
 
@@ -18,73 +19,96 @@ def probabilities(*values: float, side: int = 10) -> np.ndarray:
     ("core", "threshold"),
     [(0.6, None), (0.5, None), (0.4, 0.3), (0.2, 0.1), (0.07, 0.05), (0.02, 0.01), (0.005, "none")],
 )
-def test_ladder(core: float, threshold: float | str | None) -> None:
-    found = probabilities(0.9, 0.0, 0.0)
-    found[1, 0, 0, :3] = core
-    masks, said = postprocess(found, REGIONS, 1.0)
+def test_lower_thresholds(core: float, threshold: float | str | None) -> None:
+    given = probabilities(0.9, 0.0, 0.0)
+    given[1, 0, 0, :3] = core
+    masks, notes = postprocess(given, REGIONS, 1.0, PAPER)
     assert masks[1].sum() == (0 if threshold == "none" else 3)
     assert masks[0].all()
     expected = [] if threshold in {None, "none"} else [f"core found only at threshold {threshold:g}"]
-    assert said == expected
+    assert notes == expected
 
 
-def test_ladder_looks_inside_the_whole_tumour_only() -> None:
-    found = probabilities(0.0, 0.4, 0.0)
-    found[0, :5] = 0.9
-    masks, _ = postprocess(found, REGIONS, 1.0)
+def test_lower_thresholds_count_inside_the_whole_tumour_only() -> None:
+    given = probabilities(0.0, 0.4, 0.0)
+    given[0, :5] = 0.9
+    masks, _ = postprocess(given, REGIONS, 1.0, PAPER)
     assert masks[1][:5].all()
     assert not masks[1][5:].any()
 
 
 @pytest.mark.parametrize(("voxels", "kept"), [(499, 0), (500, 500), (1000, 1000)])
 def test_small_enhancing_region_becomes_necrosis(voxels: int, kept: int) -> None:
-    found = probabilities(0.9, 0.9, 0.1)
-    found[2].flat[:voxels] = 0.9
-    masks, said = postprocess(found, REGIONS, 1.0)
+    given = probabilities(0.9, 0.9, 0.1)
+    given[2].flat[:voxels] = 0.9
+    masks, notes = postprocess(given, REGIONS, 1.0, PAPER)
     assert masks[2].sum() == kept
     assert masks[1].all()
-    assert len(said) == (kept == 0)
+    assert len(notes) == (kept == 0)
 
 
 def test_small_means_volume() -> None:
-    found = probabilities(0.9, 0.9, 0.1)
-    found[2].flat[:100] = 0.9
-    assert postprocess(found, REGIONS, 8.0)[0][2].sum() == 100, "100 voxels of 8 mm3 are 800 mm3"
-    found[2].flat[:500] = 0.9
-    assert postprocess(found, REGIONS, 0.99999998)[0][2].sum() == 500, "an oblique affine in float32"
+    given = probabilities(0.9, 0.9, 0.1)
+    given[2].flat[:100] = 0.9
+    assert postprocess(given, REGIONS, 8.0, PAPER)[0][2].sum() == 100, "100 voxels of 8 mm3 are 800 mm3"
+    given[2].flat[:500] = 0.9
+    assert postprocess(given, REGIONS, 0.99999998, PAPER)[0][2].sum() == 500, "an oblique affine in float32"
 
 
-def test_no_enhancing_region_is_no_news() -> None:
-    assert postprocess(probabilities(0.9, 0.9, 0.1), REGIONS, 1.0)[1] == []
+def test_no_enhancing_region_needs_no_note() -> None:
+    assert postprocess(probabilities(0.9, 0.9, 0.1), REGIONS, 1.0, PAPER)[1] == []
 
 
 def test_nesting() -> None:
-    found = np.random.default_rng(0).random((3, 12, 12, 12), np.float32)
-    masks, _ = postprocess(found, REGIONS, 1.0)
+    given = np.random.default_rng(0).random((3, 12, 12, 12), np.float32)
+    masks, _ = postprocess(given, REGIONS, 1.0, PAPER)
     assert not (masks[1] & ~masks[0]).any()
     assert not (masks[2] & ~masks[1]).any()
-    assert np.array_equal(masks[2], found[2] >= 0.5)
-    assert np.array_equal(masks[0], (found >= 0.5).any(axis=0))
+    assert np.array_equal(masks[2], given[2] >= 0.5)
+    assert np.array_equal(masks[0], (given >= 0.5).any(axis=0))
 
 
-def test_a_core_is_looked_for_even_where_something_enhances() -> None:
-    found = probabilities(0.9, 0.4, 0.1)
-    found[2].flat[:600] = 0.9
-    found[1].flat[:100] = 0.0
-    masks, said = postprocess(found, REGIONS, 1.0)
-    assert masks[1].all(), "900 voxels by the ladder, 100 because they enhance"
-    assert said == ["core found only at threshold 0.3"]
+def test_an_enhancing_region_does_not_stop_the_search_for_a_core() -> None:
+    given = probabilities(0.9, 0.4, 0.1)
+    given[2].flat[:600] = 0.9
+    given[1].flat[:100] = 0.0
+    masks, notes = postprocess(given, REGIONS, 1.0, PAPER)
+    assert masks[1].all(), "900 voxels at a lower threshold, 100 because they enhance"
+    assert notes == ["core found only at threshold 0.3"]
 
 
-def test_one_enhancing_voxel_does_not_cost_the_core() -> None:
-    found = probabilities(0.9, 0.45, 0.1)
-    found[2, 0, 0, 0] = 0.6
-    masks, said = postprocess(found, REGIONS, 1.0)
+def test_one_enhancing_voxel_does_not_remove_the_core() -> None:
+    given = probabilities(0.9, 0.45, 0.1)
+    given[2, 0, 0, 0] = 0.6
+    masks, notes = postprocess(given, REGIONS, 1.0, PAPER)
     assert masks[1].all()
     assert not masks[2].any()
-    assert len(said) == 2
+    assert len(notes) == 2
 
 
-def test_equation_2_by_hand() -> None:
-    given = np.array([0, 0.1, 0.25, 0.5, 0.75, 0.9, 1], np.float32)
-    assert uncertainty(given) == pytest.approx([0, 20, 50, 100, 50, 20, 0], abs=1e-4)
+def test_no_rules() -> None:
+    given = probabilities(0.9, 0.4, 0.1)
+    given[2].flat[:3] = 0.9
+    masks, notes = postprocess(given, REGIONS, 1.0, Postprocessing())
+    assert [int(mask.sum()) for mask in masks] == [1000, 3, 3]
+    assert notes == []
+
+
+def test_rules_of_other_regions() -> None:
+    """The outermost region may have lower thresholds, and a region in the middle a smallest volume."""
+    settings = Postprocessing(
+        threshold=0.6,
+        fallback_region="kidney",
+        threshold_fallbacks=(0.4, 0.2),
+        min_volume_region="tumour",
+        min_volume_mm3=80,
+    )
+    given = probabilities(0.3, 0.0, 0.0)
+    given[1].flat[:9] = 0.7
+    given[2].flat[:5] = 0.7
+    masks, notes = postprocess(given, ("kidney", "tumour", "necrosis"), 8.0, settings)
+    assert [int(mask.sum()) for mask in masks] == [1000, 0, 0]
+    assert notes == [
+        "kidney found only at threshold 0.2",
+        "tumour of 72 mm3 was removed, as it is smaller than 80 mm3",
+    ]

@@ -1,204 +1,491 @@
-"""A patient's geometry goes in and comes out, whatever way the file lies; nothing old stands beside the new."""
+"""From images to a result: any kind of image, any order of axes, any network; one patient or a cohort."""
 
-import json
-import os
+import logging
 import shutil
-from contextlib import nullcontext
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 from nibabel.orientations import axcodes2ornt, ornt_transform
 
-from tunetseg.datasets import Case, find_cases
-from tunetseg.datasets.phantom import make_patient, write_patient
+import tunetseg
+from tunetseg.datasets import Case, DatasetDescription, Postprocessing, find_cases, find_description
+from tunetseg.datasets.phantom import Phantom, make_for, make_patient, write_patient
 from tunetseg.errors import InputError
-from tunetseg.inference.ensemble import Ensemble
-from tunetseg.inference.segment import segment_cases
-from tunetseg.models.device import uses_bfloat16
-from tunetseg.models.zoo import find_model
-from tunetseg.report.figure import draw_segmentation
+from tunetseg.inference import predictor
+from tunetseg.inference.predictor import Ensemble, load_model
+from tunetseg.inference.segment import segment, segment_cases
+from tunetseg.inference.segmentation import Segmentation
+from tunetseg.networks import missing_packages, network_names
+
+COSINE, SINE = np.cos(np.radians(4)), np.sin(np.radians(4))
+OBLIQUE = np.array([[COSINE, -SINE, 0, 3], [SINE, COSINE, 0, -7], [0, 0, 1, 11], [0, 0, 0, 1]])
+"""A world that is turned by four degrees and moved."""
 
 
 @pytest.fixture(scope="module")
-def patient(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_patient(make_patient(2, shape=(80, 80, 52), spacing=3.0), tmp_path_factory.mktemp("cohort"))
+def model(tiny_model: Path) -> Ensemble:
+    return load_model(tiny_model, device="cpu", precision="32")
 
 
-def segment(folder: Path, out: Path, **options: object) -> Case:
-    (case,) = find_cases(folder)
-    segment_cases([case], out, Ensemble((find_model(),), torch.device("cpu"), precision="32"), **options)  # type: ignore[arg-type]
-    return case
+@pytest.fixture(scope="module")
+def case(mri_cohort: Path) -> Case:
+    return find_cases(mri_cohort)[0]
 
 
-def turned_copy(patient: Path, folder: Path, codes: str, shear: np.ndarray) -> Path:
-    """The same head in the same place, stored along other axes, in a world turned by ``shear``."""
-    folder.mkdir()
-    for path in patient.glob("*.nii.gz"):
-        image = nib.load(path)
-        turn = ornt_transform(axcodes2ornt(nib.aff2axcodes(image.affine)), axcodes2ornt(tuple(codes)))
-        moved = image.as_reoriented(turn)
-        copy = nib.Nifti1Image(np.asarray(moved.dataobj), shear @ moved.affine)
-        copy.set_qform(copy.affine, code=2)
-        copy.set_sform(copy.affine, code=4)
-        nib.save(copy, folder / path.name)
-    return folder
+@pytest.fixture(scope="module")
+def expected(case: Case, model: Ensemble) -> Segmentation:
+    """The result of the files as they are: axes to the left, back and up."""
+    return segment(case, model=model)
 
 
-@pytest.mark.parametrize("codes", ["RAS", "PSL", "IAR"])
-def test_orientation_makes_no_difference(patient: Path, tmp_path: Path, codes: str) -> None:
-    case = segment(patient, tmp_path / "straight")
-    angle = np.deg2rad(4)
-    oblique = np.eye(4)
-    oblique[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    folder = turned_copy(patient, tmp_path / case.id, codes, oblique)
-    segment(folder, tmp_path / "turned")
-    straight = nib.load(tmp_path / f"straight/{case.id}.nii.gz")
-    turned = nib.load(tmp_path / f"turned/{case.id}.nii.gz")
-    given = nib.load(next(folder.glob("*_t1.nii.gz")))
-    assert np.array_equal(turned.affine, given.affine)
-    assert (int(turned.header["qform_code"]), int(turned.header["sform_code"])) == (2, 4)
-    back = ornt_transform(axcodes2ornt(tuple(codes)), axcodes2ornt(nib.aff2axcodes(straight.affine)))
-    again = nib.orientations.apply_orientation(np.asarray(turned.dataobj), back)
-    assert np.asarray(straight.dataobj).any()
-    # Sums run in another order, so a probability at one half may fall to either side.
-    assert np.mean(again != np.asarray(straight.dataobj)) < 1e-5
+def images_of(case: Case) -> dict[str, nib.Nifti1Image]:
+    return {name: nib.load(path) for name, path in case.images.items()}
 
 
-def test_labels_follow_the_patients_year(patient: Path, tmp_path: Path) -> None:
-    case = segment(patient, tmp_path / "own")
-    segment(patient, tmp_path / "asked", labels="2023")
-    own, asked = (np.asarray(nib.load(tmp_path / f"{name}/{case.id}.nii.gz").dataobj) for name in ("own", "asked"))
-    assert (own == 4).any()
-    assert np.array_equal(own == 4, asked == 3)
-    assert np.array_equal(own == 2, asked == 2)
+def turned(image: nib.Nifti1Image, codes: str) -> nib.Nifti1Image:
+    """Return the same voxels in the same places, stored along other axes."""
+    turn = ornt_transform(axcodes2ornt(nib.aff2axcodes(image.affine)), axcodes2ornt(tuple(codes)))
+    moved = image.as_reoriented(turn)
+    return nib.Nifti1Image(np.asarray(moved.dataobj), moved.affine)
 
 
-def test_nothing_old_stands_beside_the_new(patient: Path, tmp_path: Path) -> None:
-    case = segment(patient, tmp_path / "out", probabilities=True)
-    draw_segmentation(case, tmp_path / "out", tmp_path / f"out/{case.id}.png")
-    bystander = tmp_path / "out" / f"{case.id}_notes.txt"
-    bystander.write_text("mine")
-    segment(patient, tmp_path / "out")
-    names = {path.name for path in (tmp_path / "out").iterdir()}
-    manifest = json.loads((tmp_path / f"out/{case.id}.json").read_text())
-    assert names == {*manifest["files"], f"{case.id}.json", bystander.name}
+def in_lps(result: Segmentation) -> np.ndarray:
+    return result.grid.to_lps(result.label_map)
 
 
-def test_the_packaged_model_finds_the_embedded_tumour(patient: Path, tmp_path: Path) -> None:
-    case = segment(patient, tmp_path / "out")
-    assert case.segmentation is not None
-    found = np.asarray(nib.load(tmp_path / f"out/{case.id}.nii.gz").dataobj) > 0
-    truth = np.asarray(nib.load(case.segmentation).dataobj) > 0
+# One patient, given in many ways.
+
+
+def test_the_packaged_model_finds_the_synthetic_tumour() -> None:
+    patient = make_patient(2, shape=(80, 80, 52), spacing=3.0)
+    result = tunetseg.segment(patient.images, affine=patient.affine)
+    truth = patient.label_map > 0
+    found = result.label_map > 0
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.8
 
 
-def test_what_an_interrupted_run_left_goes_too(patient: Path, tmp_path: Path) -> None:
-    segment(patient, tmp_path / "out", probabilities=True)
-    for ending in (".json", ".nii.gz"):
-        (tmp_path / "out" / f"{patient.name}{ending}").unlink()
-    segment(patient, tmp_path / "out")
-    assert not list((tmp_path / "out").glob("*_prob_*"))
-    assert not list((tmp_path / "out").glob(".*"))
-
-
-def test_an_image_with_its_background_is_noticed(patient: Path, tmp_path: Path) -> None:
-    folder = tmp_path / patient.name
-    shutil.copytree(patient, folder)
-    path = next(folder.glob("*_t1ce.nii.gz"))
-    image = nib.load(path)
-    nib.save(nib.Nifti1Image(np.asarray(image.dataobj, np.float32) - 1024, image.affine), path)
-    for given, noted in ((patient, []), (folder, ["t1ce"])):
-        segment(given, tmp_path / "out")
-        notes = json.loads((tmp_path / f"out/{patient.name}.json").read_text())["notes"]
-        assert [name for name in ("t1 ", "t1ce", "t2", "flair") if any(name in note for note in notes)] == noted
-
-
-def test_results_among_a_flat_cohorts_images(patient: Path, tmp_path: Path) -> None:
-    """Whatever the cases are called, nobody's images go, nor maps that are not ours."""
-    for name in ("a", "a_unc_b"):
-        for path in patient.glob("*.nii.gz"):
-            shutil.copy(path, tmp_path / path.name.replace(patient.name, name))
-    (tmp_path / "a_prob_map_from_elsewhere.nii.gz").touch()
-    before = {path.name for path in tmp_path.iterdir()}
-    ensemble = Ensemble((find_model(),), torch.device("cpu"), precision="32")
-    segment_cases(find_cases(tmp_path), tmp_path, ensemble)
-    segment_cases(find_cases(tmp_path), tmp_path, ensemble)
-    assert before < {path.name for path in tmp_path.iterdir()}
-
-
-def test_a_stop_in_the_middle_leaves_the_old_maps(
-    patient: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", ["folder", "str", "mapping of paths", "mapping of str", "images", "arrays", "mixed"])
+def test_any_kind_of_image_gives_the_same_result(
+    kind: str, case: Case, model: Ensemble, expected: Segmentation
 ) -> None:
-    segment(patient, tmp_path)
-    names = {path.name for path in tmp_path.iterdir()}
+    images = images_of(case)
+    arrays = {name: image.get_fdata(dtype=np.float32) for name, image in images.items()}
+    affine = images["t1"].affine
+    folder = case.images["t1"].parent
+    given: Any = {
+        "folder": folder,
+        "str": str(folder),
+        "mapping of paths": case.images,
+        "mapping of str": {name: str(path) for name, path in case.images.items()},
+        "images": images,
+        "arrays": arrays,
+        "mixed": {"t1": arrays["t1"], "t1ce": images["t1ce"], "flair": case.images["flair"], "t2": arrays["t2"]},
+    }[kind]
+    options = {"affine": affine} if kind in {"arrays", "mixed"} else {}
+    result = segment(given, model=model, **options)
+    assert len(np.unique(expected.label_map)) == 4, "every label, or nothing is compared"
+    assert np.array_equal(result.label_map, expected.label_map)
+    assert np.array_equal(result.probabilities, expected.probabilities)
+    assert np.array_equal(result.affine, expected.affine)
+    assert result.volumes_ml == expected.volumes_ml
+    assert result.case == (case.id if kind not in {"images", "arrays", "mixed"} else "patient")
 
-    def stop(source: Path, target: Path) -> None:
-        if source.name != target.name or not target.name.endswith(".nii.gz"):
-            return real(source, target)
-        raise KeyboardInterrupt
 
-    real = os.replace
-    monkeypatch.setattr(os, "replace", stop)
+@pytest.mark.parametrize("codes", ["RAS", "PSL", "IAR"])
+@pytest.mark.parametrize("oblique", [False, True])
+def test_the_order_of_axes_makes_no_difference(
+    codes: str, oblique: bool, case: Case, model: Ensemble, expected: Segmentation, tmp_path: Path
+) -> None:
+    """By files, images and arrays: identical labels in world space, in the order of axes that was given."""
+    world = OBLIQUE if oblique else np.eye(4)
+    copies = {}
+    for name, image in images_of(case).items():
+        copy = turned(image, codes)
+        copies[name] = nib.Nifti1Image(np.asarray(copy.dataobj), world @ copy.affine)
+        nib.save(copies[name], tmp_path / f"{case.id}_{name}.nii.gz")
+    arrays = {name: np.asarray(image.dataobj) for name, image in copies.items()}
+    results = [
+        segment(tmp_path, model=model),
+        segment(copies, model=model),
+        segment(arrays, affine=copies["t1"].affine, model=model),
+    ]
+    for result in results:
+        assert result.label_map.shape == result.probabilities.shape[1:] == copies["t1"].shape
+        assert result.affine == pytest.approx(copies["t1"].affine, abs=1e-5)
+        assert np.array_equal(in_lps(result), expected.label_map)
+    written = nib.load(results[0].save(tmp_path / "out"))
+    back = np.linalg.inv(world) @ written.affine
+    restored = turned(nib.Nifti1Image(np.asarray(written.dataobj), back), "LPS")
+    assert np.array_equal(np.asarray(restored.dataobj), in_lps(results[0]))
+    assert restored.affine == pytest.approx(expected.affine, abs=1e-3)
+
+
+def test_a_channel_may_lie_in_another_order_of_axes(
+    case: Case, model: Ensemble, expected: Segmentation, tmp_path: Path
+) -> None:
+    """A T1 stored RAS while the others are LPS; the result follows the first channel."""
+    images = images_of(case)
+    for channel in ("t1", "flair"):
+        mixed = images | {channel: turned(images[channel], "RAS")}
+        folder = tmp_path / channel
+        folder.mkdir()
+        for name, image in mixed.items():
+            nib.save(image, folder / f"{case.id}_{name}.nii.gz")
+        for result in (segment(mixed, model=model), segment(folder, model=model)):
+            assert result.grid.axes == ("RAS" if channel == "t1" else "LPS")
+            assert np.array_equal(in_lps(result), expected.label_map)
+
+
+def test_arrays_with_a_spacing(case: Case, model: Ensemble, expected: Segmentation) -> None:
+    arrays = {name: image.get_fdata(dtype=np.float32) for name, image in images_of(case).items()}
+    for spacing in (10, (10, 10, 10), np.full(3, 10.0)):
+        result = segment(arrays, spacing=spacing, model=model, name="anna")
+        assert np.array_equal(result.label_map, expected.label_map)
+        assert result.grid.axes == "LPS"
+        assert result.grid.spacing == (10, 10, 10)
+        assert result.case == "anna"
+
+
+def test_arrays_are_not_changed(mri_patient: Phantom, model: Ensemble) -> None:
+    before = {name: image.copy() for name, image in mri_patient.images.items()}
+    segment(mri_patient.images, affine=mri_patient.affine, model=model)
+    assert all(np.array_equal(before[name], image) for name, image in mri_patient.images.items())
+
+
+def test_channels_of_one_4d_file(tmp_path: Path, model: Ensemble) -> None:
+    """As the Medical Segmentation Decathlon has them: FLAIR, T1, T1ce, T2."""
+    patient = make_for("brats2020", 0, shape=(24, 24, 16), spacing=10.0)
+    folder = write_patient(patient, tmp_path / "msd", dataset="msd-task01", number=3)
+    assert nib.load(folder / "imagesTr/BRATS_003.nii.gz").shape == (24, 24, 16, 4)
+    result = segment(folder, model=model)
+    rounded = {name: np.rint(image) for name, image in patient.images.items()}
+    plain = segment(rounded, affine=patient.affine, model=model)
+    assert result.case == "BRATS_003"
+    assert np.array_equal(result.masks, plain.masks)
+    assert result.scheme.name == "msd"
+    assert np.array_equal(result.label_map == 1, plain.label_map == 2), "oedema is 1 there"
+
+
+def test_a_name_instead_of_that_of_the_files(case: Case, model: Ensemble) -> None:
+    for given in (case, case.images, case.images["t1"].parent):
+        assert segment(given, model=model, name="anna").case == "anna"
+    for name in ("a/b", ""):
+        with pytest.raises(InputError, match="cannot hold a folder"):
+            segment(case, model=model, name=name)
+
+
+# Faults.
+
+
+def test_folders_that_cannot_be_used(mri_cohort: Path, model: Ensemble, tmp_path: Path) -> None:
+    for given, reason in (
+        ("", "the name of the folder is empty"),
+        (tmp_path / "nothing", "there is no such folder"),
+        (tmp_path, "no case found"),
+        (mri_cohort, "holds 4 cases; name the folder of one"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            segment(given, model=model)
+
+
+def test_an_empty_name_does_not_search_the_current_folder(
+    case: Case, model: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(case.images["t1"].parent)
+    with pytest.raises(InputError, match="the name of the folder is empty"):
+        segment("", model=model)
+    with pytest.raises(InputError, match="the name of the model is empty"):
+        segment(".", model="")
+
+
+def test_images_that_cannot_be_used(mri_patient: Phantom, case: Case, model: Ensemble) -> None:
+    images, affine = mri_patient.images, mri_patient.affine
+    t1 = images["t1"]
+    broken: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+        ({}, {}, "no t1 and no t1ce"),
+        ({"ct": t1}, {"affine": affine}, "unknown channel 'ct'; choose from t1, t1ce, flair, t2"),
+        ({"t1": t1}, {"affine": affine}, "no t1ce and no flair and no t2 image"),
+        (images, {}, "t1 image: an array needs either an affine or a spacing in mm"),
+        (images, {"affine": affine, "spacing": 1}, "needs either an affine or a spacing"),
+        (images, {"affine": np.zeros((4, 4))}, "the affine cannot be inverted"),
+        (images, {"affine": np.eye(3)}, "the affine cannot be inverted"),
+        (images, {"spacing": (1, 1)}, r"invalid spacing \[1.0, 1.0\]; give one positive number of mm, or three"),
+        (images, {"spacing": -1}, "invalid spacing"),
+        (images, {"spacing": (1, 1, np.nan)}, "invalid spacing"),
+        (images | {"t1": t1[0]}, {"affine": affine}, r"t1 image: an array of shape \(24, 16\)"),
+        (images | {"t1": t1[:0]}, {"affine": affine}, "t1 image: an array of shape"),
+        (images | {"t2": t1.astype(complex)}, {"affine": affine}, "t2 image: an array of complex128"),
+        (images | {"t2": np.where(t1 > 0, np.nan, t1)}, {"affine": affine}, "t2 image: holds values that are NaN"),
+        (images | {"t2": t1.astype(np.float64) * 1e300}, {"affine": affine}, "beyond float32"),
+        (images | {"t2": t1}, {"affine": affine}, "t2 image: the same voxels as t1 image"),
+        (images | {"t2": t1[:-1]}, {"affine": affine}, r"t2 image: shape \(23, 24, 16\), but t1 image has"),
+        (images | {"t2": t1 * 0}, {"affine": affine}, "every voxel is zero"),
+        (dict(case.images), {"affine": affine}, "affine and spacing are for arrays; files have their own"),
+        (dict(case.images), {"spacing": 1}, "files have their own"),
+    ]
+    for given, options, reason in broken:
+        with pytest.raises(InputError, match=reason):
+            segment(given, model=model, **options)
+
+
+def test_models_and_labels_that_do_not_exist(case: Case, model: Ensemble) -> None:
+    with pytest.raises(InputError, match="model 'nothing': not a packaged model"):
+        segment(case, model="nothing")
+    with pytest.raises(InputError, match="unknown dataset '1999'"):
+        segment(case, model=model, labels="1999")
+    with pytest.raises(InputError, match="labels kits19: its regions kidney, tumour are not those of the model, whole"):
+        segment(case, model=model, labels="kits19")
+
+
+# Labels, rules, notes.
+
+
+def test_label_values_follow_the_case_or_the_request(case: Case, model: Ensemble, expected: Segmentation) -> None:
+    asked = segment(case, model=model, labels="2023")
+    assert expected.scheme.name == "brats2017"
+    assert asked.scheme.name == "brats2023"
+    assert (expected.label_map == 4).any()
+    assert np.array_equal(expected.label_map == 4, asked.label_map == 3)
+    for value in (1, 2):
+        assert np.array_equal(expected.label_map == value, asked.label_map == value)
+
+
+def test_label_values_of_unknown_files_are_those_of_the_model(
+    case: Case, tmp_path: Path, make_model: Callable[..., Path]
+) -> None:
+    for name, path in case.images.items():
+        shutil.copy(path, tmp_path / f"{name}.nii.gz")
+    for dataset, scheme in (("brats2020", "brats2017"), ("brats2023", "brats2023")):
+        trained = make_model(tmp_path / f"{dataset}.safetensors", dataset)
+        assert segment(tmp_path, model=trained).scheme.name == scheme
+        assert segment(images_of(case), model=trained).scheme.name == scheme
+        assert segment(case, model=trained).scheme.name == "brats2017", "the case's own"
+
+
+def test_rules_of_post_processing(case: Case, model: Ensemble) -> None:
+    plain = segment(case, model=model, postprocessing=Postprocessing())
+    assert plain.notes == ()
+    removed = segment(
+        case,
+        model=model,
+        postprocessing=Postprocessing(min_volume_region="enhancing", min_volume_mm3=1e9),
+    )
+    assert plain.volumes_ml["enhancing"] > 0
+    assert removed.volumes_ml["enhancing"] == 0
+    assert [note.split(" of ")[0] for note in removed.notes] == ["enhancing"]
+    assert np.array_equal(plain.probabilities, removed.probabilities)
+    assert removed.facts["postprocessing"].min_volume_mm3 == 1e9
+
+
+def test_an_image_with_its_background_is_noted(mri_patient: Phantom, model: Ensemble) -> None:
+    images = mri_patient.images | {"t1ce": mri_patient.images["t1ce"] - 1024}
+    for given, noted in ((mri_patient.images, []), (images, ["t1ce"])):
+        notes = segment(given, affine=mri_patient.affine, model=model).notes
+        assert [name for name in ("t1", "t1ce", "t2", "flair") if any(f" of {name} is 0" in n for n in notes)] == noted
+
+
+# Any dataset and any network.
+
+
+def test_computed_tomography(ct_cohort: Path, make_model: Callable[..., Path], tmp_path: Path) -> None:
+    """One channel, two regions, files with slices first; -500 HU, not 0, is the background."""
+    model = make_model(tmp_path / "m.safetensors", "kits19", spacing=20.0, patch_size=(20, 20, 12))
+    case = find_cases(ct_cohort)[0]
+    result = segment(case, model=model)
+    assert result.regions == ("kidney", "tumour")
+    assert result.probabilities.shape == (2, 28, 36, 48)
+    assert result.grid.axes == "IPL"
+    assert not [note for note in result.notes if "skull" in note]
+    image = nib.load(case.images["ct"])
+    again = segment({"ct": image.get_fdata(dtype=np.float32)}, affine=image.affine, model=model)
+    assert np.array_equal(result.label_map, again.label_map)
+
+
+def test_a_dataset_of_a_toml_file(
+    nested_cohort: Path, nested_description: DatasetDescription, make_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    model = make_model(tmp_path / "m.safetensors", nested_description, spacing=8.0, patch_size=(24, 24, 20))
+    case = find_cases(nested_cohort, nested_description)[0]
+    result = segment(case, model=model)
+    assert result.probabilities.shape[0] == 4
+    assert set(np.unique(result.label_map)) <= {0, 2, 3, 5, 7}
+    assert not (result.masks[1:] & ~result.masks[:-1]).any()
+
+
+SMALL: dict[str, tuple[dict[str, Any], tuple[int, int, int]]] = {
+    "unet": ({"base_filters": 4}, (32, 32, 32)),
+    "segresnet-vae": ({"base_filters": 8, "input_size": (16, 16, 16)}, (16, 16, 16)),
+    "anisotropic-cascade": ({"base_filters": 4}, (16, 16, 16)),
+    "dynunet": ({"base_filters": 4, "max_filters": 16, "levels": 4}, (16, 16, 16)),
+    "swin-unetr": ({"base_filters": 12}, (64, 64, 64)),
+}
+"""Options and a patch size that leaves more than one voxel at the lowest resolution."""
+
+
+@pytest.mark.parametrize("network", network_names())
+def test_every_network_is_stored_and_segments(
+    network: str, mri_patient: Phantom, make_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    if missing := missing_packages(network):
+        pytest.skip(f"network {network!r} needs {' and '.join(missing)}")
+    options, patch_size = SMALL.get(network, (None, (16, 16, 16)))
+    path = make_model(tmp_path / "m.safetensors", network=network, options=options, patch_size=patch_size)
+    results = [
+        segment(mri_patient.images, affine=mri_patient.affine, model=load_model(path, device="cpu", precision="32"))
+        for _ in range(2)
+    ]
+    found = results[0].probabilities
+    assert found.shape == (3, 24, 24, 16)
+    assert np.array_equal(found, results[1].probabilities), "no dropout, no random latent variables"
+    inside = found[:, mri_patient.images["t1"] > 0]
+    assert inside.std() > 1e-4
+    assert 0 <= inside.min() < inside.max() <= 1
+    assert results[0].facts["models"][0]["network"] == network
+
+
+# Cohorts.
+
+
+def test_a_cohort_one_case_after_another(mri_cohort: Path, model: Ensemble, tmp_path: Path) -> None:
+    cases = find_cases(mri_cohort)[:3]
+    results = segment_cases(cases, model, out=tmp_path / "out")
+    assert (tmp_path / "out").is_dir()
+    first = next(results)
+    assert {path.name.split(".")[0] for path in (tmp_path / "out").glob("*.json")} == {cases[0].id}, "not before asked"
+    rest = list(results)
+    assert [result.case for result in (first, *rest)] == [case.id for case in cases]
+    for case, result in zip(cases, (first, *rest), strict=True):
+        alone = segment(case, model=model)
+        assert np.array_equal(result.label_map, alone.label_map)
+        assert np.array_equal(nib.load(tmp_path / f"out/{case.id}.nii.gz").dataobj, alone.label_map)
+
+
+def test_networks_kept_or_loaded_again_give_the_same(
+    mri_cohort: Path, tiny_model: Path, make_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = find_cases(mri_cohort)[:2]
+    second = make_model(tmp_path / "m.safetensors", seed=1, spacing=12.0)
+    kept = [r.probabilities for r in segment_cases(cases, load_model(tiny_model, second, precision="32"))]
+    monkeypatch.setattr(predictor, "_KEPT_BYTES", 0)
+    again = [r.probabilities for r in segment_cases(cases, load_model(tiny_model, second, precision="32"))]
+    assert all(np.array_equal(*both) for both in zip(kept, again, strict=True))
+
+
+def broken_cohort(mri_cohort: Path, folder: Path) -> list[Case]:
+    """Three cases, of which the second has a damaged T2."""
+    shutil.copytree(mri_cohort, folder)
+    cases = find_cases(folder)[:3]
+    cases[1].images["t2"].write_bytes(b"damaged")
+    return cases
+
+
+def test_a_broken_case_stops_a_cohort(mri_cohort: Path, model: Ensemble, tmp_path: Path) -> None:
+    cases = broken_cohort(mri_cohort, tmp_path / "cohort")
+    results = segment_cases(cases, model, out=tmp_path / "out")
+    assert next(results).case == cases[0].id
+    with pytest.raises(InputError, match=f"{cases[1].images['t2'].name}: not a NIfTI image"):
+        next(results)
+    assert not list((tmp_path / "out").glob(f"*{cases[1].id}*"))
+
+
+def test_a_broken_case_is_left_out(mri_cohort: Path, model: Ensemble, tmp_path: Path) -> None:
+    cases = broken_cohort(mri_cohort, tmp_path / "cohort")
+    cases.append(replace(cases[0], id="missing", images={}))
+    faults: list[InputError] = []
+    done = [r.case for r in segment_cases(cases, model, out=tmp_path / "out", on_fault=faults.append)]
+    assert done == [cases[0].id, cases[2].id]
+    assert [str(fault).split(":")[0] for fault in faults] == [str(cases[1].images["t2"]), "missing"]
+    assert {path.stem for path in (tmp_path / "out").glob("*.json")} == set(done)
+
+
+def test_faults_of_a_call_are_found_before_the_work(mri_cohort: Path, model: Ensemble, tmp_path: Path) -> None:
+    """Without asking for a result."""
+    (tmp_path / "file").touch()
+    for options, reason in (
+        ({"labels": "1999"}, "unknown dataset '1999'"),
+        ({"labels": "kits19"}, "are not those of the model"),
+        ({"out": tmp_path / "file"}, "is a file; choose a folder"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            segment_cases(find_cases(mri_cohort), model, **options)
+
+
+def test_pictures_of_a_cohort(mri_cohort: Path, model: Ensemble, tmp_path: Path) -> None:
+    cases = broken_cohort(mri_cohort, tmp_path / "cohort")[:1]
+    pictures = []
+    for reference in ("good", "bad"):
+        if reference == "bad":
+            assert cases[0].reference is not None
+            cases[0].reference.write_bytes(b"damaged")
+        list(segment_cases(cases, model, out=tmp_path / reference, picture=True, probabilities=True))
+        assert len(list((tmp_path / reference).iterdir())) == 9
+        pictures.append((tmp_path / reference / f"{cases[0].id}.png").read_bytes())
+    assert pictures[0] != pictures[1], "lines, or a title that says that there was a reference"
+
+
+# What a library call shows.
+
+
+def test_progress_rises_to_its_total(mri_cohort: Path, model: Ensemble, case: Case) -> None:
+    calls: list[tuple[str, float, float]] = []
+    cases = find_cases(mri_cohort)[:2]
+    list(segment_cases(cases, model, progress=lambda *call: calls.append(call)))
+    for name in (first.id for first in cases):
+        shares = [completed / total for task, completed, total in calls if task == name]
+        assert shares[0] == 0
+        assert shares[-1] == 1
+        assert shares == sorted(set(shares))
+    assert {task for task, _, _ in calls} == {first.id for first in cases}
+
+
+def test_an_exception_in_progress_cancels_and_nothing_is_written(
+    mri_cohort: Path, model: Ensemble, tmp_path: Path
+) -> None:
+    def cancel(task: str, completed: float, total: float, /) -> None:
+        if completed:
+            raise KeyboardInterrupt
+
     with pytest.raises(KeyboardInterrupt):
-        segment(patient, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == names - {f"{patient.name}.json"}, "all but what says complete"
+        list(segment_cases(find_cases(mri_cohort), model, out=tmp_path, progress=cancel))
+    assert not list(tmp_path.iterdir())
 
 
-def test_an_experts_label_map_stays(patient: Path, tmp_path: Path) -> None:
-    (case,) = find_cases(patient)
-    assert case.segmentation is not None
-    (tmp_path / "out").mkdir()
-    drawn = shutil.copy(case.segmentation, tmp_path / f"out/{case.id}.nii.gz")
-    before = Path(drawn).read_bytes()
-    with pytest.raises(InputError, match="was not written by tunetseg"):
-        segment(patient, tmp_path / "out")
-    assert Path(drawn).read_bytes() == before
+def test_library_calls_print_nothing(
+    case: Case, model: Ensemble, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    segment(case, model=model).save(tmp_path, picture=True, probabilities=True)
+    list(segment_cases([case], model, out=tmp_path, picture=True))
+    segment(case, model=model)._repr_html_()
+    assert capfd.readouterr() == ("", "")
+    ours = [record for record in caplog.records if not record.name.startswith("matplotlib")]
+    assert ours
+    assert all(record.name.startswith("tunetseg.") for record in ours)
 
 
-@pytest.mark.parametrize("ending", [".json", ".png", "_prob_whole.nii.gz"])
-def test_nobody_elses_file_is_written_over_or_removed(ending: str, patient: Path, tmp_path: Path) -> None:
-    theirs = tmp_path / f"{patient.name}{ending}"
-    theirs.write_text('{"RepetitionTime": 2.3}')
-    with pytest.raises(InputError, match=f"{theirs.name}: is there already and was not written by tunetseg"):
-        segment(patient, tmp_path)
-    assert theirs.read_text() == '{"RepetitionTime": 2.3}'
-    assert list(tmp_path.iterdir()) == [theirs]
+def test_time_includes_reading(case: Case, model: Ensemble, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(100))
+    monkeypatch.setattr("tunetseg.inference.segment.time.monotonic", lambda: float(next(clock)))
+    assert segment(case, model=model).seconds == 2
 
 
-def test_our_own_files_of_an_earlier_run_go(patient: Path, tmp_path: Path) -> None:
-    segment(patient, tmp_path, probabilities=True)
-    draw_segmentation(find_cases(patient)[0], tmp_path, tmp_path / f"{patient.name}.png")
-    assert len(list(tmp_path.iterdir())) == 9
-    segment(patient, tmp_path)
-    assert len(list(tmp_path.iterdir())) == 5
+def test_a_result_holds_what_it_was_made_of(case: Case, expected: Segmentation) -> None:
+    assert expected.dataset == find_description("brats2020")
+    assert expected.source == case
+    assert expected.images is not None
+    assert np.array_equal(expected.images[0], nib.load(case.images["t1"]).get_fdata(dtype=np.float32))
 
 
-def test_a_run_folder_called_like_a_packaged_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    packaged = find_model()
-    shutil.copytree(packaged.parent, tmp_path / packaged.parent.name)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"write \./narrow for the folder"):
-        find_model("narrow")
-    assert find_model("./narrow") == Path("narrow/model.safetensors")
-
-
-def test_bf16_that_is_only_emulated_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a V100 has it."""
-    monkeypatch.setattr(torch.cuda, "device", nullcontext)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
-    assert not uses_bfloat16("auto", torch.device("cuda"))
-
-
-def test_a_header_that_does_not_say_how_the_patient_lies(patient: Path, tmp_path: Path) -> None:
-    (tmp_path / patient.name).mkdir()
-    for path in patient.glob("*.nii.gz"):
-        image = nib.load(path)
-        bare = nib.Nifti1Image(np.asarray(image.dataobj), None)
-        bare.header.set_zooms(image.header.get_zooms())
-        nib.save(bare, tmp_path / patient.name / path.name)
-    segment(tmp_path / patient.name, tmp_path / "out")
-    (note,) = json.loads((tmp_path / f"out/{patient.name}.json").read_text())["notes"]
-    assert "does not say how the patient lies" in note
+@pytest.mark.parametrize(
+    ("dataset", "convention"), [("bids", "brats2017"), ("glioma", "brats2017"), ("2023", "brats2023")]
+)
+def test_labels_of_the_model_where_the_dataset_does_not_fix_them(
+    tmp_path: Path, model: Ensemble, mri_patient: Phantom, dataset: str, convention: str
+) -> None:
+    folder = write_patient(mri_patient, tmp_path, dataset=dataset)
+    assert segment(folder, model=model).scheme.name == convention

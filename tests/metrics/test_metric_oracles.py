@@ -67,10 +67,10 @@ def oracle(name: str) -> Oracle:
     return Oracle(expected, masks(prediction[box], numbers), masks(reference[box], numbers), outside)
 
 
-def same(found: float, wanted: float | str, **tolerance: float) -> bool:
+def same(value: float, wanted: float | str, **tolerance: float) -> bool:
     """Whether a finite value agrees; where the other code gives inf or NaN, ours is NaN."""
     expected = float(wanted)
-    return found == pytest.approx(expected, **tolerance) if math.isfinite(expected) else math.isnan(found)
+    return value == pytest.approx(expected, **tolerance) if math.isfinite(expected) else math.isnan(value)
 
 
 @pytest.mark.parametrize("name", BRAIN)
@@ -85,18 +85,18 @@ def test_counts_are_exact(name):
 def test_voxel_distances_agree_with_monai_and_medpy(name):
     given = oracle(name)
     for region, wanted in given.expected["regions"].items():
-        found = surface_distances(given.prediction[region], given.reference[region], given.spacing)
+        distances = surface_distances(given.prediction[region], given.reference[region], given.spacing)
         monai, medpy = wanted["monai"], wanted["medpy"]
         pairs = {
-            "hd95": (found.symmetric_max(95), monai["hd95_undirected"]),
-            "hd100": (found.symmetric_max(100), monai["hd100_undirected"]),
-            "average": (found.average_to_reference, monai["average_surface_distance_pred_to_ref"]),
-            "symmetric": (found.average_symmetric, monai["average_surface_distance_symmetric"]),
+            "hd95": (distances.symmetric_max(95), monai["hd95_undirected"]),
+            "hd100": (distances.symmetric_max(100), monai["hd100_undirected"]),
+            "average": (distances.average_to_reference, monai["average_surface_distance_pred_to_ref"]),
+            "symmetric": (distances.average_symmetric, monai["average_surface_distance_symmetric"]),
         }
-        if found.to_reference.size:
-            pairs["pooled"] = (found.pooled(95), medpy["hd95"])
-            pairs["pooled 100"] = (found.pooled(100), medpy["hd"])
-            pairs["asd"] = (found.average_to_reference, medpy["asd_pred_to_ref"])
+        if distances.to_reference.size:
+            pairs["pooled"] = (distances.pooled(95), medpy["hd95"])
+            pairs["pooled 100"] = (distances.pooled(100), medpy["hd"])
+            pairs["asd"] = (distances.average_to_reference, medpy["asd_pred_to_ref"])
         else:
             assert "exception" in medpy["hd95"]
         for key, (ours, theirs) in pairs.items():
@@ -107,21 +107,23 @@ def test_voxel_distances_agree_with_monai_and_medpy(name):
 def test_area_distances_agree_with_surface_distance(name):
     given = oracle(name)
     for region, wanted in given.expected["regions"].items():
-        found = surface_distances(given.prediction[region], given.reference[region], given.spacing, elements="areas")
+        distances = surface_distances(
+            given.prediction[region], given.reference[region], given.spacing, elements="areas"
+        )
         deepmind = wanted["deepmind"]
-        if not found.to_reference.size:
+        if not distances.to_reference.size:
             assert not math.isfinite(float(deepmind["robust_hausdorff_95"]))
             continue
-        assert len(found.to_prediction) == deepmind["n_surface_elements_ref"]
-        assert len(found.to_reference) == deepmind["n_surface_elements_pred"]
+        assert len(distances.to_prediction) == deepmind["n_surface_elements_ref"]
+        assert len(distances.to_reference) == deepmind["n_surface_elements_pred"]
         for key, ours in {
-            "surface_area_ref": found.reference_areas.sum(),
-            "surface_area_pred": found.prediction_areas.sum(),
-            "robust_hausdorff_95": found.area_weighted(95),
-            "robust_hausdorff_100": found.area_weighted(100),
-            "average_surface_distance_ref_to_pred": found.average_to_prediction,
-            "average_surface_distance_pred_to_ref": found.average_to_reference,
-            "surface_dice_1mm": found.surface_dice(1.0),
+            "surface_area_ref": distances.reference_areas.sum(),
+            "surface_area_pred": distances.prediction_areas.sum(),
+            "robust_hausdorff_95": distances.area_weighted(95),
+            "robust_hausdorff_100": distances.area_weighted(100),
+            "average_surface_distance_ref_to_pred": distances.average_to_prediction,
+            "average_surface_distance_pred_to_ref": distances.average_to_reference,
+            "surface_dice_1mm": distances.surface_dice(1.0),
         }.items():
             assert ours == pytest.approx(float(deepmind[key]), rel=1e-6, abs=1e-9), (region, key)
 
@@ -133,15 +135,15 @@ def test_lesions_agree_with_the_challenges_code(name):
         rules = RULES[challenge.lower().replace("brats-", "brats2023-")].lesions
         assert rules is not None
         for region, wanted in regions.items():
-            found = match_lesions(given.prediction[region], given.reference[region], given.spacing, rules)
+            match = match_lesions(given.prediction[region], given.reference[region], given.spacing, rules)
             place = (challenge, region)
-            assert len(found.lesions) == wanted["n_reference_lesions_before_size_filter"], place
-            assert found.false_positives == wanted["n_false_positive_components"] == wanted["Num_FP"], place
-            assert (found.true_positives, found.false_negatives) == (wanted["Num_TP"], wanted["Num_FN"]), place
-            assert found.dice == pytest.approx(wanted["LesionWise_Score_Dice"], rel=1e-6), place
-            assert found.hd95 == pytest.approx(wanted["LesionWise_Score_HD95"], rel=1e-6, abs=1e-4), place
+            assert len(match.lesions) == wanted["n_reference_lesions_before_size_filter"], place
+            assert match.false_positives == wanted["n_false_positive_components"] == wanted["Num_FP"], place
+            assert (match.true_positives, match.false_negatives) == (wanted["Num_TP"], wanted["Num_FN"]), place
+            assert match.dice == pytest.approx(wanted["LesionWise_Score_Dice"], rel=1e-6), place
+            assert match.hd95 == pytest.approx(wanted["LesionWise_Score_HD95"], rel=1e-6, abs=1e-4), place
             # Lesions of one volume come in any order.
-            ours = sorted((lesion.volume_mm3, lesion.components, lesion.dice, lesion.hd95) for lesion in found.lesions)
+            ours = sorted((lesion.volume_mm3, lesion.components, lesion.dice, lesion.hd95) for lesion in match.lesions)
             theirs = sorted(
                 (lesion["volume_mm3"], lesion["n_pred_components"], lesion["dice"], float(lesion["hd95"]))
                 for lesion in wanted["lesions"]
@@ -222,17 +224,17 @@ def test_uncertainty_agrees_with_qu_brats(name):
         for region, word in MAPS.items():
             wanted = wanted_all[region]
             unsure = np.asarray(nib.load(ORACLES / name / f"unc_{word}.nii.gz").dataobj)
-            found = score_uncertainty(prediction[region], reference[region], unsure, brain, thresholds)
+            scores = score_uncertainty(prediction[region], reference[region], unsure, brain, thresholds)
             for ours, theirs in (
-                (found.dauc, "DICE_AUC"),
-                (found.rftp, "FTP_RATIO_AUC"),
-                (found.rftn, "FTN_RATIO_AUC"),
+                (scores.dauc, "DICE_AUC"),
+                (scores.rftp, "FTP_RATIO_AUC"),
+                (scores.rftn, "FTN_RATIO_AUC"),
             ):
                 assert ours == pytest.approx(wanted[theirs], rel=1e-6, abs=1e-6), (points, region, theirs)
             if "curves" in wanted:
-                assert found.dice[::-1] == pytest.approx(wanted["curves"]["DICE"], rel=1e-6, abs=1e-6)
-                assert found.filtered_tp[::-1] == pytest.approx(wanted["curves"]["FTP_RATIO"], rel=1e-6, abs=1e-6)
-                assert found.filtered_tn[::-1] == pytest.approx(wanted["curves"]["FTN_RATIO"], rel=1e-6, abs=1e-6)
+                assert scores.dice[::-1] == pytest.approx(wanted["curves"]["DICE"], rel=1e-6, abs=1e-6)
+                assert scores.filtered_tp[::-1] == pytest.approx(wanted["curves"]["FTP_RATIO"], rel=1e-6, abs=1e-6)
+                assert scores.filtered_tn[::-1] == pytest.approx(wanted["curves"]["FTN_RATIO"], rel=1e-6, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", KITS)

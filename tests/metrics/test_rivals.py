@@ -19,10 +19,10 @@ FEW = settings(max_examples=60)
 def test_medpy(first, second, spacing):
     medpy = pytest.importorskip("medpy.metric.binary", reason="MedPy is not installed")
     assume(first.any() and second.any())
-    found = surface_distances(first, second, spacing)
-    assert found.pooled(95) == pytest.approx(medpy.hd95(first, second, spacing), abs=1e-9)
-    assert found.pooled(100) == pytest.approx(medpy.hd(first, second, spacing), abs=1e-9)
-    assert found.average_to_reference == pytest.approx(medpy.asd(first, second, spacing), abs=1e-9)
+    distances = surface_distances(first, second, spacing)
+    assert distances.pooled(95) == pytest.approx(medpy.hd95(first, second, spacing), abs=1e-9)
+    assert distances.pooled(100) == pytest.approx(medpy.hd(first, second, spacing), abs=1e-9)
+    assert distances.average_to_reference == pytest.approx(medpy.asd(first, second, spacing), abs=1e-9)
     counts = count_voxels(first, second)
     assert counts.dice == pytest.approx(medpy.dc(first, second))
     assert counts.jaccard == pytest.approx(medpy.jc(first, second))
@@ -34,13 +34,13 @@ def test_medpy(first, second, spacing):
 def test_surface_distance(first, second, spacing):
     deepmind = pytest.importorskip("surface_distance", reason="surface-distance is not installed")
     assume(first.any() and second.any())
-    found = surface_distances(first, second, spacing, elements="areas")
+    distances = surface_distances(first, second, spacing, elements="areas")
     theirs = deepmind.compute_surface_distances(second, first, spacing)
-    assert found.area_weighted(95) == pytest.approx(deepmind.compute_robust_hausdorff(theirs, 95), abs=1e-9)
-    assert found.surface_dice(1.0) == pytest.approx(deepmind.compute_surface_dice_at_tolerance(theirs, 1.0))
+    assert distances.area_weighted(95) == pytest.approx(deepmind.compute_robust_hausdorff(theirs, 95), abs=1e-9)
+    assert distances.surface_dice(1.0) == pytest.approx(deepmind.compute_surface_dice_at_tolerance(theirs, 1.0))
     to_prediction, to_reference = deepmind.compute_average_surface_distance(theirs)
-    assert found.average_to_reference == pytest.approx(to_reference, abs=1e-9)
-    assert found.average_to_prediction == pytest.approx(to_prediction, abs=1e-9)
+    assert distances.average_to_reference == pytest.approx(to_reference, abs=1e-9)
+    assert distances.average_to_prediction == pytest.approx(to_prediction, abs=1e-9)
 
 
 @FEW
@@ -49,15 +49,15 @@ def test_monai(first, second, spacing):
     monai = pytest.importorskip("monai.metrics", reason="MONAI is not installed")
     torch = pytest.importorskip("torch")
     assume(first.any() and second.any())
-    found = surface_distances(first, second, spacing)
+    distances = surface_distances(first, second, spacing)
     first_tensor, second_tensor = (
         torch.from_numpy(np.ascontiguousarray(mask))[None, None].float() for mask in (first, second)
     )
     theirs = monai.compute_hausdorff_distance(
         first_tensor, second_tensor, include_background=True, percentile=95, spacing=spacing
     )
-    assert found.symmetric_max(95) == pytest.approx(float(theirs), abs=1e-4)
+    assert distances.symmetric_max(95) == pytest.approx(float(theirs), abs=1e-4)
     theirs = monai.compute_average_surface_distance(
         first_tensor, second_tensor, include_background=True, symmetric=True, spacing=spacing
     )
-    assert found.average_symmetric == pytest.approx(float(theirs), abs=1e-4)
+    assert distances.average_symmetric == pytest.approx(float(theirs), abs=1e-4)

@@ -34,8 +34,8 @@ def score(prediction, reference, rules):
 def test_empty_regions(rules, masks, expected, empty):
     """Masks are prediction and reference; expected are Dice, HD95, sensitivity and precision."""
     row = score(*masks, rules)
-    found = [row["dice"], row["hd95"], row["sensitivity"], row["precision"]]
-    assert found == pytest.approx(list(expected), nan_ok=True)
+    values = [row["dice"], row["hd95"], row["sensitivity"], row["precision"]]
+    assert values == pytest.approx(list(expected), nan_ok=True)
     assert row["empty"] == empty
 
 

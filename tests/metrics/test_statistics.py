@@ -13,19 +13,19 @@ from tunetseg.metrics.statistics import count_empty
 
 
 def test_by_hand():
-    found = summarise([2.0, 4.0, 9.0, math.nan])
-    assert (found["mean"], found["median"], found["n"], found["left_out"]) == (5.0, 4.0, 3, 1)
-    assert found["sd"] == pytest.approx(math.sqrt((9 + 1 + 16) / 2))
+    summary = summarise([2.0, 4.0, 9.0, math.nan])
+    assert (summary["mean"], summary["median"], summary["n"], summary["left_out"]) == (5.0, 4.0, 3, 1)
+    assert summary["sd"] == pytest.approx(math.sqrt((9 + 1 + 16) / 2))
 
 
 def test_too_few_cases_have_no_spread():
-    one = summarise([3.0])
-    assert one["mean"] == 3.0
-    assert math.isnan(one["sd"])
-    assert math.isnan(one["ci95"][0])
-    none = summarise([math.nan])
-    assert math.isnan(none["mean"])
-    assert (none["n"], none["left_out"]) == (0, 1)
+    single = summarise([3.0])
+    assert single["mean"] == 3.0
+    assert math.isnan(single["sd"])
+    assert math.isnan(single["ci95"][0])
+    empty = summarise([math.nan])
+    assert math.isnan(empty["mean"])
+    assert (empty["n"], empty["left_out"]) == (0, 1)
 
 
 def test_interval_of_two_values():
@@ -35,9 +35,9 @@ def test_interval_of_two_values():
 
 def test_interval_is_near_the_normal_one():
     values = [math.sin(i) for i in range(200)]
-    found = summarise(values)
-    half = 1.96 * found["sd"] / math.sqrt(200)
-    assert found["ci95"] == pytest.approx((found["mean"] - half, found["mean"] + half), abs=0.02)
+    summary = summarise(values)
+    half = 1.96 * summary["sd"] / math.sqrt(200)
+    assert summary["ci95"] == pytest.approx((summary["mean"] - half, summary["mean"] + half), abs=0.02)
 
 
 VALUES = st.lists(
@@ -54,9 +54,9 @@ def test_interval_is_inside_the_values_and_always_the_same(values):
     """Also of values that are all equal or nearly so, without a warning (all warnings are errors here)."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = summarise(values)
-    assert min(values) <= found["ci95"][0] <= found["ci95"][1] <= max(values)
-    assert summarise(values) == found
+        summary = summarise(values)
+    assert min(values) <= summary["ci95"][0] <= summary["ci95"][1] <= max(values)
+    assert summarise(values) == summary
 
 
 def test_interval_of_skewed_values_reaches_to_the_long_side():
@@ -93,13 +93,13 @@ def test_regions_and_what_the_rules_set():
         row("enhancing", 373.12866, "prediction", dice=0.0),
         row("enhancing", 0.0, "both", dice=1.0),
     ]
-    found = summarise_regions(rows)
-    assert list(found) == ["whole", "enhancing"]
-    assert found["whole"]["hd95"]["mean"] == 2.0
-    assert found["whole"]["hd95"]["set_by_rule"] == 0
-    assert found["enhancing"]["hd95"]["mean"] == pytest.approx(375.12866 / 3)
-    assert found["enhancing"]["hd95"]["set_by_rule"] == 2
-    assert found["enhancing"]["specificity"]["set_by_rule"] == 0
+    summary = summarise_regions(rows)
+    assert list(summary) == ["whole", "enhancing"]
+    assert summary["whole"]["hd95"]["mean"] == 2.0
+    assert summary["whole"]["hd95"]["set_by_rule"] == 0
+    assert summary["enhancing"]["hd95"]["mean"] == pytest.approx(375.12866 / 3)
+    assert summary["enhancing"]["hd95"]["set_by_rule"] == 2
+    assert summary["enhancing"]["specificity"]["set_by_rule"] == 0
     assert count_empty(rows)["enhancing"] == {"both": 1, "reference": 0, "prediction": 1}
     skipped = summarise_regions([row("enhancing", math.nan, "both")])
     assert skipped["enhancing"]["hd95"]["left_out"] == 1

@@ -38,8 +38,8 @@ def test_surface_is_mask_minus_one_erosion(mask):
 
 
 def test_distances_by_hand():
-    found = surface_distances(line(2, 3), line(3, 7), (2.0, 1.0, 1.0))
-    there, back = found.to_reference, found.to_prediction
+    measured = surface_distances(line(2, 3), line(3, 7), (2.0, 1.0, 1.0))
+    there, back = measured.to_reference, measured.to_prediction
     assert there.tolist() == [2.0, 0.0]
     assert back.tolist() == [0.0, 8.0]
 
@@ -87,8 +87,8 @@ def test_spacing_is_checked(spacing):
 def test_tree_agrees_with_a_distance_transform(first, second, spacing):
     assume(first.any() and second.any())
     predicted, present = surface_voxels(first), surface_voxels(second)
-    found = surface_distances(first, second, spacing)
-    there, back = found.to_reference, found.to_prediction
+    measured = surface_distances(first, second, spacing)
+    there, back = measured.to_reference, measured.to_prediction
     np.testing.assert_allclose(there, distance_transform_edt(~present, sampling=spacing)[predicted], atol=1e-9)
     np.testing.assert_allclose(back, distance_transform_edt(~predicted, sampling=spacing)[present], atol=1e-9)
 
@@ -96,10 +96,10 @@ def test_tree_agrees_with_a_distance_transform(first, second, spacing):
 @given(MASKS, MASKS, SPACINGS)
 def test_symmetric_bounded_and_zero_for_oneself(first, second, spacing):
     assume(first.any() and second.any())
-    found = hausdorff(first, second, spacing)
-    assert found == hausdorff(second, first, spacing)
+    measured = hausdorff(first, second, spacing)
+    assert measured == hausdorff(second, first, spacing)
     diagonal = math.hypot(*((length - 1) * step for length, step in zip(first.shape, spacing, strict=True)))
-    assert 0 <= found <= hausdorff(first, second, spacing, percentile=100) <= diagonal + 1e-9
+    assert 0 <= measured <= hausdorff(first, second, spacing, percentile=100) <= diagonal + 1e-9
     assert hausdorff(first, first, spacing) == 0
 
 

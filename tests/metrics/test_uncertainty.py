@@ -42,22 +42,22 @@ def naive(prediction, reference, unsure, brain, thresholds):
     st.sampled_from([QU_BRATS_THRESHOLDS, (0.0, 10.0, 25.0, 50.0, 75.0, 100.0), (10.0, 25.0, 75.0)]),
 )
 def test_one_pass_agrees_with_one_per_threshold(prediction, reference, unsure, brain, thresholds):
-    found = score_uncertainty(prediction, reference, unsure, brain, thresholds)
+    scores = score_uncertainty(prediction, reference, unsure, brain, thresholds)
     dice, tp, tn = naive(prediction, reference, unsure, brain, thresholds)
-    assert found.dice == pytest.approx(dice, abs=1e-12)
-    assert found.filtered_tp == pytest.approx(tp, abs=1e-6)
-    assert found.filtered_tn == pytest.approx(tn, abs=1e-6)
-    assert 0 <= found.dauc <= 1
-    assert 0 <= found.rftp <= 1
-    assert 0 <= found.score <= 1
+    assert scores.dice == pytest.approx(dice, abs=1e-12)
+    assert scores.filtered_tp == pytest.approx(tp, abs=1e-6)
+    assert scores.filtered_tn == pytest.approx(tn, abs=1e-6)
+    assert 0 <= scores.dauc <= 1
+    assert 0 <= scores.rftp <= 1
+    assert 0 <= scores.score <= 1
 
 
 def test_certain_everywhere_filters_nothing():
     prediction, reference = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
     prediction[:2], reference[1:3] = True, True
-    found = score_uncertainty(prediction, reference, np.zeros(SHAPE, np.uint8), np.ones(SHAPE, bool))
-    assert (found.dauc, found.rftp, found.rftn) == (pytest.approx(0.5), 0, 0)
-    assert found.score == pytest.approx((0.5 + 2) / 3)
+    scores = score_uncertainty(prediction, reference, np.zeros(SHAPE, np.uint8), np.ones(SHAPE, bool))
+    assert (scores.dauc, scores.rftp, scores.rftn) == (pytest.approx(0.5), 0, 0)
+    assert scores.score == pytest.approx((0.5 + 2) / 3)
 
 
 def test_uncertain_where_wrong_is_better_than_where_right():
@@ -87,5 +87,5 @@ def test_shapes_and_nan_are_said():
 
 def test_values_above_100_are_never_kept():
     everything = np.ones(SHAPE, bool)
-    found = score_uncertainty(everything, everything, np.full(SHAPE, 250, np.uint8), everything)
-    assert (found.dice == 1).all(), "nothing is left on either side"
+    scores = score_uncertainty(everything, everything, np.full(SHAPE, 250, np.uint8), everything)
+    assert (scores.dice == 1).all(), "nothing is left on either side"

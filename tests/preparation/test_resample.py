@@ -5,10 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunetseg.datasets import SCHEMES
-from tunetseg.datasets.phantom import make_patient
-from tunetseg.io.volume import Grid, Volume
-from tunetseg.preparation.preprocess import Preprocessing, normalise, prepare
 from tunetseg.preparation.resample import covered, resample, resampled_shape
 
 
@@ -37,57 +33,23 @@ def test_halving_and_doubling_by_hand() -> None:
     assert resample(array, (0.5, 1, 1), (8, 1, 1)).ravel() == pytest.approx([0, 0, 0, 1, 3, 4, 4, 4])
 
 
-def _volume(spacing: float = 5.0, shape: tuple[int, int, int] = (48, 48, 32)) -> tuple[Volume, np.ndarray]:
-    import nibabel as nib
+@given(array_seed=st.integers(0, 99), axis=st.integers(1, 3), step=st.floats(0.4, 3))
+def test_each_axis_is_treated_alike(array_seed: int, axis: int, step: float) -> None:
+    array = np.random.default_rng(array_seed).random((2, 7, 7, 7)).astype(np.float32)
+    outputs = resampled_shape((7,), (1.0,), step)[0]
 
-    patient = make_patient(0, shape=shape, spacing=spacing)
-    array = np.stack([patient.images[name] for name in ("t1", "t1ce", "flair", "t2")])
-    header = nib.Nifti1Image(array[0], patient.affine).header
-    return Volume(array, Grid(header, patient.affine, shape)), SCHEMES["brats2017"].masks(patient.label_map)
+    def along(axis: int, array: np.ndarray) -> np.ndarray:
+        scale, shape = [1.0] * 3, [7] * 3
+        scale[axis - 1], shape[axis - 1] = step, outputs
+        return resample(array, tuple(scale), tuple(shape))
 
-
-def test_denoising_leaves_brain_brain_and_background_background() -> None:
-    volume, _ = _volume()
-    plain, smooth = (prepare(volume, Preprocessing(5.0, denoise=on)) for on in (False, True))
-    assert np.array_equal(plain.array == 0, smooth.array == 0)
-    assert np.abs(np.diff(smooth.array, axis=1)).mean() < 0.9 * np.abs(np.diff(plain.array, axis=1)).mean()
+    swapped = along(1, np.swapaxes(array, 1, axis))
+    assert along(axis, array) == pytest.approx(np.swapaxes(swapped, 1, axis), abs=1e-6)
 
 
-def test_normalise_over_brain_voxels() -> None:
-    volume, _ = _volume()
-    found = normalise(volume.array)
-    brain = volume.array != 0
-    for channel, mask in zip(found, brain, strict=True):
-        assert channel[mask].mean() == pytest.approx(0, abs=1e-5)
-        assert channel[mask].std() == pytest.approx(1, abs=1e-5)
-        assert not channel[~mask].any()
-
-
-@pytest.mark.parametrize("spacing", [5.0, 4.0, 7.5, 10.0])
-def test_there_and_back(spacing: float) -> None:
-    volume, masks = _volume()
-    prepared = prepare(volume, Preprocessing(spacing=spacing))
-    there = prepared.masks_at_working_spacing(masks)
-    assert there.shape[1:] == prepared.shape
-    assert not (there[1:] & ~there[:-1]).any(), "nested masks must stay nested"
-    back = prepared.restore(there.astype(np.float32)) >= 0.5
-    assert back.shape == masks.shape
-    dice = 2 * (back[0] & masks[0]).sum() / (back[0].sum() + masks[0].sum())
-    assert dice == 1 if spacing == 5.0 else dice > 0.75
-
-
-def test_anisotropic_and_turned_files_reach_the_same_grid() -> None:
-    import nibabel as nib
-
-    array = np.random.default_rng(0).random((4, 6, 8, 10)).astype(np.float32)
-    affine = np.array([[0, 0, 3, 0], [1, 0, 0, 0], [0, -2, 0, 0], [0, 0, 0, 1]], float)
-    grid = Grid(nib.Nifti1Header(), affine, (6, 8, 10))
-    turned = grid.into_lps(array)
-    assert turned.shape == (4, 10, 6, 8)
-    assert grid.lps_spacing == (3, 1, 2)
-    assert nib.aff2axcodes(grid.lps_affine) == ("L", "P", "S")
-    assert np.array_equal(grid.from_lps(turned), array)
-    assert prepare(Volume(turned, grid), Preprocessing(spacing=1.0)).shape == (30, 6, 16)
+def test_nothing_to_do() -> None:
+    array = np.random.default_rng(0).random((1, 3, 4, 5)).astype(np.float32)
+    assert np.array_equal(resample(array, (1, 1, 1), (3, 4, 5)), array)
 
 
 def test_a_share_covered_is_a_share_of_volume() -> None:
@@ -110,3 +72,15 @@ def test_covered_keeps_the_volume_inside(step: float, inputs: int, seed: int) ->
     assert shares.min() >= 0
     assert shares.max() <= 1 + 1e-6
     assert shares @ lengths == pytest.approx(mask.sum() - max(0, inputs - outputs * step) * mask[0, -1, 0, 0], abs=1e-3)
+
+
+@given(n=st.integers(1, 300), spacing=st.floats(0.3, 7), target=st.floats(0.2, 20))
+def test_the_field_of_view_is_covered(n: int, spacing: float, target: float) -> None:
+    (outputs,) = resampled_shape((n,), (spacing,), target)
+    assert outputs >= 1
+    assert outputs * target >= n * spacing - 1e-3 * target * 1.01
+    assert (outputs - 1) * target < n * spacing or outputs == 1
+
+
+def test_a_thousandth_of_a_voxel_is_not_worth_one() -> None:
+    assert resampled_shape((10, 10, 10), (1.00001, 1.0, 1.5), 1.0) == (10, 10, 15)

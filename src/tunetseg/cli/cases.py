@@ -61,7 +61,7 @@ def choose_cases(
         raise InputError("--name is for single files, but folders are given, whose cases have names; leave it out")
     cases: dict[str, Case] = {}
     for folder in folders:
-        for case in find_cases(folder, dataset):
+        for case in find_cases(folder, dataset, also=needed):
             first = cases.setdefault(case.id, case)
             if {path.resolve() for path in first.images.values()} != {path.resolve() for path in case.images.values()}:
                 raise InputError(f"{folder}: case {case.id} is in another folder too; segment one folder at a time")

@@ -14,14 +14,13 @@ from tunetseg.errors import InputError
 
 __all__ = ["candidate_schemes", "find_description", "find_scheme", "packaged_descriptions", "read_description"]
 
-_NOT_INHERITED = ("aliases", "generic", "recognise")
+_NOT_INHERITED = ("name", "title", "aliases", "generic", "recognise")
 
 
 @cache
 def packaged_descriptions() -> Mapping[str, DatasetDescription]:
     """Return name -> description of every packaged dataset, those for anyone's files last."""
-    names = sorted(path.name.removesuffix(".toml") for path in files(__package__).joinpath("packaged").iterdir())
-    found = [_packaged(name) for name in names]
+    found = [DatasetDescription.from_dict(_packaged_data(name), f"{name}.toml") for name in _packaged_names()]
     return {description.name: description for description in sorted(found, key=lambda found: found.generic)}
 
 
@@ -31,8 +30,9 @@ def _aliases() -> Mapping[str, str]:
 
 
 @cache
-def _packaged(name: str) -> DatasetDescription:
-    return DatasetDescription.from_dict(_packaged_data(name), f"{name}.toml")
+def _packaged_names() -> tuple[str, ...]:
+    names = (path.name for path in files(__package__).joinpath("packaged").iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
 
 def _packaged_data(name: str) -> dict[str, Any]:
@@ -41,32 +41,42 @@ def _packaged_data(name: str) -> dict[str, Any]:
 
 
 def _inherit(raw: dict[str, Any], source: str) -> dict[str, Any]:
-    """Fill what a description leaves out from the packaged one that it extends."""
-    base_name = raw.pop("extends", None)
-    if base_name is None:
+    """Return a description with what it leaves out filled from the packaged one that it extends."""
+    if "extends" not in raw:
         return raw
-    known = {path.name.removesuffix(".toml") for path in files(__package__).joinpath("packaged").iterdir()}
-    if base_name not in known:
-        raise InputError(f"{source}: extends: unknown dataset {base_name!r}; choose from {', '.join(sorted(known))}")
-    base = {key: value for key, value in _packaged_data(base_name).items() if key not in _NOT_INHERITED}
-    if not {"regions", "labels"} & raw.keys():
-        base.setdefault("label_scheme", base["name"])
-    else:
+    base_name = raw["extends"]
+    if base_name not in _packaged_names():
+        raise InputError(
+            f"{source}: extends: unknown dataset {base_name!r}; choose from {', '.join(_packaged_names())}"
+        )
+    whole = _packaged_data(base_name)
+    base = {key: value for key, value in whole.items() if key not in _NOT_INHERITED}
+    if {"regions", "labels"} & raw.keys():
+        # A convention of its own.
         base.pop("label_scheme", None)
-    if "labels" in raw and "regions" not in raw and not isinstance(raw["labels"], dict):
-        raise InputError(f"{source}: labels: expected a table of label values and meanings")
-    merged = base | raw
+        base.pop("label_candidates", None)
+    else:
+        base.setdefault("label_scheme", whole["name"])
+    if "regions" in raw and "postprocessing" in base:
+        base["postprocessing"] = _of_regions(base["postprocessing"], raw["regions"])
+    merged = base | {key: value for key, value in raw.items() if key != "extends"}
     for table in ("files", "postprocessing"):
         if isinstance(raw.get(table), dict):
             merged[table] = base.get(table, {}) | raw[table]
     return merged
 
 
+def _of_regions(rules: dict[str, Any], regions: Any) -> dict[str, Any]:
+    """Return rules without those of regions that are not there."""
+    names = {region.get("name") for region in regions if isinstance(region, dict)} if isinstance(regions, list) else ()
+    return {key: value for key, value in rules.items() if not (key.endswith("_region") and value not in names)}
+
+
 def read_description(path: str | Path) -> DatasetDescription:
     """Return the description that a TOML file holds.
 
     Args:
-        path: The file. Its key ``extends`` names a packaged dataset; keys that the file leaves out are that one's.
+        path: The file. Its key ``extends`` names a packaged dataset, of which the file then takes what it leaves out.
 
     Raises:
         InputError: The file cannot be read or does not fit the schema.

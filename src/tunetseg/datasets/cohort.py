@@ -1,7 +1,8 @@
 """Finding the cases of a folder by the names of its files."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,11 +22,11 @@ class NoCaseError(InputError):
 
 
 def check_name(path: Path) -> None:
-    """Raise InputError where a file's name is not UTF-8, so that no list or table can hold it."""
+    """Raise InputError where the name of a file or folder is not UTF-8, so that no list or table can hold it."""
     try:
         path.name.encode()
     except UnicodeEncodeError:
-        raise InputError(f"{ascii(path.name)[1:-1]}: the name of this file is not UTF-8; rename it") from None
+        raise InputError(f"{ascii(path.name)[1:-1]}: this name is not UTF-8; rename the file or folder") from None
 
 
 def check_case_name(name: str) -> None:
@@ -61,7 +62,9 @@ def folders_below(root: Path) -> list[Path]:
     return sorted(found.values())
 
 
-def find_cases(folder: str | Path, dataset: DatasetDescription | None = None) -> list[Case]:
+def find_cases(
+    folder: str | Path, dataset: DatasetDescription | None = None, *, also: DatasetDescription | None = None
+) -> list[Case]:
     """Return every case below a folder, of one or several datasets, sorted by name.
 
     The folder may be one case's own. Only names are read, and the table of patients that a release may have; a case
@@ -69,7 +72,9 @@ def find_cases(folder: str | Path, dataset: DatasetDescription | None = None) ->
 
     Args:
         folder: A case, a cohort, or several cohorts' folders.
-        dataset: How the files are named. By default a ``dataset.json`` in the folder tells, else the names themselves.
+        dataset: How the files are named. By default a ``dataset.json`` of the folder tells, else the names themselves,
+            by which the packaged datasets are recognised.
+        also: A dataset that is recognised before the packaged ones, such as that of a model.
 
     Raises:
         NoCaseError: There is no case in the folder.
@@ -83,7 +88,7 @@ def find_cases(folder: str | Path, dataset: DatasetDescription | None = None) ->
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder")
     folders = folders_below(root)
-    descriptions = _descriptions(root, dataset)
+    descriptions = [dataset] if dataset is not None else _descriptions(root, also)
     cases = _cases(folders, descriptions)
     if not cases:
         raise NoCaseError(f"{root}: no case found; expected {_expected(descriptions)}")
@@ -96,12 +101,14 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))
 
 
-def _descriptions(root: Path, dataset: DatasetDescription | None) -> list[DatasetDescription]:
-    if dataset is not None:
-        return [dataset]
-    if (root / "dataset.json").is_file():
-        return [describe_folder(root, packaged_descriptions())]
-    return [description for description in packaged_descriptions().values() if description.recognise]
+def _descriptions(root: Path, also: DatasetDescription | None) -> list[DatasetDescription]:
+    """Datasets by which the files below a folder may be named, in order of preference."""
+    own = _absolute(root)
+    for place in (own, own.parent) if own.name in {"imagesTr", "imagesTs", "labelsTr", "labelsTs"} else (own,):
+        if (place / "dataset.json").is_file():
+            return [describe_folder(place, packaged_descriptions())]
+    known = [description for description in packaged_descriptions().values() if description.recognise]
+    return known if also is None or also.generic else [also, *known]
 
 
 def _expected(descriptions: Sequence[DatasetDescription]) -> str:
@@ -112,33 +119,84 @@ def _expected(descriptions: Sequence[DatasetDescription]) -> str:
     return f"files named {files}" + ("" if len(descriptions) == 1 else ", the names of a known dataset, or BIDS names")
 
 
+_Files = list[tuple[Path, Match]]
+"""Files of one case, and what their names say."""
+
+
 def _cases(folders: Sequence[Path], descriptions: Sequence[DatasetDescription]) -> list[Case]:
     """Cases of the files in some folders; files of one case share the folder from which its templates count."""
-    grouped: dict[tuple[Path, str], list[tuple[Path, Match]]] = {}
+    grouped: dict[tuple[Path, str], _Files] = {}
     for folder in folders:
-        for path in sorted(folder.iterdir()):
-            if path.name.startswith(".") or nifti_stem(path) is None or path.is_dir():
-                continue
-            check_name(path)
-            match = match_file(_absolute(path), descriptions)
+        place = _absolute(folder)
+        for name in _nifti_names(folder):
+            check_name(Path(name))
+            match = match_file(place / name, descriptions)
             if match is not None:
-                grouped.setdefault((match.root, match.case), []).append((path, match))
+                check_name(Path(match.case))
+                grouped.setdefault((match.root, match.case), []).append((folder / name, match))
     cases: dict[str, Case] = {}
-    for (folder, name), found in grouped.items():
+    for (folder, name), found in _told_apart(_joined(grouped)).items():
         if name in cases:
-            raise InputError(f"{folder}: case {name} is there twice; remove one of its folders")
+            raise InputError(f"{folder}: case {name} is there twice, also in {_folder(cases[name])}; name one folder")
         cases[name] = _case(name, found)
     return list(cases.values())
 
 
-def _case(name: str, found: Sequence[tuple[Path, Match]]) -> Case:
-    """One case; names that only fit anyone's files count where the dataset's own do not say otherwise."""
-    first = next((match for _, match in found if not match.description.generic), found[0][1])
+def _nifti_names(folder: Path) -> list[str]:
+    """Names of the NIfTI files of a folder but hidden ones, sorted."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.name.endswith((".nii", ".nii.gz")) and not entry.is_dir()]
+    return sorted(name for name in names if not name.startswith("."))
+
+
+def _folder(case: Case) -> Path:
+    return next(path for path in (*case.images.values(), case.reference) if path is not None).parent
+
+
+def _joined(grouped: dict[tuple[Path, str], _Files]) -> dict[tuple[Path, str], _Files]:
+    """A reference may lie in a folder of its own, as the derivatives of BIDS do: it joins the images of its case."""
+    joined = dict(grouped)
+    for keys in _by_name(grouped):
+        alone = [key for key in keys if all(_is_reference(match) for _, match in grouped[key])]
+        others = [key for key in keys if key not in alone]
+        if len(alone) == len(others) == 1 and not any(_is_reference(match) for _, match in grouped[others[0]]):
+            joined[others[0]] = grouped[others[0]] + joined.pop(alone[0])
+    return joined
+
+
+def _told_apart(grouped: dict[tuple[Path, str], _Files]) -> dict[tuple[Path, str], _Files]:
+    """Files of no known dataset that have the same names in several folders are called by their folders."""
+    shared = Counter(folder for folder, _ in grouped)
+    names = {key: key[1] for key in grouped}
+    for keys in _by_name(grouped):
+        generic = all(match.description.generic for key in keys for _, match in grouped[key])
+        if len(keys) > 1 and generic and all(shared[folder] == 1 for folder, _ in keys):
+            names |= {key: key[0].name for key in keys}
+    return {(folder, names[folder, name]): found for (folder, name), found in grouped.items()}
+
+
+def _by_name(grouped: Iterable[tuple[Path, str]]) -> Iterable[list[tuple[Path, str]]]:
+    """Folders and names, together where the name is the same."""
+    found: dict[str, list[tuple[Path, str]]] = {}
+    for key in grouped:
+        found.setdefault(key[1], []).append(key)
+    return found.values()
+
+
+def _is_reference(match: Match) -> bool:
+    return match.roles[0][0] == REFERENCE
+
+
+def _case(name: str, found: _Files) -> Case:
+    """One case, of the first dataset that is not for anyone's files; what does not fit that dataset is left out."""
+    matches = [match for _, match in found]
+    images = [match for match in matches if not _is_reference(match)] or matches
+    first = next((match for match in images if not match.description.generic), images[0])
     files: dict[str, list[tuple[Path, int | None]]] = {}
     for path, match in found:
-        if match.description is first.description:
-            for role, volume in match.roles:
-                files.setdefault(role, []).append((path, volume))
+        same = match if match.description is first.description else match_file(_absolute(path), [first.description])
+        for role, volume in same.roles if same is not None and same.case == match.case else ():
+            files.setdefault(role, []).append((path, volume))
     faults = tuple(
         f"{given[0][0].parent}: {role} is given twice, as {' and '.join(path.name for path, _ in given)}; keep one"
         for role, given in files.items()
@@ -193,7 +251,14 @@ def case_from_files(images: Mapping[str, Path], description: DatasetDescription,
     first = next((channel for channel in channels if channel in images), None)
     match = matches.get(first) if first else None
     stem = nifti_stem(images[first]) if first else None
-    case = Case(name or (match.case if match else stem) or "patient", dict(images), dataset=_told(match))
+    volumes = {
+        channel: volume
+        for channel, found in matches.items()
+        for role, volume in found.roles
+        if role == channel and volume is not None
+    }
+    called = name or (match.case if match else stem) or "patient"
+    case = Case(called, dict(images), volumes=volumes, dataset=_told(match))
     case.check(channels)
     _check_names(images, matches)
     return case

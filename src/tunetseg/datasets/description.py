@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tunetseg.datasets.labels import LabelScheme
+from tunetseg.datasets.templates import REFERENCE, Template, compile_case, compile_template
 from tunetseg.errors import InputError
 
 __all__ = [
@@ -117,7 +118,7 @@ class PatientTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     earlier: dict[str, str] = {}
 
 
-class FileLayout(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FileLayout(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """How files are named.
 
     Names are templates without ``.nii`` or ``.nii.gz``: ``{case}`` is the name of the case, ``*`` any characters, and
@@ -155,14 +156,36 @@ class FileLayout(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     shape: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
-        """Check the regular expressions."""
-        for pattern in (self.case, *(self.patient_rename or ())[:1]):
+        """Check patterns and templates."""
+        _ = self.templates
+        if self.patient_rename is not None:
+            pattern, replacement = self.patient_rename
             try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"invalid regular expression {pattern!r} ({error})") from None
+                re.sub(pattern, replacement, "")
+            except (re.error, IndexError) as error:
+                raise ValueError(f"invalid patient_rename {pattern!r}, {replacement!r} ({error})") from None
+        for field in ("prediction", "case_name"):
+            words = set(re.findall(r"\{[^{}]*\}|[{}]", getattr(self, field)))
+            if not words or not words <= {"{case}", "{patient}"}:
+                raise ValueError(
+                    f"{field} {getattr(self, field)!r}: must contain {{case}} or {{patient}}, no other braces"
+                )
         if "{patient}" in self.prediction and "{patient}" not in self.case_name:
             raise ValueError("case_name must contain {patient} where prediction does")
+
+    @cached_property
+    def case_pattern(self) -> re.Pattern[str]:
+        """Pattern of a case's name."""
+        return compile_case(self.case, self.ignore_case)
+
+    @cached_property
+    def templates(self) -> tuple[Template, ...]:
+        """Every name that a file may have."""
+        return tuple(
+            compile_template(role, text, self.case, self.ignore_case)
+            for role, given in (*self.channels.items(), (REFERENCE, self.reference))
+            for text in ((given,) if isinstance(given, str) else given)
+        )
 
 
 class Postprocessing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -193,7 +216,7 @@ class DatasetDescription(Struct, frozen=True, kw_only=True, forbid_unknown_field
         regions: Nested regions, outermost first; the label values of each lie within those of the one before.
         title: Name for readers.
         aliases: Other names, such as a year.
-        labels: Label value -> meaning; also values that belong to no region.
+        labels: Label value -> meaning; also values that belong to no region. Background, 0, may be left out.
         label_scheme: Name of the convention of label values; datasets that share one name it. The dataset's by default.
         label_candidates: Conventions among which the values of a label map decide, where the dataset does not fix one.
         foreground: Which voxels a volume is cropped to.
@@ -215,7 +238,7 @@ class DatasetDescription(Struct, frozen=True, kw_only=True, forbid_unknown_field
     regions: Annotated[tuple[Region, ...], Meta(min_length=1)]
     title: str = ""
     aliases: tuple[str, ...] = ()
-    labels: dict[int, str] = {}
+    labels: dict[Annotated[int, Meta(ge=0, le=255)], str] = {}
     label_scheme: str = ""
     label_candidates: tuple[str, ...] = ()
     foreground: Foreground = Foreground()
@@ -231,6 +254,8 @@ class DatasetDescription(Struct, frozen=True, kw_only=True, forbid_unknown_field
             twice = next((name for name in names if names.count(name) > 1), None)
             if twice is not None:
                 raise ValueError(f"{what} {twice!r} is given twice")
+        if REFERENCE in self.channel_names:
+            raise ValueError(f"a channel cannot be called {REFERENCE!r}")
         unknown = sorted(set(self.files.channels) - set(self.channel_names))
         if unknown:
             raise ValueError(
@@ -257,11 +282,12 @@ class DatasetDescription(Struct, frozen=True, kw_only=True, forbid_unknown_field
     @cached_property
     def scheme(self) -> LabelScheme:
         """The label values of the regions."""
+        meanings = {value: f"label {value}" for region in self.regions for value in region.labels} | self.labels
         return LabelScheme(
             self.label_scheme or self.name,
             {region.name: region.labels for region in self.regions},
             _exclusive_labels(self.regions),
-            {**{value: f"label {value}" for region in self.regions for value in region.labels}, **self.labels},
+            {value: meaning for value, meaning in sorted(meanings.items()) if value != 0},
         )
 
     def region(self, name: str) -> Region:
@@ -269,7 +295,7 @@ class DatasetDescription(Struct, frozen=True, kw_only=True, forbid_unknown_field
         return self.regions[self.region_names.index(name)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data that JSON and TOML can hold."""
+        """Return plain data that JSON can hold."""
         return msgspec.to_builtins(self, str_keys=True)
 
     @classmethod
@@ -296,7 +322,8 @@ def convert(raw: Any, kind: type[Any], source: str) -> Any:
         return msgspec.convert(raw, kind, str_keys=True)
     except msgspec.ValidationError as error:
         reason, _, place = str(error).partition(" - at `")
-        field = place.rstrip("`").removeprefix("$").removeprefix(".")
+        reason = reason.removeprefix("Object contains ").replace("Object missing required", "missing")
+        field = place.rstrip("`").removeprefix("key in ").removeprefix("$").removeprefix(".")
         raise InputError(f"{source}: {field + ': ' if field else ''}{reason[:1].lower()}{reason[1:]}") from None
 
 
@@ -304,12 +331,19 @@ def _exclusive_labels(regions: tuple[Region, ...]) -> tuple[int, ...]:
     """Value that is written for each region, where only that region and none inside it holds a voxel."""
     values = []
     for region, inner in itertools.zip_longest(regions, regions[1:]):
-        own = [value for value in region.labels if inner is None or value not in inner.labels]
+        if inner is not None and not set(inner.labels) < set(region.labels):
+            raise ValueError(
+                f"region {inner.name!r} must lie inside region {region.name!r}; list the regions outermost first, each "
+                "with the labels of those inside it"
+            )
+        own = [value for value in dict.fromkeys(region.labels) if inner is None or value not in inner.labels]
         if region.label is None and len(own) > 1:
             raise ValueError(
                 f"region {region.name!r}: labels {own} belong to no deeper region; say with 'label' which is written"
             )
-        if not own or (region.label is not None and region.label not in own):
-            raise ValueError(f"region {region.name!r}: must have a label that no deeper region has")
+        if region.label is not None and region.label not in own:
+            raise ValueError(
+                f"region {region.name!r}: label {region.label} is not one of {own}, which no deeper region has"
+            )
         values.append(own[0] if region.label is None else region.label)
     return tuple(values)

@@ -1,8 +1,9 @@
 """Folders that describe themselves: nnU-Net raw datasets and those of the Medical Segmentation Decathlon."""
 
 import json
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,19 @@ from tunetseg.errors import InputError
 
 __all__ = ["describe_folder"]
 
+_LOG = logging.getLogger(__name__)
+
 # Nothing in a dataset.json gives the range of a CT; this one shows soft tissue and bone.
 _CT = {"kind": "clip", "low": -200.0, "high": 300.0, "scale": 100.0}
+_BODY = {"kind": "above", "value": -500.0}
 
 
 def describe_folder(folder: Path, packaged: Mapping[str, DatasetDescription]) -> DatasetDescription:
     """Return the description of a folder with a ``dataset.json``.
 
-    Channels are named as the file names them, in lower case. Regions are nnU-Net's where the file has
-    regions; otherwise a label's region holds that label and all greater ones, which is the order of organ and tumour
-    in the Decathlon.
+    Channels are named as the file names them, in lower case. Regions are nnU-Net's where the file has regions.
+    Otherwise a label's region holds that label and all greater ones, which is the order of organ and tumour in the
+    Decathlon; a dataset of another order needs a description of its own.
 
     Args:
         folder: Holds ``dataset.json``, ``imagesTr`` and mostly ``labelsTr``.
@@ -32,12 +36,13 @@ def describe_folder(folder: Path, packaged: Mapping[str, DatasetDescription]) ->
     path = folder / "dataset.json"
     try:
         raw = json.loads(path.read_text(encoding="utf-8-sig"))
-        if raw.get("name") == "BRATS" and "modality" in raw:
+        # nnU-Net's first version wrote the keys of the Decathlon, but one file per channel.
+        nnunet = "channel_names" in raw or any(folder.glob("imagesTr/*_0000.nii*"))
+        if raw.get("name") == "BRATS" and not nnunet:
             return packaged["msd-task01"]
-        nnunet = "channel_names" in raw
-        names = raw["channel_names" if nnunet else "modality"]
+        names = raw["channel_names" if "channel_names" in raw else "modality"]
         channels = [_channel(names[key]) for key in sorted(names, key=int)]
-        regions, labels = _nnunet_regions(raw["labels"]) if nnunet else _decathlon_regions(raw["labels"])
+        regions, labels = _regions(raw)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -48,6 +53,7 @@ def describe_folder(folder: Path, packaged: Mapping[str, DatasetDescription]) ->
         "name": _key(folder.resolve().name),
         "title": str(raw.get("name", folder.resolve().name)),
         "channels": channels,
+        "foreground": _BODY if all(channel["name"] == "ct" for channel in channels) else {},
         "regions": regions,
         "labels": labels,
         "files": _files([channel["name"] for channel in channels], nnunet),
@@ -65,22 +71,27 @@ def _channel(name: str) -> dict[str, Any]:
     return {"name": _key(name), "title": name}
 
 
-def _nnunet_regions(labels: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def _regions(raw: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Regions, outermost first, and meanings of the labels."""
-    foreground = {name: value for name, value in labels.items() if name not in {"background", "ignore"}}
-    if not any(isinstance(value, list) for value in foreground.values()):
-        return _cumulative({name: int(value) for name, value in foreground.items()})
-    sets = {name: sorted(value if isinstance(value, list) else [value]) for name, value in foreground.items()}
+    if "channel_names" not in raw:  # value -> name
+        return _cumulative({name: int(value) for value, name in raw["labels"].items() if int(value) > 0})
+    values = {name: value for name, value in raw["labels"].items() if name not in {"background", "ignore"}}
+    if any(isinstance(value, list) for value in values.values()):
+        return _regions_of_nnunet(values, raw.get("regions_class_order", ())), {}
+    return _cumulative({name: int(value) for name, value in values.items()})
+
+
+def _regions_of_nnunet(values: Mapping[str, Any], order: Sequence[int]) -> list[dict[str, Any]]:
+    """Regions by size; ``order`` says which label each is written with."""
+    written = dict(zip(values, order, strict=False))
+    sets = {name: sorted(value if isinstance(value, list) else [value]) for name, value in values.items()}
     ordered = sorted(sets.items(), key=lambda item: -len(item[1]))
     regions = []
-    for n, (name, values) in enumerate(ordered):
-        own = [value for value in values if n + 1 == len(ordered) or value not in ordered[n + 1][1]]
-        regions.append({"name": _key(name), "title": name, "labels": values, **({"label": own[0]} if own else {})})
-    return regions, {}
-
-
-def _decathlon_regions(labels: Mapping[str, str]) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    return _cumulative({name: int(value) for value, name in labels.items() if int(value) > 0})
+    for n, (name, labels) in enumerate(ordered):
+        own = [value for value in labels if n + 1 == len(ordered) or value not in ordered[n + 1][1]]
+        label = written.get(name) if written.get(name) in own else next(iter(own), None)
+        regions.append({"name": _key(name), "title": name, "labels": labels, "label": label})
+    return regions
 
 
 def _cumulative(labels: dict[str, int]) -> tuple[list[dict[str, Any]], dict[str, str]]:
@@ -89,6 +100,8 @@ def _cumulative(labels: dict[str, int]) -> tuple[list[dict[str, Any]], dict[str,
         {"name": _key(name), "title": name, "labels": [other for _, other in ordered if other >= value], "label": value}
         for name, value in ordered
     ]
+    if len(regions) > 1:
+        _LOG.info("regions nested in the order of label values: %s", ", ".join(name for name, _ in ordered))
     return regions, {str(value): name for name, value in ordered}
 
 

@@ -31,7 +31,7 @@ def split_folds(cases: list[Case], folds: int = 5, seed: int = 0) -> list[list[C
         raise InputError(f"{len(patients)} patient(s) cannot be split into {folds} folds; {way}")
     strata: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for patient, (first, *_) in patients.items():
-        numbering = first.dataset.files.numbering if first.dataset else ""
+        numbering = (first.dataset.files.numbering or first.dataset.name) if first.dataset else ""
         strata[first.grade or "", numbering, first.site].append(patient)
     generator = random.Random(seed)
     order: list[str] = []

@@ -49,6 +49,9 @@ class LabelScheme:
                 raise ValueError(f"region {names[n + 1]!r} must lie inside region {names[n]!r}")
         if len(self.exclusive_labels) != len(sets):
             raise ValueError(f"{len(sets)} regions but exclusive labels {self.exclusive_labels}")
+        unknown = sorted(set().union(*sets) - set(self.values))
+        if unknown:
+            raise ValueError(f"labels {unknown} of regions are not among the values {sorted(self.values)}")
         for level, value in enumerate(self.exclusive_labels):
             if value not in sets[level] or any(value in inner for inner in sets[level + 1 :]):
                 raise ValueError(f"label {value} is not exclusive to region {names[level]!r}")

@@ -50,11 +50,14 @@ def _read(path: Path, table: PatientTable) -> dict[str, PatientRow]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.DictReader(lines)
+            columns = set(reader.fieldnames or ())
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read ({error}), so patients and grades are unknown; repair it") from None
-    if rows and table.case not in (reader.fieldnames or ()):
+    if rows and not columns & {table.case, *table.earlier}:
         raise InputError(f"{path}: no column {table.case}; save it with commas, as it was released")
+    if table.case not in columns:  # the table of an earlier release, which may have the same name
+        return {}
     found = {}
     for row in rows:
         earlier = [

@@ -3,15 +3,12 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
-from tunetseg.datasets.description import DatasetDescription, FileLayout
+from tunetseg.datasets.description import DatasetDescription
+from tunetseg.datasets.templates import REFERENCE
 
 __all__ = ["REFERENCE", "Match", "case_of_prediction", "match_file", "nifti_stem", "patient_of", "prediction_name"]
-
-REFERENCE = "reference"
-"""Role of a reference segmentation, where others have the name of a channel."""
 
 
 @dataclass(frozen=True)
@@ -58,67 +55,24 @@ def match_file(path: Path, descriptions: Sequence[DatasetDescription]) -> Match 
 
 def _match(path: Path, stem: str, description: DatasetDescription) -> Match | None:
     layout = description.files
-    folder = path.parent.name
-    if layout.exceptions.get(folder) == stem:
-        return Match(folder, path.parent, description, ((REFERENCE, None),))
-    best: tuple[int, str, int] = (-1, "", 0)  # literal characters, case, depth
-    roles: list[tuple[str, int | None]] = []
-    for role, template in _templates(layout):
-        pattern, volume, literal, depth = _compile(template, layout.case, layout.ignore_case)
-        case = _case(path, stem, pattern, depth, layout)
-        if case is None or literal < best[0]:
-            continue
-        if (literal, case, depth) != best:
-            roles = []
-        best = (literal, case, depth)
-        roles.append((role, volume))
-    if not roles:
+    if layout.exceptions.get(path.parent.name) == stem:
+        return Match(path.parent.name, path.parent, description, ((REFERENCE, None),))
+    fits = [(template, case) for template in layout.templates if (case := template.case_of(path, stem)) is not None]
+    if not fits:
         return None
-    return Match(best[1], path.parents[best[2] - 1], description, tuple(roles))
-
-
-def _case(path: Path, stem: str, pattern: re.Pattern[str], depth: int, layout: FileLayout) -> str | None:
-    if len(path.parts) <= depth:
-        return None
-    found = pattern.fullmatch("/".join((*path.parts[-depth:-1], stem)))
-    if found is None:
-        return None
-    if "case" in pattern.groupindex:
-        return found["case"]
-    return path.parent.name if re.fullmatch(layout.case, path.parent.name) else None
-
-
-def _templates(layout: FileLayout) -> list[tuple[str, str]]:
-    """Role and template of everything that a layout names."""
-    return [
-        (role, template)
-        for role, given in (*layout.channels.items(), (REFERENCE, layout.reference))
-        for template in ((given,) if isinstance(given, str) else given)
-    ]
-
-
-@lru_cache(maxsize=1024)
-def _compile(template: str, case: str, ignore_case: bool) -> tuple[re.Pattern[str], int | None, int, int]:
-    """Pattern of a template, volume of a 4-D file, count of literal characters, and of folders with the file."""
-    name, _, volume = template.partition("#")
-    pattern, literal, seen = "", 0, False
-    for part in re.split(r"(\{case\}|\*)", name):
-        if part == "*":
-            pattern += "[^/]*?"
-        elif part == "{case}":
-            pattern += "(?P=case)" if seen else f"(?P<case>{case})"
-            seen = True
-        else:
-            pattern += re.escape(part)
-            literal += len(part)
-    flags = re.IGNORECASE if ignore_case else 0
-    return re.compile(pattern, flags), int(volume) if volume else None, literal, name.count("/") + 1
+    best, case = max(fits, key=lambda fit: fit[0].literal)
+    roles = tuple(
+        (template.role, template.volume)
+        for template, other in fits
+        if (template.literal, template.depth, other) == (best.literal, best.depth, case)
+    )
+    return Match(case, path.parents[best.depth - 1], description, roles)
 
 
 def patient_of(case: str, description: DatasetDescription) -> tuple[str, str]:
     """Return the patient of a case, unique over datasets of one numbering, and the site; both empty where unknown."""
     layout = description.files
-    found = re.fullmatch(layout.case, case)
+    found = layout.case_pattern.fullmatch(case)
     groups = found.groupdict() if found else {}
     patient = groups.get("patient") or ""
     if not patient:
@@ -129,16 +83,20 @@ def patient_of(case: str, description: DatasetDescription) -> tuple[str, str]:
 
 
 def prediction_name(case: str, description: DatasetDescription) -> str:
-    """Return the name, without ending, that a dataset gives a predicted label map.
+    """Return the name, without ending, that a dataset gives a predicted label map; that of the case where it cannot.
 
     Examples:
         >>> from tunetseg.datasets import find_description
         >>> prediction_name("case_00210", find_description("kits19"))
         'prediction_00210'
     """
-    found = re.fullmatch(description.files.case, case)
-    patient = (found.groupdict().get("patient") if found else None) or case
-    return description.files.prediction.format(case=case, patient=patient)
+    layout = description.files
+    if "{patient}" not in layout.prediction:
+        return layout.prediction.format(case=case)
+    found = layout.case_pattern.fullmatch(case)
+    patient = found.groupdict().get("patient") if found else None
+    # The case of another dataset has no such number.
+    return layout.prediction.format(case=case, patient=patient) if patient else case
 
 
 def case_of_prediction(stem: str, description: DatasetDescription) -> str | None:
@@ -150,11 +108,11 @@ def case_of_prediction(stem: str, description: DatasetDescription) -> str | None
         'case_00210'
     """
     layout = description.files
-    pattern = re.escape(layout.prediction).replace(r"\{case\}", f"(?P<whole>{layout.case})")
-    found = re.fullmatch(pattern.replace(r"\{patient\}", "(?P<number>.+)"), stem)
+    pattern = re.escape(layout.prediction).replace(r"\{case\}", "(?P<whole>.+)", 1).replace(r"\{case\}", "(?P=whole)")
+    pattern = pattern.replace(r"\{patient\}", "(?P<number>.+)", 1).replace(r"\{patient\}", "(?P=number)")
+    found = re.fullmatch(pattern, stem)
     if found is None:
         return None
-    if "number" in found.groupdict():
-        case = layout.case_name.format(patient=found["number"], case=stem)
-        return case if re.fullmatch(layout.case, case) else None
-    return found["whole"]
+    groups = found.groupdict()
+    case = groups["whole"] if "whole" in groups else layout.case_name.format(patient=groups["number"], case=stem)
+    return case if layout.case_pattern.fullmatch(case) else None

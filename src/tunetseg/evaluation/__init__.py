@@ -1,0 +1,1 @@
+"""Evaluation of label maps: pairing, label schemes, scores of cohorts, comparison of methods, submissions."""

@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from tunetseg.datasets import DatasetDescription, LabelScheme, nifti_stem
 from tunetseg.errors import InputError
-from tunetseg.evaluation.case import LabelMap
+from tunetseg.evaluation.case import LabelMap, to_label_map
 from tunetseg.evaluation.pairing import list_label_files
-from tunetseg.io import Grid, Image, check_same_lattice, image_from_nibabel, labels_of
+from tunetseg.io import Grid, Image, check_same_lattice, image_from_nibabel
+from tunetseg.metrics import Rules
 
 __all__ = ["LabelMapLike", "is_path", "read_pair"]
 
@@ -50,6 +51,7 @@ def is_path(value: object) -> TypeGuard[str | Path]:
 def read_pair(
     prediction: LabelMapLike,
     reference: LabelMapLike,
+    rules: Rules,
     dataset: DatasetDescription | None = None,
     spacing: ArrayLike | None = None,
     affine: ArrayLike | None = None,
@@ -59,6 +61,7 @@ def read_pair(
     Args:
         prediction: Array, image, segmentation or file.
         reference: The same.
+        rules: Say whether values that are not whole are rounded.
         dataset: How files are named.
         spacing: Voxel size in mm of two arrays.
         affine: Affine of every array.
@@ -69,7 +72,7 @@ def read_pair(
     """
     given = {"prediction": prediction, "reference": reference}
     arrays = {
-        name: _to_labels(value, name)
+        name: _to_array(value, name)
         for name, value in given.items()
         if not (is_path(value) or isinstance(value, nib.spatialimages.SpatialImage | SegmentationLike))
     }
@@ -78,18 +81,19 @@ def read_pair(
     names, label_maps = [], {}
     for name, value in given.items():
         if name not in arrays:
-            case, label_maps[name] = _read(value, name, dataset)
+            case, label_maps[name] = _read(value, name, rules, dataset)
             names.append(case)
     other = next((label_map.image.grid for label_map in label_maps.values()), None)
     for name, array in arrays.items():
-        label_maps[name] = LabelMap(name, _place(array, name, other, spacing, affine))
+        image = _place(array, name, other, spacing, affine)
+        label_maps[name] = LabelMap(name, to_label_map(image, name, rules))
     predicted, present = label_maps["prediction"], label_maps["reference"]
     check_same_lattice(predicted.source, predicted.image.stored, present.source, present.image.stored)
     return names[-1] if names else "case", predicted, present
 
 
-def _to_labels(value: Any, name: str) -> NDArray[np.uint8]:
-    """Return an array of label values as uint8."""
+def _to_array(value: Any, name: str) -> NDArray:
+    """Return an array of label values of any type."""
     array = np.asarray(value)
     if array.dtype.kind not in "iuf":
         raise InputError(
@@ -99,29 +103,26 @@ def _to_labels(value: Any, name: str) -> NDArray[np.uint8]:
         raise InputError(f"{name}: an array of shape {array.shape}; a label map has the shape (x, y, z)")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InputError(f"{name}: holds values that are NaN or infinite; a label map has whole numbers")
-    return labels_of(array, name)
+    return array
 
 
-def _read(value: Any, name: str, dataset: DatasetDescription | None) -> tuple[str, LabelMap]:
+def _read(value: Any, name: str, rules: Rules, dataset: DatasetDescription | None) -> tuple[str, LabelMap]:
     """Return the case and label map of a file, an image or a segmentation."""
     if is_path(value):
         path = Path(value)
         if not path.is_file():
             raise InputError(f"{path}: there is no such file")
         (file,) = list_label_files(path, dataset).values()
-        return file.case, LabelMap.read(file)
+        return file.case, LabelMap.read(file, rules)
     if isinstance(value, SegmentationLike):
         labels = Image(value.grid.to_lps(value.label_map), value.grid.in_lps(), value.grid)
         return value.case, LabelMap(f"segmentation of {value.case}", labels, scheme=value.scheme)
     source = value.get_filename() or name
     image = image_from_nibabel(value, dtype=None)
-    labels = Image(labels_of(image.array, source), image.grid, image.stored, image.oriented)
-    return nifti_stem(Path(source)) or "case", LabelMap(source, labels)
+    return nifti_stem(Path(source)) or "case", LabelMap(source, to_label_map(image, source, rules))
 
 
-def _place(
-    array: NDArray[np.uint8], name: str, other: Grid | None, spacing: ArrayLike | None, affine: ArrayLike | None
-) -> Image:
+def _place(array: NDArray, name: str, other: Grid | None, spacing: ArrayLike | None, affine: ArrayLike | None) -> Image:
     """Return an array as an image, on the grid that is given or on that of the other label map."""
     x, y, z = array.shape
     if affine is not None:

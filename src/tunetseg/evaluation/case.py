@@ -1,7 +1,7 @@
 """Score the label maps of one case."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,10 +12,10 @@ from tunetseg.errors import InputError
 from tunetseg.evaluation.labels import Finding, HowKnown, choose_scheme, default_schemes, manifest_scheme
 from tunetseg.evaluation.maps import score_maps
 from tunetseg.evaluation.pairing import LabelFile, Pair
-from tunetseg.io import Image, check_same_lattice, read_label_map
+from tunetseg.io import Image, check_same_lattice, labels_of, read_image, read_label_map
 from tunetseg.metrics import Rules, joint_box, score_case
 
-__all__ = ["CaseResult", "LabelMap", "Settings", "Status", "score_label_maps", "score_pair"]
+__all__ = ["CaseResult", "LabelMap", "Settings", "Status", "score_label_maps", "score_pair", "to_label_map"]
 
 Status = Literal["scored", "missing", "unreadable", "misaligned"]
 
@@ -60,13 +60,27 @@ class LabelMap:
     scheme: LabelScheme | None = None
 
     @classmethod
-    def read(cls, file: LabelFile) -> "LabelMap":
+    def read(cls, file: LabelFile, rules: Rules) -> "LabelMap":
         """Return the label map of a file.
 
         Raises:
             InputError: The file cannot be read or holds values that cannot be labels.
         """
-        return cls(file.path, read_label_map(file.path), file.manifest, file.dataset)
+        if not rules.round_labels:
+            return cls(file.path, read_label_map(file.path), file.manifest, file.dataset)
+        return cls(
+            file.path, to_label_map(read_image(file.path, dtype=None), file.path, rules), file.manifest, file.dataset
+        )
+
+
+def to_label_map(image: Image, source: object, rules: Rules) -> Image:
+    """Return an image with its values as uint8 labels, rounded where the rules say so.
+
+    Raises:
+        InputError: A value cannot be a label.
+    """
+    array = np.rint(image.array) if rules.round_labels and image.array.dtype.kind == "f" else image.array
+    return replace(image, array=labels_of(array, source))
 
 
 @dataclass(frozen=True)
@@ -96,17 +110,17 @@ def score_pair(pair: Pair, settings: Settings) -> CaseResult:
     Raises:
         InputError: The reference cannot be read, its label values are not its scheme's, or its regions not the rules'.
     """
-    reference = LabelMap.read(pair.reference)
-    prediction, status, fault = _read_prediction(pair, reference)
+    reference = LabelMap.read(pair.reference, settings.rules)
+    prediction, status, fault = _read_prediction(pair, reference, settings.rules)
     return score_label_maps(pair.case, prediction, reference, settings, status, fault, pair)
 
 
-def _read_prediction(pair: Pair, reference: LabelMap) -> tuple[LabelMap | None, Status, str | None]:
+def _read_prediction(pair: Pair, reference: LabelMap, rules: Rules) -> tuple[LabelMap | None, Status, str | None]:
     """Return a prediction, or why it counts as a miss."""
     if pair.prediction is None:
         return None, "missing", None
     try:
-        prediction = LabelMap.read(pair.prediction)
+        prediction = LabelMap.read(pair.prediction, rules)
     except InputError as error:
         return None, "unreadable", str(error)
     try:

@@ -141,7 +141,7 @@ def _evaluate_images(
 ) -> Scores:
     if settings.uncertainty:
         raise InputError("uncertainty maps are scored next to files; use tunetseg.metrics.score_uncertainty for arrays")
-    case, predicted, present = read_pair(prediction, reference, settings.dataset, spacing, affine)
+    case, predicted, present = read_pair(prediction, reference, settings.rules, settings.dataset, spacing, affine)
     result = score_label_maps(case, predicted, present, settings)
     if result.prediction is None:
         raise InputError(result.fault or f"{predicted.source}: cannot be scored")

@@ -16,7 +16,7 @@ from tunetseg.datasets import (
 from tunetseg.datasets.recognition import REFERENCE, Match, match_file
 from tunetseg.errors import InputError
 
-__all__ = ["FolderNames", "is_map_name", "names_of_folder", "region_words"]
+__all__ = ["FolderNames", "described_above", "is_map_name", "names_of_folder", "region_words"]
 
 _MAP_KINDS = ("unc", "prob")
 
@@ -81,13 +81,13 @@ class FolderNames:
     def label_maps(self, paths: Collection[Path]) -> dict[Path, tuple[str, bool]]:
         """Return the label maps among the files of one folder: case, and whether it is named like a reference."""
         images = self._images(paths)
-        found = {}
+        cases = {}
         for path in paths:
             stem = nifti_stem(path)
             if stem is None or path in images or is_map_name(stem, self.of_folder):
                 continue
-            found[path] = self._case_and_role(path)
-        return found
+            cases[path] = self._case_and_role(path)
+        return cases
 
     def _match(self, path: Path) -> Match | None:
         return match_file(Path(os.path.abspath(path)), self.descriptions)
@@ -124,6 +124,25 @@ def _predicted_case(stem: str, descriptions: Sequence[DatasetDescription]) -> st
     return next((case for found in descriptions if (case := case_of_prediction(stem, found)) is not None), None)
 
 
+def described_above(folder: Path) -> DatasetDescription | None:
+    """Return the dataset that a ``dataset.json`` next to a folder of references describes, as of ``labelsTr``."""
+    whole = Path(os.path.abspath(folder))
+    described = _described(whole.parent)
+    templates = () if described is None else described.files.reference
+    references = (templates,) if isinstance(templates, str) else templates
+    return described if any(template.startswith(f"{whole.name}/") for template in references) else None
+
+
+def _described(folder: Path) -> DatasetDescription | None:
+    """Return the dataset that a folder's ``dataset.json`` describes; None where it has none, or another program's."""
+    if not (folder / "dataset.json").is_file():
+        return None
+    try:
+        return find_description(folder)
+    except InputError:
+        return None
+
+
 def names_of_folder(folder: Path, dataset: DatasetDescription | None = None) -> FolderNames:
     """Return the datasets whose names the files of a folder may have.
 
@@ -132,12 +151,7 @@ def names_of_folder(folder: Path, dataset: DatasetDescription | None = None) -> 
             describes it.
         dataset: The dataset, where it is known.
     """
-    described = dataset
-    if described is None and (folder / "dataset.json").is_file():
-        try:
-            described = find_description(folder)
-        except InputError:  # another program's file of that name
-            described = None
+    described = dataset if dataset is not None else _described(folder)
     if described is not None:
         return FolderNames((described,), described)
     return FolderNames(tuple(found for found in packaged_descriptions().values() if found.recognise), None)

@@ -8,7 +8,7 @@ from typing import Literal
 from tunetseg.datasets import Case, DatasetDescription, NoCaseError, find_cases, nifti_stem
 from tunetseg.datasets.cohort import check_name
 from tunetseg.errors import InputError
-from tunetseg.evaluation.naming import FolderNames, names_of_folder
+from tunetseg.evaluation.naming import FolderNames, described_above, names_of_folder
 from tunetseg.io.files import read_json
 
 __all__ = ["LabelFile", "Pair", "Pairing", "list_label_files", "pair_files"]
@@ -123,6 +123,7 @@ def list_label_files(side: Path, dataset: DatasetDescription | None = None) -> d
         return {case: LabelFile(case, side, _manifest(side, case), of_dataset)}
     if not side.is_dir():
         raise InputError(f"{side}: there is no such file or folder")
+    dataset = dataset or described_above(side)
     files = _flat_files(side, names_of_folder(side, dataset))
     if files:
         return files

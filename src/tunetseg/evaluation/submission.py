@@ -109,7 +109,7 @@ def check_submission(
         _entry(place, case, patients.get(case), description, uncertainty)
         for case in _wanted(place, patients, only, description)
     ]
-    scheme = to_scheme(labels) if labels is not None else _wanted_scheme(place, entries, description)
+    scheme = to_scheme(labels) if labels is not None else _wanted_scheme(place, entries)
     faults: list[str] = []
     values: set[int] = set()
     for number, entry in enumerate(entries, 1):
@@ -148,12 +148,12 @@ def _wanted(
 def _entry(
     folder: Path, case: str, patient: Case | None, dataset: DatasetDescription | None, uncertainty: bool
 ) -> _Entry:
-    own = dataset or (patient.dataset if patient is not None else None) or _dataset_of(case)
-    stem = prediction_name(case, own)
-    found = next((name for name in (stem, case) if (folder / f"{name}.nii.gz").exists()), stem)
-    words = [region.word for region in own.regions] if uncertainty else []
-    maps = {f"{stem}_unc_{word}.nii.gz": folder / f"{found}_unc_{word}.nii.gz" for word in words}
-    return _Entry(case, own, patient, stem, folder / f"{found}.nii.gz", maps)
+    description = dataset or (patient.dataset if patient is not None else None) or _dataset_of(case)
+    stem = prediction_name(case, description)
+    stored = next((name for name in (stem, case) if (folder / f"{name}.nii.gz").exists()), stem)
+    words = [region.word for region in description.regions] if uncertainty else []
+    maps = {f"{stem}_unc_{word}.nii.gz": folder / f"{stored}_unc_{word}.nii.gz" for word in words}
+    return _Entry(case, description, patient, stem, folder / f"{stored}.nii.gz", maps)
 
 
 def _dataset_of(case: str) -> DatasetDescription:
@@ -162,26 +162,26 @@ def _dataset_of(case: str) -> DatasetDescription:
     return next((found for found in known if re.fullmatch(found.files.case, case)), find_description("glioma"))
 
 
-def _wanted_scheme(folder: Path, entries: Sequence[_Entry], dataset: DatasetDescription | None) -> LabelScheme | None:
-    """Return the scheme that the manifests or the datasets agree on; None where neither say any.
+def _wanted_scheme(folder: Path, entries: Sequence[_Entry]) -> LabelScheme | None:
+    """Return the scheme that the manifests and the datasets agree on; None where neither say any.
 
     Raises:
         InputError: They do not agree.
     """
-    described = {entry.dataset.scheme.name: entry for entry in entries if not entry.dataset.label_candidates}
-    named: dict[str, _Entry] = {}
+    cases: dict[str, str] = {}
+    schemes: dict[str, LabelScheme] = {}
     for entry in entries:
+        described = entry.dataset.scheme
         manifest = read_json(entry.label_map.with_name(f"{nifti_stem(entry.label_map)}.json"))
-        scheme = manifest_scheme(manifest, [entry.dataset.scheme], entry.label_map)
-        if scheme is not None:
-            named[scheme.name] = entry
-    if dataset is not None and not dataset.label_candidates:
-        return dataset.scheme
-    found = named | described
-    if len(found) > 1:
-        listed = " and ".join(f"those of {name} ({entry.case})" for name, entry in found.items())
+        named = manifest_scheme(manifest, [described], entry.label_map)
+        for scheme in (named, described if not entry.dataset.label_candidates else None):
+            if scheme is not None:
+                schemes.setdefault(scheme.name, scheme)
+                cases.setdefault(scheme.name, entry.case)
+    if len(schemes) > 1:
+        listed = " and ".join(f"those of {name} ({case})" for name, case in cases.items())
         raise InputError(f"{folder}: mixes label values, {listed}; name the ones that are wanted")
-    return next((entry.dataset.scheme if name in described else to_scheme(name) for name, entry in found.items()), None)
+    return next(iter(schemes.values()), None)
 
 
 def _check_case(entry: _Entry, scheme: LabelScheme | None, values: set[int]) -> list[str]:

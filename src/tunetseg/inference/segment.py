@@ -258,7 +258,7 @@ def _case(images: str | Path | Case | Mapping[str, ImageLike], dataset: DatasetD
     if isinstance(images, Case):
         case = images
     else:
-        cases = find_cases(images)
+        cases = find_cases(images, also=dataset)
         if len(cases) > 1:
             raise InputError(f"{images}: holds {len(cases)} cases; name the folder of one, or use segment_cases")
         case = cases[0]
@@ -295,7 +295,7 @@ def _scheme(labels: str | None, own: DatasetDescription | None, dataset: Dataset
                 f"{', '.join(dataset.region_names)}"
             )
         return scheme
-    if own is not None and not own.generic and own.region_names == dataset.region_names:
+    if own is not None and not own.label_candidates and own.region_names == dataset.region_names:
         return own.scheme
     return dataset.scheme
 

@@ -8,6 +8,7 @@ from tunetseg.io.nifti import (
     labels_of,
     read_image,
     read_label_map,
+    read_volumes,
     write_image,
 )
 
@@ -20,5 +21,6 @@ __all__ = [
     "labels_of",
     "read_image",
     "read_label_map",
+    "read_volumes",
     "write_image",
 ]

@@ -45,9 +45,10 @@ class Grid:
 
     def __post_init__(self) -> None:
         """Check that the voxels have a place and a size."""
-        affine = np.asarray(self.affine, np.float64)
+        affine = np.array(self.affine, np.float64)
         if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
             raise InputError("the affine cannot be inverted, so the voxels have no place or size")
+        affine.flags.writeable = False
         object.__setattr__(self, "affine", affine)
         x, y, z = self.shape
         object.__setattr__(self, "shape", (int(x), int(y), int(z)))

@@ -2,6 +2,7 @@
 
 import gzip
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ __all__ = [
     "labels_of",
     "read_image",
     "read_label_map",
+    "read_volumes",
     "was_written_here",
     "write_image",
 ]
@@ -95,48 +97,49 @@ def _open(path: Path) -> nib.Nifti1Pair:
         raise InputError(f"{path}: damaged or cut off ({error}); copy the file again") from None
     if not isinstance(image, nib.Nifti1Image | nib.Nifti1Pair):
         raise InputError(f"{path}: not a NIfTI image but {type(image).__name__}; convert it to .nii.gz first")
-    if image.get_data_dtype().kind not in "iuf":
-        raise InputError(f"{path}: holds colours or complex numbers; an image of one number per voxel is needed")
-    try:
-        unit = image.header.get_xyzt_units()[0]
-    except KeyError:
-        unit = "unknown"
-    if unit in {"meter", "micron"}:
-        raise InputError(f"{path}: its header measures voxels in {unit}s; convert it to mm first")
     return image
 
 
-def _voxels(
-    path: object, image: nib.spatialimages.SpatialImage, dtype: DTypeLike | None, volume: int | None
-) -> NDArray:
-    """The one 3-D array of a file, finite."""
-    data = image.dataobj
-    if len(image.shape) == 4 and volume is not None:
-        if volume >= image.shape[3]:
-            raise InputError(f"{path}: has {image.shape[3]} volumes, so there is no volume {volume}")
-        data = image.slicer[..., volume : volume + 1].dataobj
+def _check_header(source: object, image: _AnyImage) -> None:
+    """Raise InputError where an image does not hold one number per voxel, or is not measured in mm."""
+    if image.get_data_dtype().kind not in "iuf":
+        raise InputError(f"{source}: holds colours or complex numbers; an image of one number per voxel is needed")
+    try:
+        unit = image.header.get_xyzt_units()[0] if isinstance(image.header, nib.Nifti1Header) else "unknown"
+    except KeyError:
+        unit = "unknown"
+    if unit in {"meter", "micron"}:
+        raise InputError(f"{source}: its header measures voxels in {unit}s; convert it to mm first")
+
+
+def _voxels(source: object, image: _AnyImage, dtype: DTypeLike | None, volume: int | None) -> NDArray:
+    """The one 3-D array of an image, finite."""
+    shape = image.shape
+    count = shape[3] if len(shape) > 3 else 1
+    if volume is not None and not 0 <= volume < count:
+        raise InputError(f"{source}: has {count} volume(s), so there is no volume {volume}, counted from 0")
     try:
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is found below
+            data = image.dataobj if volume is None or len(shape) < 4 else image.dataobj[:, :, :, volume]
             array = np.asanyarray(data, dtype=dtype)
     except _DAMAGE as error:
-        raise InputError(f"{path}: damaged or cut off ({error}); copy the file again") from None
+        raise InputError(f"{source}: damaged or cut off ({error}); copy the file again") from None
     except MemoryError:
-        raise InputError(f"{path}: its header asks for {image.shape} voxels, more than memory holds") from None
-    if array.ndim == 4 and array.shape[3] == 1:
+        raise InputError(f"{source}: its header asks for {shape} voxels, more than memory holds") from None
+    while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
-    if array.ndim != 3:
-        raise InputError(f"{path}: {array.ndim}-D of shape {array.shape}; one 3-D volume per file is needed")
     if 0 in array.shape:
-        raise InputError(f"{path}: empty, its shape is {array.shape}")
+        raise InputError(f"{source}: empty, its shape is {array.shape}")
+    if array.ndim != 3:
+        raise InputError(f"{source}: {array.ndim}-D of shape {array.shape}; one 3-D volume per file is needed")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        count = int((~np.isfinite(array)).sum())
-        raise InputError(f"{path}: holds {count} voxels that are NaN or infinite or beyond float32; repair it first")
+        bad = int((~np.isfinite(array)).sum())
+        raise InputError(f"{source}: holds {bad} voxels that are NaN or infinite or beyond float32; repair it first")
     return array
 
 
-def _to_image(
-    source: object, image: nib.spatialimages.SpatialImage, dtype: DTypeLike | None, volume: int | None
-) -> Image:
+def _to_image(source: object, image: _AnyImage, dtype: DTypeLike | None, volume: int | None) -> Image:
+    _check_header(source, image)
     array = _voxels(source, image, dtype, volume)
     x, y, z = array.shape
     try:
@@ -154,7 +157,7 @@ def read_image(path: str | Path, *, dtype: DTypeLike | None = np.float32, volume
     Args:
         path: A NIfTI file.
         dtype: Of the array; None takes the file's own.
-        volume: Which volume of a 4-D file.
+        volume: Which volume of a 4-D file, counted from 0.
 
     Returns:
         The image, its array in LPS order.
@@ -163,6 +166,23 @@ def read_image(path: str | Path, *, dtype: DTypeLike | None = np.float32, volume
         InputError: The file is missing, damaged, not 3-D, empty, or holds values that are not finite.
     """
     return _to_image(path, _open(Path(path)), dtype, volume)
+
+
+def read_volumes(path: str | Path, volumes: Sequence[int | None]) -> list[Image]:
+    """Read several volumes of a 4-D file, which is opened and decompressed once.
+
+    Args:
+        path: A NIfTI file.
+        volumes: Which volumes, counted from 0; None for a 3-D file.
+
+    Returns:
+        One image per volume, each as from `read_image`.
+
+    Raises:
+        InputError: As from `read_image`.
+    """
+    image = _open(Path(path))
+    return [_to_image(path, image, np.float32, volume) for volume in volumes]
 
 
 def image_from_nibabel(image: nib.spatialimages.SpatialImage, *, dtype: DTypeLike | None = np.float32) -> Image:
@@ -243,9 +263,10 @@ def labels_of(array: NDArray, source: object = "label map") -> NDArray[np.uint8]
         return array
     if array.dtype == np.bool_:
         return array.astype(np.uint8)
-    labels = np.clip(np.rint(array), 0, 255).astype(np.uint8)
-    # Integers are compared as they are: the least of them has no absolute value.
-    off = np.abs(array - labels) > 1e-3 if array.dtype.kind == "f" else array != labels
+    with np.errstate(invalid="ignore"):  # NaN, which is found below
+        labels = np.clip(np.rint(array), 0, 255).astype(np.uint8)
+        # Integers are compared as they are: the least of them has no absolute value.
+        off = ~(np.abs(array - labels) <= 1e-3) if array.dtype.kind == "f" else array != labels
     if off.any():
         raise InputError(
             f"{source}: holds {array[off].flat[0]:g}, which is not a label; a label map has whole numbers from 0 to 255"
@@ -271,11 +292,11 @@ def write_image(path: str | Path, array: NDArray, grid: Grid, *, oriented: bool 
     stored = grid.from_lps(array)
     if stored.shape != grid.shape:
         raise ValueError(f"array of shape {array.shape} on a grid of {grid.shape}")
-    header = nib.Nifti1Header()
+    kind = nib.Nifti1Image if max(stored.shape) < 2**15 else nib.Nifti2Image  # whose header counts further
+    header = kind.header_class()
     header.set_data_dtype(array.dtype)
     header.set_xyzt_units("mm")
     header["descrip"] = SIGNATURE.encode()
-    kind = nib.Nifti1Image if max(stored.shape) < 2**15 else nib.Nifti2Image
     image = kind(stored, grid.affine, header)
     image.set_sform(grid.affine if oriented else None, code=int(oriented))
     image.set_qform(grid.affine if oriented else None, code=int(oriented))

@@ -133,19 +133,19 @@ def match_lesions(
     components, component_count = ndimage.label(predicted, _TOUCHING)
     dilated = _dilate(present, rules.dilation)
     areas, area_count = ndimage.label(dilated, _TOUCHING)
-    hit = predicted & dilated
-    pairs = np.unique(np.stack([areas[hit], components[hit]]), axis=1)
+    touching = predicted & dilated
+    pairs = np.unique(np.stack([areas[touching], components[touching]]), axis=1)
     lesions = []
     for area in range(1, area_count + 1):
         matched = pairs[1, pairs[0] == area]
         truth = present & (areas == area)
-        found = np.isin(components, matched) & predicted if matched.size else np.zeros_like(predicted)
+        hits = np.isin(components, matched) & predicted if matched.size else np.zeros_like(predicted)
         lesions.append(
             Lesion(
                 volume_mm3=int(truth.sum()) * float(np.prod(spacing)),
                 components=int(matched.size),
-                dice=count_voxels(found, truth).dice,
-                hd95=hausdorff(found, truth, spacing, definition=rules.hausdorff),
+                dice=count_voxels(hits, truth).dice,
+                hd95=hausdorff(hits, truth, spacing, definition=rules.hausdorff),
             )
         )
     false_positives = component_count - np.unique(pairs[1]).size

@@ -95,6 +95,7 @@ class Rules:
             distance is taken over.
         lesions: How lesions are counted; None: they are not counted.
         uncertainty: Thresholds of the scores of uncertainty maps; None: such maps are scored only on request.
+        round_labels: Round label values that are not whole, instead of refusing them.
         version: Raised whenever a score under these rules may change.
 
     Examples:
@@ -109,6 +110,7 @@ class Rules:
     hausdorff: str = "symmetric-max"
     lesions: LesionRules | None = None
     uncertainty: tuple[float, ...] | None = None
+    round_labels: bool = False
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -172,7 +174,7 @@ RULES: dict[str, Rules] = {
         Rules(
             "kits19",
             "Dice of kidney with tumour and of tumour, left out where both masks are empty, as the official code's "
-            "NaN does",
+            "NaN does; label values that are not whole are rounded, as there",
             EmptyRegions(
                 distance=_LEFT_OUT,
                 overlap=WhenEmpty(both=None, reference=0.0, prediction=0.0),
@@ -180,6 +182,7 @@ RULES: dict[str, Rules] = {
                 precision=WhenEmpty(both=None, reference=0.0, prediction=None),
             ),
             labels="kits19",
+            round_labels=True,
         ),
     )
 }

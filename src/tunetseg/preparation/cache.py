@@ -1,5 +1,6 @@
 """Prepared cases on disk as memory-mapped arrays, so that training never decompresses a file twice."""
 
+import errno
 import hashlib
 import json
 import logging
@@ -71,6 +72,8 @@ def _header(path: Path) -> tuple[dict[str, dict], int]:
     """Header of a safetensors file, and where its arrays begin."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
+        if length > path.stat().st_size:
+            raise ValueError(f"{path}: damaged")
         return json.loads(file.read(length)), 8 + length
 
 
@@ -100,7 +103,7 @@ def write_arrays(path: Path, arrays: dict[str, NDArray], facts: dict[str, str]) 
         try:
             save_file(whole, partial, metadata={**facts, "crc32": json.dumps(sums)})
         except SafetensorError as error:
-            raise OSError(None, f"cannot be written ({error}); is the disk full?", str(path)) from None
+            raise OSError(errno.ENOSPC, f"cannot be written ({error}); is the disk full?", str(path)) from None
 
 
 def is_whole(path: Path) -> bool:
@@ -108,9 +111,14 @@ def is_whole(path: Path) -> bool:
     try:
         header, _ = _header(path)
         sums = json.loads(header["__metadata__"]["crc32"])
-        return all(_checksum(array) == sums[name] for name, array in map_arrays(path).items())
+        return {name: _checksum(array) for name, array in map_arrays(path).items()} == sums
     except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError):
         return False
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Cache:
@@ -146,7 +154,7 @@ class Cache:
         entry = self.folder / f"{case.id}-{self._key(case)}.safetensors"
         if not is_whole(entry):
             self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(entry.with_suffix(".lock")):
+            with FileLock(self.folder / f".{entry.name}.lock"):
                 if not is_whole(entry):
                     write_arrays(entry, self._build(case), {"case": case.id})
         return CachedCase(case.id, entry)
@@ -176,7 +184,7 @@ class Cache:
         entries = []
         task = f"preparing cases at {self.settings.spacing:g} mm"
         # Decompression and numpy release the interpreter's lock.
-        pool = ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1))
+        pool = ThreadPoolExecutor(workers or min(8, processors()))
         try:
             jobs = [pool.submit(self.get, case) for case in cases]
             for number, job in enumerate(jobs, start=1):
@@ -192,7 +200,7 @@ class Cache:
         return entries
 
     def _key(self, case: Case) -> str:
-        facts = [FORMAT, asdict(self.settings), self._prepared_by(), self._convention(case)]
+        facts = [FORMAT, asdict(self.settings), self._prepared_by(case), self._conventions(case)]
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         paths = dict.fromkeys([case.images[name] for name in self.description.channel_names])
         for path in (*paths, case.reference):
@@ -204,22 +212,26 @@ class Cache:
                 raise InputError(f"{path}: cannot be read ({error.strerror}); check the file or its link") from None
         return digest.hexdigest()[:16]
 
-    def _prepared_by(self) -> dict:
-        """What of the description decides the arrays."""
+    def _prepared_by(self, case: Case) -> dict:
+        """What decides the arrays, besides the content of the files and the settings."""
         whole = self.description.to_dict()
-        return {key: whole[key] for key in ("channels", "foreground", "regions")}
+        channels = [
+            (channel["name"], channel["normalisation"], case.volumes.get(channel["name"]))
+            for channel in whole["channels"]
+        ]
+        return {"channels": channels, "foreground": whole["foreground"], "regions": self.description.region_names}
 
-    def _convention(self, case: Case) -> list[str]:
-        """Names of the conventions of label values that come into question."""
+    def _candidates(self, case: Case) -> list[LabelScheme]:
+        """Conventions of label values that come into question."""
         if self.labels is not None:
-            return [find_scheme(self.labels).name]
-        return [scheme.name for scheme in candidate_schemes(case.dataset or self.description)]
+            return [find_scheme(self.labels)]
+        return candidate_schemes(case.dataset or self.description)
+
+    def _conventions(self, case: Case) -> list:
+        return [(scheme.regions, sorted(scheme.values)) for scheme in self._candidates(case)]
 
     def _scheme(self, case: Case, present: list[int]) -> LabelScheme:
-        if self.labels is not None:
-            candidates = [find_scheme(self.labels)]
-        else:
-            candidates = candidate_schemes(case.dataset or self.description)
+        candidates = self._candidates(case)
         scheme = candidates[0]
         if len(candidates) > 1:
             scheme = recognise_labels(present, candidates, str(case.reference))

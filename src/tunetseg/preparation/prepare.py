@@ -36,15 +36,16 @@ class Preprocessing:
             raise InputError(f"working spacing {self.spacing:g} mm: must lie between 0.2 and 20")
 
 
-def normalise(array: NDArray[np.float32], channels: Sequence[Channel]) -> NDArray[np.float32]:
+def normalise(array: NDArray[np.float32], channels: Sequence[Channel], foreground: Foreground) -> NDArray[np.float32]:
     """Scale the intensities of each channel as its description says; background is 0 afterwards.
 
-    For ``zscore`` the foreground is what is not zero, which is what skull-stripping leaves. The paper says only zero
-    mean and unit variance (2.5), not over which voxels; the author's earlier code takes these.
+    ``zscore`` takes the foreground of each channel, which in MRI is what is not zero, as skull-stripping leaves it. The
+    paper says only zero mean and unit variance (2.5), not over which voxels; the author's earlier code takes these.
 
     Args:
         array: Shape (channel, x, y, z).
         channels: One per channel of ``array``.
+        foreground: What counts as foreground in each channel.
 
     Returns:
         float32 of the same shape.
@@ -55,10 +56,15 @@ def normalise(array: NDArray[np.float32], channels: Sequence[Channel]) -> NDArra
         if settings.kind == "clip":
             result[number] = (np.clip(image, settings.low, settings.high) - settings.low) / settings.scale
         else:
-            inside = image != 0
+            inside = _inside(image, foreground)
             values = image[inside].astype(np.float64)
-            result[number][inside] = (values - values.mean()) / (values.std() or 1.0)
+            if len(values):
+                result[number][inside] = (values - values.mean()) / (values.std() or 1.0)
     return result
+
+
+def _inside(array: NDArray[np.float32], foreground: Foreground) -> NDArray[np.bool_]:
+    return array != 0 if foreground.kind == "nonzero" else array > foreground.value
 
 
 def foreground_mask(array: NDArray[np.float32], foreground: Foreground) -> NDArray[np.bool_]:
@@ -71,7 +77,7 @@ def foreground_mask(array: NDArray[np.float32], foreground: Foreground) -> NDArr
     Returns:
         Booleans, shape (x, y, z).
     """
-    return np.any(array != 0 if foreground.kind == "nonzero" else array > foreground.value, axis=0)
+    return np.any(_inside(array, foreground), axis=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,10 +156,11 @@ def prepare(volume: Volume, settings: Preprocessing, description: DatasetDescrip
     if settings.denoise:
         # Each voxel stays background or foreground, whatever lies around it.
         medians = np.stack([ndimage.median_filter(channel, size=3) for channel in array])
-        array = np.where((array != 0) & (medians != 0), medians, array)
+        both = _inside(array, description.foreground) & _inside(medians, description.foreground)
+        array = np.where(both, medians, array)
     (x, y, z), *_ = ndimage.find_objects(inside.astype(np.uint8))
     box = (x, y, z)
-    cropped = normalise(array[(slice(None), *box)], description.channels)
+    cropped = normalise(array[(slice(None), *box)], description.channels, description.foreground)
     # The spacing of a file is only as exact as its float32 header.
     sx, sy, sz = (1.0 if abs(settings.spacing - s) < 1e-4 else settings.spacing / s for s in volume.grid.spacing)
     scale = (sx, sy, sz)

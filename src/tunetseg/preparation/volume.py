@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tunetseg.datasets import Case, DatasetDescription
 from tunetseg.errors import InputError
-from tunetseg.io import Grid, Image, check_same_lattice, read_image
+from tunetseg.io import Grid, Image, check_same_lattice, read_volumes
 
 __all__ = ["Volume", "read_volume", "stack_images"]
 
@@ -43,7 +44,12 @@ def read_volume(case: Case, description: DatasetDescription) -> Volume:
     """
     channels = description.channel_names
     case.check(channels)
-    images = {name: read_image(case.images[name], volume=case.volumes.get(name)) for name in channels}
+    by_file: dict[Path, list[str]] = {}
+    for name in channels:
+        by_file.setdefault(case.images[name], []).append(name)
+    images: dict[str, Image] = {}
+    for path, names in by_file.items():
+        images |= zip(names, read_volumes(path, [case.volumes.get(name) for name in names]), strict=True)
     return stack_images(images, description, {name: str(case.images[name]) for name in channels})
 
 
@@ -75,7 +81,8 @@ def stack_images(
                 raise InputError(
                     f"{source[name]}: the same voxels as {source[earlier]}; {name} and {earlier} must differ"
                 )
-    array = np.stack([images[name].array for name in names], dtype=np.float32)
+    # In C order, whatever the order of the files, in which all that follows is faster.
+    array = np.stack([np.ascontiguousarray(images[name].array, np.float32) for name in names])
     return Volume(array, first.grid, first.stored, first.oriented)
 
 

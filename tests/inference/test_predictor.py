@@ -1,0 +1,163 @@
+"""One model, or the mean of several (Eq. 1), at the memory of one."""
+
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tunetseg.errors import InputError
+from tunetseg.inference import predictor
+from tunetseg.inference.predictor import Ensemble, load_model
+from tunetseg.io import Grid
+from tunetseg.networks import missing_packages
+from tunetseg.preparation import Volume
+
+CPU = torch.device("cpu")
+Models = Callable[..., Path]
+
+
+@pytest.fixture
+def models(tmp_path: Path, make_model: Callable[..., Path]) -> Models:
+    """Return a function that writes a model of a number, which is also its seed."""
+
+    def make(number: int, dataset: str = "brats2020", **options: Any) -> Path:
+        settings = {"spacing": 2.0, "patch_size": (16, 16, 16), "seed": number} | options
+        return make_model(tmp_path / f"{number}.safetensors", dataset, **settings)
+
+    return make
+
+
+def volume(side: int = 24) -> Volume:
+    array = np.zeros((4, side, side, side), np.float32)
+    array[:, 3:-2, 2:-3, 4:-1] = np.random.default_rng(0).normal(5, 1, (4, side - 5, side - 5, side - 5))
+    grid = Grid.from_spacing(1.0, (side, side, side))
+    return Volume(array, grid, grid)
+
+
+def test_an_ensemble_is_the_mean_of_its_models(models: Models) -> None:
+    """Members may differ in spacing, network and windows; each works at its own."""
+    paths = [
+        models(0),
+        models(1),
+        models(2, spacing=1.5),
+        models(3, network="tunet-reb2", spacing=3.0),
+        models(4, network="anisotropic-cascade", options={"base_filters": 4}, spacing=2.0),
+        models(5, spacing=1.0, whole_volume=False, patch_size=(8, 8, 8)),
+    ]
+    if not missing_packages("unet"):
+        paths.append(models(6, network="unet", options={"base_filters": 4}, spacing=1.5, patch_size=(32, 32, 16)))
+    alone = [Ensemble((path,), CPU, precision="32").predict(volume()) for path in paths]
+    together = Ensemble(tuple(paths), CPU, precision="32").predict(volume())
+    assert together == pytest.approx(np.mean(alone, axis=0), abs=1e-6)
+    assert not any(np.allclose(alone[0], other, atol=1e-3) for other in alone[1:])
+
+
+def test_there_is_no_tumour_outside_the_foreground(models: Models) -> None:
+    found = Ensemble((models(0),), CPU).predict(volume())
+    assert found.shape == (3, 24, 24, 24)
+    assert found.dtype == np.float32
+    assert not found[:, :3].any()
+    assert not found[:, :, :, :4].any()
+    assert found[:, 3:-2, 2:-3, 4:-1].min() > 0
+
+
+@pytest.mark.parametrize("whole_volume", [True, False])
+def test_progress_rises_to_its_total(whole_volume: bool, models: Models) -> None:
+    calls: list[tuple[str, float, float]] = []
+    paths = tuple(models(number, whole_volume=whole_volume, patch_size=(8, 8, 8)) for number in range(3))
+    Ensemble(paths, CPU).predict(volume(), task="anna", progress=lambda *call: calls.append(call))
+    assert {(task, total) for task, _, total in calls} == {("anna", 1.0)}
+    completed = [completed for _, completed, _ in calls]
+    assert completed == sorted(set(completed))
+    assert completed[-1] == 1.0
+    assert len(completed) >= 3
+
+
+def test_an_exception_in_progress_cancels(models: Models) -> None:
+    class CancelledError(Exception):
+        pass
+
+    def cancel(*_: object) -> None:
+        raise CancelledError
+
+    with pytest.raises(CancelledError):
+        Ensemble((models(0),), CPU).predict(volume(), progress=cancel)
+
+
+def count_loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    loaded: list[Path] = []
+    real = predictor.load_network
+
+    def load(path: Path, device: torch.device) -> Any:
+        loaded.append(path)
+        return real(path, device)
+
+    monkeypatch.setattr(predictor, "load_network", load)
+    return loaded
+
+
+def test_networks_are_loaded_once_while_memory_allows(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = count_loads(monkeypatch)
+    paths = (models(0), models(1))
+    results = []
+    for limit, loads in ((2**30, 2), (0, 4), (70_000, 3)):
+        monkeypatch.setattr(predictor, "_KEPT_BYTES", limit)
+        ensemble = Ensemble(paths, CPU, precision="32")
+        results += [ensemble.predict(volume()) for _ in range(2)]
+        assert len(loaded) == loads, f"with {limit} bytes"
+        loaded.clear()
+    assert all(np.array_equal(results[0], other) for other in results[1:]), "whether kept or not"
+
+
+def test_memory_does_not_grow_with_the_models(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Apart from networks that are kept."""
+    monkeypatch.setattr(predictor, "_KEPT_BYTES", 0)
+    paths = [models(number) for number in range(6)]
+    peaks = []
+    for some in (paths[:2], paths):
+        tracemalloc.start()
+        Ensemble(tuple(some), CPU).predict(volume(48))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0], peaks
+
+
+def test_models_that_do_not_fit_each_other(models: Models) -> None:
+    good, kidney = models(0), models(1, "kits19")
+    with pytest.raises(InputError, match=r"1\.safetensors: its regions or channels differ from those of .*0\.safe"):
+        Ensemble((good, kidney), CPU)
+    with pytest.raises(InputError, match="no model is given"):
+        Ensemble((), CPU)
+    for overlap in (1.0, -0.1, float("nan")):
+        with pytest.raises(InputError, match=f"overlap {overlap}: must be at least 0 and below 1"):
+            Ensemble((good,), CPU, overlap=overlap)
+
+
+def test_a_volume_without_foreground(models: Models) -> None:
+    empty = volume()
+    empty.array[:] = 0
+    with pytest.raises(InputError, match="no foreground"):
+        Ensemble((models(0),), CPU).predict(empty)
+
+
+def test_description_for_a_manifest(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[Path] = []
+    monkeypatch.setattr(predictor, "file_hash", lambda path: hashed.append(path) or "abc")
+    model = load_model(models(0), models(1, spacing=1.5), device="cpu", overlap=0.25, mirror=True, precision="bf16")
+    facts = [model.describe() for _ in range(3)][-1]
+    assert facts["settings"] == {"overlap": 0.25, "mirror": True, "precision": "bf16", "device": "cpu"}
+    assert [entry["file"] for entry in facts["models"]] == ["0.safetensors", "1.safetensors"]
+    assert [entry["spacing_mm"] for entry in facts["models"]] == [2.0, 1.5]
+    assert facts["models"][0]["network"] == "tunet-seb"
+    assert len(hashed) == 2, "a file is hashed once, not for each case"
+
+
+def test_the_default_model() -> None:
+    model = load_model(device="cpu")
+    assert model.describe()["models"][0]["file"] == "narrow/model.safetensors"
+    assert model.dataset.channel_names == ("t1", "t1ce", "flair", "t2")
+    assert "_networks" not in repr(model)

@@ -1,0 +1,195 @@
+"""Model files: what is written is read, and what cannot be used is refused with the right reason."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from tunetseg.datasets import DatasetDescription, find_description
+from tunetseg.errors import InputError
+from tunetseg.models import store
+from tunetseg.models.store import ModelSpec, file_hash, load_network, read_spec, save_model
+from tunetseg.networks import NetworkSpec, SegmentationNetwork, build_network, registry
+from tunetseg.preparation import Preprocessing
+
+NETWORK = NetworkSpec("tunet-seb", 4, ("whole", "core", "enhancing"), {"base_filters": 2, "levels": 2})
+Change = Callable[[dict[str, Any]], Any]
+
+
+def spec(**changes: Any) -> ModelSpec:
+    parts = {
+        "network": NETWORK,
+        "preprocessing": Preprocessing(2.0, denoise=True),
+        "patch_size": (8, 12, 16),
+        "whole_volume": False,
+        "dataset": find_description("brats2020"),
+        "training": {"recipe": "quick", "cases": 3, "dice": {"whole": 0.9}},
+    }
+    return ModelSpec(**(parts | changes))
+
+
+@pytest.fixture
+def network() -> SegmentationNetwork:
+    return build_network(NETWORK)
+
+
+@pytest.fixture
+def path(tmp_path: Path, network: SegmentationNetwork) -> Path:
+    save_model(tmp_path / "model.safetensors", network, spec())
+    return tmp_path / "model.safetensors"
+
+
+def rewrite(path: Path, change: Change) -> None:
+    """Replace the spec in the header of a model file."""
+    with safe_open(path, framework="pt") as file:
+        raw = json.loads(file.metadata()["spec"])
+    save_file(load_file(path), path, metadata={"spec": json.dumps(change(raw))})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_round_trip(dtype: torch.dtype, network: SegmentationNetwork, tmp_path: Path) -> None:
+    save_model(tmp_path / "model.safetensors", network.train(), spec(), dtype)
+    again, found = load_network(tmp_path / "model.safetensors")
+    assert found == read_spec(tmp_path / "model.safetensors") == spec()
+    assert not any(module.training for module in again.modules())
+    for name, value in network.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value.to(dtype).float())
+
+
+@pytest.mark.parametrize("dataset", ["kits19", "onions"])
+def test_any_channels_and_regions(
+    dataset: str, nested_description: DatasetDescription, tmp_path: Path, make_model: Callable[..., Path]
+) -> None:
+    """A model of one channel and two regions was written and then called damaged."""
+    description = nested_description if dataset == "onions" else find_description(dataset)
+    network, found = load_network(make_model(tmp_path / "model.safetensors", description))
+    assert found.dataset == description
+    assert found.network.in_channels == len(description.channels)
+    assert network.regions == description.region_names
+
+
+def test_the_same_model_has_the_same_hash(network: SegmentationNetwork, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.safetensors" for number in range(12)]
+    for path in paths:
+        save_model(path, network, spec())
+    assert len({file_hash(path) for path in paths}) == 1
+
+
+def test_parts_that_do_not_fit_each_other() -> None:
+    for changes, reason in (
+        ({"dataset": find_description("kits19")}, "a network of 4 channels for the 1 channels ct"),
+        ({"network": NetworkSpec("tunet", 4, ("a", "b"))}, "a network of the regions a, b for a dataset of"),
+        ({"patch_size": (8, 8)}, "three whole numbers"),
+        ({"patch_size": (8, 8, 0)}, "three whole numbers"),
+        ({"patch_size": (8, 8, 8.5)}, "three whole numbers"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            spec(**changes)
+
+
+def test_files_that_cannot_be_read(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no such model file"):
+        load_network(tmp_path / "nothing.safetensors")
+    with pytest.raises(InputError, match="not a readable safetensors file"):
+        load_network(tmp_path)
+    content = path.read_bytes()
+    for damaged in (b"nonsense", b"", content[:-100]):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"not a readable safetensors file .* copy it again"):
+            load_network(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda raw: raw | {"network": None},
+        lambda raw: raw | {"network": raw["network"] | {"new": 1}},
+        lambda raw: raw | {"network": raw["network"] | {"options": {"levels": "4"}}},
+        lambda raw: raw | {"network": raw["network"] | {"options": {"base_filters": 60000}}},
+        lambda raw: raw | {"network": raw["network"] | {"options": {"levels": 40}}},
+        lambda raw: raw | {"network": raw["network"] | {"regions": ["a.b"]}},
+        lambda raw: raw | {"network": raw["network"] | {"in_channels": 1}},
+        lambda raw: raw | {"preprocessing": {"spacing": -1.0}},
+        lambda raw: raw | {"patch_size": [8, 8]},
+        lambda raw: raw | {"patch_size": [8, 8, 9]},
+        lambda raw: raw | {"patch_size": ["8", "8", "8"]},
+        lambda raw: raw | {"dataset": raw["dataset"] | {"channels": []}},
+        lambda raw: raw | {"dataset": raw["dataset"] | {"new": 1}},
+        lambda raw: raw | {"training": None},
+        lambda raw: {key: value for key, value in raw.items() if key != "preprocessing"},
+    ],
+)
+def test_a_header_that_makes_no_sense(change: Change, path: Path) -> None:
+    rewrite(path, change)
+    with pytest.raises(InputError, match=r"model\.safetensors: .*copy it again") as caught:
+        load_network(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_another_version_is_said_to_be_one(version: int, path: Path) -> None:
+    rewrite(path, lambda raw: raw | {"version": version, "network": {"new": "field"}})
+    with pytest.raises(
+        InputError,
+        match=f"has version {version} of the model format, but this tunetseg reads version 2; install the tunetseg",
+    ) as caught:
+        load_network(path)
+    assert "damaged" not in str(caught.value)
+
+
+def test_a_network_of_a_later_release_is_not_called_damaged(path: Path) -> None:
+    rewrite(path, lambda raw: raw | {"network": raw["network"] | {"name": "mamba", "options": {}}})
+    with pytest.raises(InputError, match=r"cannot be used here \(unknown network 'mamba'; choose from tunet"):
+        load_network(path)
+
+
+def test_a_missing_package_is_not_called_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "missing_packages", lambda name: ("monai",))
+    with pytest.raises(InputError, match=r"model\.safetensors: network 'tunet-seb' needs MONAI; install") as caught:
+        load_network(path)
+    assert "copy" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["v1", "[]", "3", "{}", '{"format": "pt"}', None])
+def test_files_of_other_programs(text: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"weight": torch.zeros(1)}, path, metadata=None if text is None else {"spec": text})
+    with pytest.raises(InputError, match=r"not a model of tunetseg|header is damaged"):
+        load_network(path)
+
+
+def test_weights_that_are_not_finite_are_refused(network: SegmentationNetwork, path: Path) -> None:
+    next(network.parameters()).data.view(-1)[0] = float("nan")
+    save_model(path, network, spec())
+    with pytest.raises(InputError, match="holds weights that are NaN or infinite"):
+        load_network(path)
+
+
+def test_weights_of_another_network_are_refused_in_one_line(path: Path) -> None:
+    tensors = load_file(path)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    save_file(dict(list(tensors.items())[1:]), path, metadata=metadata)
+    with pytest.raises(InputError, match="its weights do not fit its network") as caught:
+        load_network(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_stays_until_the_next_is_complete(
+    network: SegmentationNetwork, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = path.read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr(store, "save_file", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        save_model(path, network, spec())
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]

@@ -1,0 +1,72 @@
+"""Models by name and by path."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tunetseg.errors import InputError
+from tunetseg.models import zoo
+from tunetseg.models.store import read_spec
+from tunetseg.models.zoo import DEFAULT, find_models, packaged_models
+
+
+@pytest.fixture
+def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package of three models, of which the default is neither the first nor the last by name."""
+    folder = tmp_path / "packaged"
+    for name in ("aaa/model", "narrow/model", "zzz/fold0", "zzz/fold1"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.safetensors").touch()
+    monkeypatch.setattr(zoo, "_FOLDER", folder)
+    return folder
+
+
+def test_the_packaged_model_is_whole() -> None:
+    (path,) = find_models()
+    assert path == packaged_models()[DEFAULT][0]
+    spec = read_spec(path)
+    assert spec.dataset.channel_names == ("t1", "t1ce", "flair", "t2")
+    assert (path.parent / "CARD.md").is_file()
+
+
+def test_another_packaged_model_does_not_change_the_default(packaged: Path) -> None:
+    assert list(packaged_models()) == ["aaa", "narrow", "zzz"]
+    assert find_models() == (packaged / "narrow/model.safetensors",)
+    shutil.rmtree(packaged / "narrow")
+    with pytest.raises(InputError, match="model 'narrow': not a packaged model"):
+        find_models()
+
+
+def test_a_packaged_model_of_several_files(packaged: Path) -> None:
+    assert [path.stem for path in find_models(["zzz", "aaa"])] == ["fold0", "fold1", "model"]
+
+
+def test_files_and_run_folders(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    path = tmp_path / "run" / zoo.MODEL
+    path.touch()
+    assert find_models([path, str(tmp_path / "run")]) == (path, path)
+
+
+@pytest.mark.parametrize("name", ["nothing", "/nowhere/model.safetensors", "."])
+def test_a_model_that_is_not_there(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"not a packaged model \(narrow\), not a file, and not a run folder"):
+        find_models([name])
+
+
+def test_an_empty_name_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / zoo.MODEL).touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="the name of the model is empty"):
+        find_models([""])
+
+
+def test_a_folder_named_like_a_packaged_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (packaged,) = find_models()
+    shutil.copytree(packaged.parent, tmp_path / packaged.parent.name)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"write \./narrow for the folder"):
+        find_models(["narrow"])
+    assert find_models(["./narrow"]) == (Path("narrow/model.safetensors"),)
