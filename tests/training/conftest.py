@@ -66,7 +66,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("prepared")
 
 
-def _tiny(*, stages: int = 2, stage: dict[str, Any] | None = None, **changes: Any) -> Recipe:
+def _tiny(*, stages: int = 1, stage: dict[str, Any] | None = None, **changes: Any) -> Recipe:
     """Return the recipe of seconds.
 
     Args:
@@ -93,6 +93,14 @@ def run(training_cohort: Path, prepared: Path, tmp_path: Path) -> Callable[..., 
         return train(out=tmp_path / name, **settings)
 
     return train_tiny
+
+
+@pytest.fixture(scope="session")
+def finished(training_cohort: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a finished run of the tiny recipe's two stages; nobody may change it."""
+    out = tmp_path_factory.mktemp("finished") / "run"
+    train(cohort=training_cohort, out=out, recipe=_tiny(stages=2), cache=prepared)
+    return out
 
 
 class KilledError(Exception):

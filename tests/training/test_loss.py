@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tunetseg.training.loss import cascade_loss, soft_dice
+from tunetseg.training.loss import RegionLoss, soft_dice
 
 
 def test_soft_dice_by_hand() -> None:
@@ -17,17 +17,18 @@ def test_loss_is_minus_the_sum_over_regions() -> None:
     targets = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]).reshape(1, 3, 2, 1, 1)
     logits = torch.tensor([[100.0, -100.0], [0.0, 0.0], [100.0, -100.0]]).reshape(1, 3, 2, 1, 1)
     # Perfect: 2 * 1 / 2; undecided: 2 * 0.5 / (1 + 1); wrong: 0.
-    assert cascade_loss(logits, targets).item() == pytest.approx(-(1 + 0.5 + 0), abs=1e-4)
+    assert RegionLoss()(logits, targets).item() == pytest.approx(-(1 + 0.5 + 0), abs=1e-4)
 
 
 def test_cross_entropy_is_added_per_region() -> None:
     targets, logits = torch.zeros(1, 2, 4, 1, 1), torch.zeros(1, 2, 4, 1, 1)
-    assert cascade_loss(logits, targets, 0.5).item() == pytest.approx(0.5 * 2 * 0.693147, abs=1e-5)
+    assert RegionLoss(0.5)(logits, targets).item() == pytest.approx(0.5 * 2 * 0.693147, abs=1e-5)
 
 
 def test_empty_region_is_finite() -> None:
     logits = torch.full((1, 3, 4, 4, 4), -200.0, requires_grad=True)
-    loss = cascade_loss(logits, torch.zeros(1, 3, 4, 4, 4), 1.0)
+    loss = RegionLoss(1.0)(logits, torch.zeros(1, 3, 4, 4, 4))
     loss.backward()
     assert loss.item() == pytest.approx(0, abs=1e-6)
+    assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()

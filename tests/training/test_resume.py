@@ -12,7 +12,7 @@ from pytorch_lightning import Trainer
 
 from tunetseg.errors import Terminated
 from tunetseg.models.store import load_network, read_spec
-from tunetseg.training import Recipe, read_state, train
+from tunetseg.training import Recipe, read_state
 from tunetseg.training.callbacks import Checkpoints
 
 Run = Callable[..., Path]
@@ -24,40 +24,43 @@ def same_weights(one: Path, other: Path) -> bool:
     return all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-@pytest.fixture(scope="module")
-def whole(
-    training_cohort: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory, tiny: Callable[..., Recipe]
-) -> Path:
+@pytest.fixture
+def whole(finished: Path) -> Path:
     """The model of an undisturbed run."""
-    out = tmp_path_factory.mktemp("whole") / "run"
-    return train(cohort=training_cohort, out=out, recipe=tiny(), cache=prepared)
+    return finished / "model.safetensors"
+
+
+@pytest.fixture
+def both(tiny: Callable[..., Recipe]) -> Recipe:
+    """Two stages of two epochs of three steps."""
+    return tiny(stages=2)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_killed_run_ends_where_an_undisturbed_one_does(
-    whole: Path, run: Run, kill_after: KillAfter, killed: type[Exception], workers: int
+    whole: Path, both: Recipe, run: Run, kill_after: KillAfter, killed: type[Exception], workers: int
 ) -> None:
     kill_after(8)
     with pytest.raises(killed):
-        run(workers=workers)
-    resumed = run(workers=workers, resume=True)
+        run(recipe=both, workers=workers)
+    resumed = run(recipe=both, workers=workers, resume=True)
     assert same_weights(resumed, whole)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 6])
 def test_a_signal_saves_at_once_and_nothing_is_lost(
-    whole: Path, run: Run, kill_after: KillAfter, tmp_path: Path, steps: int
+    whole: Path, both: Recipe, run: Run, kill_after: KillAfter, tmp_path: Path, steps: int
 ) -> None:
     """Within an epoch of three steps, at its end, and at the end of the stage of two epochs."""
     kill_after(steps, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(Terminated):
-        run()
+        run(recipe=both)
     state = read_state(tmp_path / "run")
     assert state is not None
     assert (state.status, state.message) == ("stopped", "stopped by SIGTERM")
     trained: list[int] = []
     kill_after(1, lambda: None)
-    model = _counting(trained, lambda: run(resume=True))
+    model = _counting(trained, lambda: run(recipe=both, resume=True))
     assert len(trained) == 12 - steps, "no step is repeated"
     assert same_weights(model, whole)
 
@@ -78,16 +81,16 @@ def _counting(trained: list[int], call: Callable[[], Path]) -> Path:
         TrainingModule.training_step = plain  # type: ignore[method-assign]
 
 
-def test_two_interruptions_in_one_epoch(whole: Path, run: Run, kill_after: KillAfter) -> None:
+def test_two_interruptions_in_one_epoch(whole: Path, both: Recipe, run: Run, kill_after: KillAfter) -> None:
     for resume in (False, True):
         kill_after(1, lambda: os.kill(os.getpid(), signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
-            run(resume=resume)
-    assert same_weights(run(resume=True), whole)
+            run(recipe=both, resume=resume)
+    assert same_weights(run(recipe=both, resume=True), whole)
 
 
 def test_a_long_epoch_is_saved_within(
-    whole: Path, run: Run, kill_after: KillAfter, killed: type[Exception], monkeypatch: pytest.MonkeyPatch
+    whole: Path, both: Recipe, run: Run, kill_after: KillAfter, killed: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tunetseg.training.callbacks.SAVE_EVERY", 0.0)
     saved: list[tuple[int, int]] = []
@@ -100,18 +103,18 @@ def test_a_long_epoch_is_saved_within(
     monkeypatch.setattr(Checkpoints, "save", noted)
     kill_after(5)
     with pytest.raises(killed):
-        run()
+        run(recipe=both)
     assert saved == [(0, 1), (0, 2), (1, 0), (1, 1)]
-    assert same_weights(run(resume=True), whole)
+    assert same_weights(run(recipe=both, resume=True), whole)
 
 
 def test_the_epoch_that_was_interrupted_is_logged_as_a_whole(
-    whole: Path, run: Run, kill_after: KillAfter
+    whole: Path, both: Recipe, run: Run, kill_after: KillAfter
 ) -> None:
     kill_after(2, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(Terminated):
-        run()
-    model = run(resume=True)
+        run(recipe=both)
+    model = run(recipe=both, resume=True)
     logs = [(path.parent / "stage-0/csv/metrics.csv").read_text() for path in (model, whole)]
     assert logs[0] == logs[1]
     assert read_spec(model).training["validation"] == read_spec(whole).training["validation"]

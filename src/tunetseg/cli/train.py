@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,7 +71,7 @@ class Arguments:
     resume: bool = False
     skip_broken: bool = False
     cache: Path | None = None
-    settings: Annotated[Recipe, tyro.conf.arg(name="")] = Recipe()
+    settings: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
 
 
 def parse(words: Sequence[str]) -> Arguments:

@@ -142,21 +142,23 @@ class Journal(lightning.Callback):
     ) -> None:
         """Report the step."""
         if trainer.is_global_zero:
-            task = f"stage {self.validations.number}, epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
-            self.progress(task, batch_idx + 1, int(trainer.num_training_batches))
+            self.progress(self._task(trainer), batch_idx + 1, int(trainer.num_training_batches))
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Log the epoch and write the state."""
         assert isinstance(module, TrainingModule)
         if not trainer.is_global_zero:
             return
-        epoch, validations = trainer.current_epoch + 1, self.validations
-        line = f"stage {validations.number}, epoch {epoch} of {trainer.max_epochs}: "
-        line += f"loss {module.epoch_means()['loss']:+.3f}"
+        epoch, validations, batches = trainer.current_epoch + 1, self.validations, int(trainer.num_training_batches)
+        self.progress(self._task(trainer), batches, batches)  # the time budget may have cut it short
+        line = f"{self._task(trainer)}: loss {module.epoch_means()['loss']:+.3f}"
         if validations.last is not None and validations.step == module.global_step:
             line += f", {described(validations.last)}"
         _LOG.info("%s, %.0f s", line, time.monotonic() - self.began)
         self.update(epoch)
+
+    def _task(self, trainer: lightning.Trainer) -> str:
+        return f"stage {self.validations.number}, epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
 
     def update(self, epoch: int) -> None:
         """Write the state."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from tunetseg.preparation.cache import CachedCase
+from tunetseg.preparation.pack import PackedCase
 from tunetseg.training.recipes import Stage
 from tunetseg.training.sampling import Key, generator_of
 
@@ -94,7 +95,9 @@ class TrainingPatches(Dataset[dict[str, Any]]):
         number: Number of the stage.
     """
 
-    def __init__(self, cases: Sequence[CachedCase], stage: Stage, entropy: Sequence[int], number: int) -> None:
+    def __init__(
+        self, cases: Sequence[CachedCase | PackedCase], stage: Stage, entropy: Sequence[int], number: int
+    ) -> None:
         self.cases = cases
         self.stage = stage
         self.entropy = tuple(entropy)
@@ -147,7 +150,7 @@ class ValidationPatches(Dataset[dict[str, Any]]):
         stride: Sides of a whole volume are padded to multiples of it.
     """
 
-    def __init__(self, cases: Sequence[CachedCase], stage: Stage, stride: int) -> None:
+    def __init__(self, cases: Sequence[CachedCase | PackedCase], stage: Stage, stride: int) -> None:
         self.cases = cases
         self.places: list[tuple[int, Place, Place, Place]] = []
         for index, case in enumerate(cases):
@@ -178,11 +181,11 @@ class ValidationPatches(Dataset[dict[str, Any]]):
         return {"image": torch.from_numpy(image), "nesting": torch.from_numpy(nesting), "case": index, "seen": seen}
 
 
-def _shape(case: CachedCase) -> tuple[int, ...]:
+def _shape(case: CachedCase | PackedCase) -> tuple[int, ...]:
     return case.nesting.shape
 
 
-def _random_start(case: CachedCase, stage: Stage, generator: np.random.Generator) -> Place:
+def _random_start(case: CachedCase | PackedCase, stage: Stage, generator: np.random.Generator) -> Place:
     """Return the first voxel of a random patch; it may reach outside where the volume is smaller."""
     nesting, patch = case.nesting, stage.patch_size
     room = [(min(0, n - p), max(0, n - p)) for n, p in zip(nesting.shape, patch, strict=True)]

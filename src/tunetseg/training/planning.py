@@ -18,7 +18,8 @@ from tunetseg.models.store import file_hash, load_network, read_spec
 from tunetseg.models.zoo import find_models
 from tunetseg.networks import NetworkSpec, SegmentationNetwork, build_network, network_options
 from tunetseg.preparation import Preprocessing
-from tunetseg.preparation.cache import FORMAT
+from tunetseg.preparation.cache import FORMAT, Cache
+from tunetseg.preparation.pack import Pack, is_pack
 from tunetseg.training.config import TrainConfig
 from tunetseg.training.recipes import Recipe, recipe_to_dict
 
@@ -83,6 +84,20 @@ class Plan:
         """Return how cases are prepared for a stage."""
         return Preprocessing(spacing=self.recipe.stages[stage].spacing, denoise=self.recipe.denoise)
 
+    def store(self, stage: int) -> Cache | Pack:
+        """Return where the prepared cases of a stage come from.
+
+        Raises:
+            InputError: The pack was prepared in another way than the stage needs.
+        """
+        settings = self.preprocessing(stage)
+        if not is_pack(self.config.cohort):
+            return Cache(self.cache, settings, self.dataset, self.config.labels)
+        pack = Pack(self.config.cohort, spacing=settings.spacing, folder=self.cache)
+        if pack.settings.denoise != settings.denoise:
+            raise InputError(f"{self.config.cohort}: was packed with denoise = {str(pack.settings.denoise).lower()}")
+        return pack
+
     @property
     def record(self) -> dict[str, Any]:
         """What a resumed run must have in common with the run that it continues, as plain data."""
@@ -134,11 +149,18 @@ def plan(config: TrainConfig) -> Plan:
     )
     if start is not None:
         _check_start(start, result)
+    for number in range(len(recipe.stages)):
+        result.store(number)
     return result
 
 
 def _cohort(config: TrainConfig) -> tuple[DatasetDescription, list[Case]]:
-    """Return the cases, and the dataset that is named or that most of them belong to."""
+    """Return the cases, and the dataset that is named, that a pack names, or that most of the cases belong to."""
+    if is_pack(config.cohort):
+        if config.dataset is not None or config.labels is not None:
+            raise InputError(f"{config.cohort}: is a pack, whose dataset and label values are fixed; leave them out")
+        pack = Pack(config.cohort)
+        return pack.description, pack.cases
     named = None if config.dataset is None else find_description(config.dataset)
     cases = find_cases(config.cohort, named)
     if named is not None:

@@ -5,10 +5,14 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeVar
 
 import torch
@@ -67,12 +71,24 @@ class Processes:
             return
         if device.type == "cuda":
             torch.cuda.set_device(self.local_rank)
+        if self.address.startswith("file:"):
+            self._wait_for_others()
         backend = "nccl" if device.type == "cuda" else "gloo"
         distributed.init_process_group(backend, init_method=self.address, rank=self.rank, world_size=self.size)
         try:
             yield
         finally:
             distributed.destroy_process_group()
+
+    def _wait_for_others(self) -> None:
+        """Wait until all processes have come as far; torch.distributed would wait for one that has died."""
+        folder = Path(self.address.removeprefix("file://")).parent
+        (folder / f"process-{self.rank}").touch()
+        while len([*folder.glob("process-*")]) < self.size:
+            parent = multiprocessing.parent_process()
+            if (folder / "failed").exists() or (parent is not None and not parent.is_alive()):
+                raise RuntimeError("another training process failed")
+            time.sleep(0.02)
 
     def environment(self) -> ClusterEnvironment:
         """Return the same for Lightning."""
@@ -168,6 +184,7 @@ def run_together(
         ]
         for process in others:
             process.start()
+        Thread(target=_watch, args=(others, Path(folder)), daemon=True).start()
         try:
             result = first(Processes(0, count, 0, 1, address))
             for process in others:
@@ -183,6 +200,17 @@ def run_together(
             for process in others:
                 process.kill()
         return result
+
+
+def _watch(others: Sequence[BaseProcess], folder: Path) -> None:
+    """Leave word in the folder when one of the processes fails."""
+    running = {process.sentinel: process for process in others}
+    while running:
+        for sentinel in wait([*running]):
+            process = running.pop(sentinel)  # type: ignore[arg-type]
+            process.join()  # its exit code is not known earlier
+            if process.exitcode and folder.exists():
+                (folder / "failed").touch()
 
 
 def _call(other: Callable[[Argument, Processes], Any], argument: Argument, place: Processes) -> None:

@@ -5,7 +5,7 @@ import logging
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from tunetseg.errors import InputError, Terminated
 from tunetseg.io.files import make_folder, whole_file
 from tunetseg.models.store import load_network, read_spec
 from tunetseg.models.zoo import MODEL
-from tunetseg.preparation.cache import Cache, CachedCase
+from tunetseg.preparation.cache import CachedCase
+from tunetseg.preparation.pack import PackedCase
 from tunetseg.progress import Progress, silent
 from tunetseg.training.callbacks import Clock
 from tunetseg.training.checkpoint import LAST
@@ -66,7 +67,8 @@ def train(config: TrainConfig | None = None, *, progress: Progress = silent, **s
     return fit(plan(config), progress=progress, clock=clock)
 
 
-Prepared = dict[float, tuple[list[CachedCase], list[CachedCase]]]
+Cases = Sequence[CachedCase | PackedCase]
+Prepared = dict[float, tuple[Cases, Cases]]
 """Working spacing -> prepared cases to train and to validate on."""
 
 
@@ -89,10 +91,9 @@ def prepare(run: Plan, *, progress: Progress = silent) -> Prepared:
     for number, stage in enumerate(run.recipe.stages):
         if stage.spacing in result:
             continue
-        cache = Cache(run.cache, run.preprocessing(number), run.dataset, run.config.labels)
+        store, on_fault = run.store(number), leave_out if run.config.skip_broken else None
         training, validation = (
-            cache.get_all(list(cases), on_fault=leave_out if run.config.skip_broken else None, progress=progress)
-            for cases in (run.training, run.validation)
+            store.get_all(list(cases), on_fault=on_fault, progress=progress) for cases in (run.training, run.validation)
         )
         for side, cases in (("training", training), ("validation", validation)):
             if not cases:

@@ -19,6 +19,7 @@ from tunetseg.models.store import ModelSpec, load_network, save_model
 from tunetseg.models.zoo import MODEL
 from tunetseg.networks import SegmentationNetwork, speed_up_on_cpu
 from tunetseg.preparation.cache import CachedCase
+from tunetseg.preparation.pack import PackedCase
 from tunetseg.progress import Progress
 from tunetseg.training.callbacks import (
     BEST,
@@ -83,8 +84,8 @@ def train_stage(
     session: Session,
     number: int,
     network: SegmentationNetwork,
-    training: Sequence[CachedCase],
-    validation: Sequence[CachedCase],
+    training: Sequence[CachedCase | PackedCase],
+    validation: Sequence[CachedCase | PackedCase],
 ) -> SegmentationNetwork:
     """Train one stage to its end, from its checkpoint where there is one.
 
@@ -181,7 +182,12 @@ def _finish(session: Session, folder: Path, module: TrainingModule, validations:
 
 
 def _facts(
-    session: Session, number: int, training: Sequence[CachedCase], epochs: float, steps: int, scores: Scores
+    session: Session,
+    number: int,
+    training: Sequence[CachedCase | PackedCase],
+    epochs: float,
+    steps: int,
+    scores: Scores,
 ) -> dict[str, Any]:
     """Return what the model says of its training."""
     run = session.plan
@@ -211,7 +217,9 @@ def _share_of_time(run: Plan, number: int, left: float) -> float:
     return this / max(this + later, 1.0)
 
 
-def _train_loader(session: Session, number: int, cases: Sequence[CachedCase]) -> tuple[DataLoader, Batches]:
+def _train_loader(
+    session: Session, number: int, cases: Sequence[CachedCase | PackedCase]
+) -> tuple[DataLoader, Batches]:
     run, stage = session.plan, session.plan.recipe.stages[number]
     dataset = TrainingPatches(cases, stage, run.entropy, number)
     batches = Batches(
@@ -225,7 +233,7 @@ def _train_loader(session: Session, number: int, cases: Sequence[CachedCase]) ->
     return _loader(session, dataset, batches), batches
 
 
-def _val_loader(session: Session, stage: Stage, cases: Sequence[CachedCase], stride: int) -> DataLoader:
+def _val_loader(session: Session, stage: Stage, cases: Sequence[CachedCase | PackedCase], stride: int) -> DataLoader:
     dataset = ValidationPatches(cases, stage, stride)
     # Whole volumes differ in size, so they are validated one at a time.
     size = 1 if stage.whole_volume else max(1, stage.batch_size // session.processes.size)

@@ -272,6 +272,7 @@ def _channel_dropout(image: Tensor, dropout: settings.ChannelDropout, channels: 
     dropped = (ranks ** (1 / (1 - keep).clamp(min=1e-6))).argmax(dim=1, keepdim=True)
     saved = (ranks ** (1 / keep.clamp(min=1e-6))).argmax(dim=1, keepdim=True)
     every, none = kept.all(dim=1, keepdim=True), ~kept.any(dim=1, keepdim=True)
-    kept = kept.scatter(1, dropped, kept.gather(1, dropped) & ~every).scatter(1, saved, kept.gather(1, saved) | none)
+    kept = torch.where(every, torch.ones_like(kept).scatter(1, dropped, False), kept)
+    kept = torch.where(none, torch.zeros_like(kept).scatter(1, saved, True), kept)
     kept |= ~chosen[:, None]
     return image * kept.to(image)[:, :, None, None, None]
