@@ -114,9 +114,7 @@ def evaluate(
         if spacing is not None or affine is not None:
             raise InputError("spacing and affine are for arrays; files have their own")
         usual = rules is None and description is None and thresholds is None
-        return _evaluate_files(
-            Path(prediction), Path(reference), settings, cases, workers, progress, usual_rules=usual
-        )
+        return _evaluate_files(Path(prediction), Path(reference), settings, cases, workers, progress, usual_rules=usual)
     return _evaluate_images(prediction, reference, settings, spacing, affine)
 
 
