@@ -287,7 +287,7 @@ def test_an_array_of_no_known_orientation(tmp_path: Path) -> None:
         bare.header.set_zooms((10, 10, 10))
         nib.save(bare, path)
     result = segment(folder)
-    assert any("does not say how the patient lies" in note for note in result.notes)
+    assert "no-orientation" in [finding.code for finding in result.findings]
     image = nib.load(result.save(tmp_path / "out"))
     given = nib.load(find_cases(folder)[0].images["t1"])
     assert (int(image.header["qform_code"]), int(image.header["sform_code"])) == (0, 0)

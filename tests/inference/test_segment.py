@@ -282,11 +282,19 @@ def test_rules_of_post_processing(case: Case, model: Ensemble) -> None:
     assert removed.facts["postprocessing"].min_volume_mm3 == 1e9
 
 
-def test_an_image_with_its_background_is_noted(mri_patient: Phantom, model: Ensemble) -> None:
+def test_another_background_changes_nothing_and_is_noted(mri_patient: Phantom, model: Ensemble) -> None:
     images = mri_patient.images | {"t1ce": mri_patient.images["t1ce"] - 1024}
-    for given, noted in ((mri_patient.images, []), (images, ["t1ce"])):
-        notes = segment(given, affine=mri_patient.affine, model=model).notes
-        assert [name for name in ("t1", "t1ce", "t2", "flair") if any(f" of {name} is 0" in n for n in notes)] == noted
+    plain, moved = (segment(given, affine=mri_patient.affine, model=model) for given in (mri_patient.images, images))
+    assert np.array_equal(moved.label_map, plain.label_map)
+    codes = [finding.code for finding in moved.findings if finding.level == "note"]
+    assert codes == ["background-constant"]
+    assert "background-constant" not in [finding.code for finding in plain.findings]
+    assert "thick-slices" in [finding.code for finding in moved.warnings]
+
+
+def test_images_that_a_check_refuses(mri_patient: Phantom, model: Ensemble) -> None:
+    with pytest.raises(InputError, match=r"patient: voxels of 30 x 30 x 30 mm, but 0\.1 to 20 mm are possible"):
+        segment(mri_patient.images, spacing=(30, 30, 30), model=model)
 
 
 # Any dataset and any network.

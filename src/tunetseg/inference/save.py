@@ -104,6 +104,7 @@ def _manifest(result: Segmentation, files: list[str]) -> dict[str, Any]:
         "label_values": {str(value): result.scheme.values[value] for value in result.scheme.exclusive_labels},
         "volume_ml": result.volumes_ml,
         "notes": list(result.notes),
+        "findings": [finding.to_dict() for finding in result.findings],
         "files": files,
         "inputs": _inputs(result.source, result.dataset),
         "models": facts.get("models", []),

@@ -10,6 +10,7 @@ from pathlib import Path
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import ArrayLike
 
+from tunetseg.checks import check_result, check_volume, refusals
 from tunetseg.datasets import (
     Case,
     DatasetDescription,
@@ -25,9 +26,10 @@ from tunetseg.inference.postprocess import postprocess
 from tunetseg.inference.predictor import Predictor, load_model
 from tunetseg.inference.save import check_free, save_segmentation
 from tunetseg.inference.segmentation import Segmentation
+from tunetseg.inference.uncertainty import uncertainty
 from tunetseg.io import Image, image_from_array, image_from_nibabel, read_image
 from tunetseg.io.files import make_folder
-from tunetseg.preparation import Volume, read_volume, stack_images
+from tunetseg.preparation import Volume, foreground_mask, read_volume, stack_images
 from tunetseg.progress import Progress, silent
 
 __all__ = ["ImageLike", "segment", "segment_cases", "segment_volume"]
@@ -198,18 +200,22 @@ def segment_volume(
         The segmentation, in the order of axes of ``volume.stored``.
 
     Raises:
-        InputError: The volume holds no foreground, or the model is damaged.
+        InputError: The volume holds no foreground, a check refuses it, or the model is damaged.
     """
     began = time.monotonic()
     dataset = model.dataset
     rules = postprocessing or dataset.postprocessing
     label_scheme = scheme or dataset.scheme
+    findings = check_volume(volume, dataset)
+    for finding in refusals(findings):
+        raise InputError(f"{case}: {finding.message}")
     try:
         probabilities = model.predict(volume, task=case, progress=progress)
     except InputError as error:
         raise InputError(f"{case}: {error}") from None
     masks, notes = postprocess(probabilities, dataset.region_names, volume.grid.voxel_ml * 1000, rules)
-    notes += _image_notes(volume, dataset)
+    foreground = foreground_mask(volume.array, dataset.foreground)
+    findings += check_result(masks, uncertainty(probabilities[0]), foreground, dataset)
     return Segmentation(
         case=case,
         label_map=volume.stored.from_lps(label_scheme.merge(masks)),
@@ -218,6 +224,7 @@ def segment_volume(
         scheme=label_scheme,
         dataset=dataset,
         notes=tuple(notes),
+        findings=tuple(findings),
         facts={**model.describe(), "postprocessing": rules},
         source=source,
         images=volume.stored.from_lps(volume.array),
@@ -298,19 +305,3 @@ def _scheme(labels: str | None, own: DatasetDescription | None, dataset: Dataset
     if own is not None and not own.label_candidates and own.region_names == dataset.region_names:
         return own.scheme
     return dataset.scheme
-
-
-def _image_notes(volume: Volume, dataset: DatasetDescription) -> list[str]:
-    """Return a sentence for each thing that is unusual about the images."""
-    notes = []
-    if dataset.foreground.kind == "nonzero":
-        images = zip(dataset.channel_names, volume.array, strict=True)
-        full = [name for name, image in images if float((image == 0).mean()) < 0.05]
-        if full:
-            notes.append(
-                f"hardly any voxel of {', '.join(full)} is 0: is the skull removed, and the background 0? "
-                "The model has only seen such images"
-            )
-    if not volume.oriented:
-        notes.append("the header does not say how the patient lies; x to the left, y to the front and z up are assumed")
-    return notes

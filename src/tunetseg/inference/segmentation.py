@@ -21,6 +21,7 @@ from tunetseg.datasets import (
     recognise_labels,
 )
 from tunetseg.errors import InputError
+from tunetseg.findings import Finding
 from tunetseg.inference.uncertainty import uncertainty
 from tunetseg.io import Grid, check_same_lattice, read_label_map
 
@@ -45,7 +46,8 @@ class Segmentation:
         grid: Where the voxels lie.
         scheme: The label values.
         dataset: Dataset of the model: names and titles of regions and channels.
-        notes: Sentences on what post-processing changed and on what is unusual about the images.
+        notes: Sentences on what post-processing changed.
+        findings: What the checks of the images and of the result noticed.
         facts: Models and settings, for the manifest.
         source: The files that were segmented, if any.
         images: The images that were segmented, float32, shape (channel, x, y, z).
@@ -60,6 +62,7 @@ class Segmentation:
     scheme: LabelScheme
     dataset: DatasetDescription
     notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     source: Case | None = None
     images: NDArray[np.float32] | None = None
@@ -80,6 +83,11 @@ class Segmentation:
     def uncertainty(self) -> NDArray[np.float32]:
         """Uncertainty of each voxel and region, 0 certain to 100 uncertain, shape (region, x, y, z) (paper, Eq. 2)."""
         return uncertainty(self.probabilities)
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """The findings because of which the result may be wrong."""
+        return tuple(finding for finding in self.findings if finding.level == "warning")
 
     @property
     def masks(self) -> NDArray[np.bool_]:
@@ -158,7 +166,8 @@ class Segmentation:
             f"<tr><td>{escape(self.dataset.region(region).title or region)}</td><td>{volume:.1f} ml</td></tr>"
             for region, volume in self.volumes_ml.items()
         )
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        said = [*(f"{finding.level}: {finding.message}" for finding in self.findings), *self.notes]
+        notes = "".join(f"<p>{escape(sentence)}</p>" for sentence in said)
         return (
             f"<h4>{escape(self.case)}</h4>{self._html_picture()}<table>{rows}</table>{notes}"
             f"<p>{escape(NOT_A_DEVICE)}</p>"

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tunetseg.datasets import Case, DatasetDescription
 from tunetseg.errors import InputError
 from tunetseg.io import Grid, Image, check_same_lattice, read_volumes
+from tunetseg.preparation.background import Background, clean
 
 __all__ = ["Volume", "read_volume", "stack_images"]
 
@@ -23,12 +24,15 @@ class Volume:
         grid: Where its voxels lie, in the same order of axes.
         stored: The same lattice in the order of axes of the first file, in which results are written.
         oriented: False where the first file does not say how the patient lies.
+        background: What was found of the background of each channel, which is 0 in ``array``; empty where the
+            description says which values are foreground.
     """
 
     array: NDArray[np.float32]
     grid: Grid
     stored: Grid
     oriented: bool = True
+    background: tuple[Background, ...] = ()
 
 
 def read_volume(case: Case, description: DatasetDescription) -> Volume:
@@ -56,7 +60,7 @@ def read_volume(case: Case, description: DatasetDescription) -> Volume:
 def stack_images(
     images: Mapping[str, Image], description: DatasetDescription, sources: Mapping[str, str] | None = None
 ) -> Volume:
-    """Return images as one volume.
+    """Return images as one volume; a background that is not 0 is found and set to 0.
 
     Args:
         images: Channel -> image.
@@ -83,7 +87,10 @@ def stack_images(
                 )
     # In C order, whatever the order of the files, in which all that follows is faster.
     array = np.stack([np.ascontiguousarray(images[name].array, np.float32) for name in names])
-    return Volume(array, first.grid, first.stored, first.oriented)
+    background: tuple[Background, ...] = ()
+    if description.foreground.kind == "nonzero":
+        array, background = clean(array)
+    return Volume(array, first.grid, first.stored, first.oriented, background)
 
 
 def _check_content(array: NDArray, name: str, source: str, description: DatasetDescription) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -160,7 +161,11 @@ def _draw_lines(axes: Axes, nesting: NDArray[np.uint8]) -> None:
 
 
 def _write_text(figure: Figure, result: Segmentation) -> None:
-    figure.suptitle(f"{result.case}: {result.summary()}", color="white", fontsize=11, parse_math=False)
+    title = f"{result.case}: {result.summary()}"
+    figure.suptitle(title, color="white", fontsize=11, parse_math=False)
+    said = [line for finding in result.warnings for line in wrap(f"warning: {finding.message}", 150)]
+    if said:
+        figure.supxlabel("\n".join(said), color="orange", fontsize=8, parse_math=False)
     colours = region_colours(len(result.regions))
     handles = [
         Patch(color=colour, label=result.scheme.values[value])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tunetseg.errors import InputError
-from tunetseg.io.dicom.findings import Finding, Level, refusals
+from tunetseg.findings import Finding, Level, refusals
 from tunetseg.io.dicom.series import Contents, Series, find_series
 from tunetseg.io.nifti import Image
 from tunetseg.progress import Progress, silent

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunetseg.errors import InputError
-from tunetseg.io.dicom.findings import Finding
+from tunetseg.findings import Finding
 from tunetseg.io.grid import Grid
 
 __all__ = ["Plane", "Stack", "stack_planes", "straighten"]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tunetseg.errors import InputError
+from tunetseg.findings import Finding, refusals
 from tunetseg.io.dicom.files import StoredFile, list_files, looks_like_dicom, opened, quiet, read_dataset
-from tunetseg.io.dicom.findings import Finding, refusals
 from tunetseg.io.dicom.geometry import Stack, stack_planes, straighten
 from tunetseg.io.dicom.headers import TAGS, Frame, Header, read_header
 from tunetseg.io.dicom.pixels import read_voxels, without_copies

@@ -1,0 +1,154 @@
+"""Checks of one volume: geometry, background, brain."""
+
+import numpy as np
+
+from tunetseg.checks.sample import Sample, take_sample
+from tunetseg.checks.sequences import check_sequences
+from tunetseg.checks.thresholds import THRESHOLDS
+from tunetseg.datasets import DatasetDescription
+from tunetseg.findings import Finding
+from tunetseg.io import Grid
+from tunetseg.preparation import Volume
+
+__all__ = ["check_grid", "check_volume"]
+
+_STRIP = "remove the skull (HD-BET, SynthStrip) and set what is not brain to 0"
+
+
+def check_volume(volume: Volume, description: DatasetDescription) -> list[Finding]:
+    """Return what is unusual about the images of a case.
+
+    Of other images than MRI of brains only the geometry is checked.
+
+    Args:
+        volume: Shape (channel, x, y, z), in the order of the description.
+        description: Names of the channels, and what counts as foreground.
+
+    Returns:
+        Findings, of which those of level ``refuse`` come first, then ``warning``, then ``note``.
+
+    Examples:
+        >>> from tunetseg.datasets import find_description
+        >>> from tunetseg.datasets.phantom import make_patient
+        >>> from tunetseg.io import image_from_array
+        >>> from tunetseg.preparation import stack_images
+        >>> patient = make_patient(seed=0, shape=(48, 48, 32), spacing=5)
+        >>> images = {name: image_from_array(image, affine=patient.affine) for name, image in patient.images.items()}
+        >>> glioma = find_description("brats2021")
+        >>> [finding.code for finding in check_volume(stack_images(images, glioma), glioma)]
+        ['thick-slices']
+    """
+    sample = take_sample(volume, description)
+    findings = check_grid(volume.grid, head=sample is not None)
+    if not volume.oriented:
+        message = "the header does not say how the patient lies; x to the left, y to the front and z up are assumed"
+        findings.append(Finding("no-orientation", "note", message))
+    findings += _background(volume, description)
+    if sample is not None and not any(finding.level == "refuse" for finding in findings):
+        findings += _brain(sample, found=all(one.kind != "none" for one in volume.background))
+        findings += check_sequences(sample)
+    order = ("refuse", "warning", "note")
+    return sorted(findings, key=lambda finding: order.index(finding.level))
+
+
+def check_grid(grid: Grid, *, head: bool) -> list[Finding]:
+    """Return what is unusual about the size of voxels and of the field of view.
+
+    Args:
+        grid: Of the images.
+        head: Whether they show a head, of which the size is known.
+    """
+    limits = THRESHOLDS
+    size = " x ".join(f"{edge:.3g}" for edge in grid.spacing)
+    low, high = limits.voxel_mm
+    if not all(low <= edge <= high for edge in grid.spacing):
+        message = f"voxels of {size} mm, but {low:g} to {high:g} mm are possible; correct the header"
+        return [Finding("voxel-size", "refuse", message)]
+    if not head:
+        return []
+    if min(grid.shape) < 2:
+        message = f"a single slice, shape {grid.shape}; give the whole volume"
+        return [Finding("single-slice", "refuse", message)]
+    field = max(edge * count for edge, count in zip(grid.spacing, grid.shape, strict=True))
+    if field > limits.field_mm:
+        message = f"a field of view of {field:.0f} mm, which no head has; correct the voxel sizes of the header"
+        return [Finding("field-of-view", "refuse", message)]
+    if max(grid.spacing) > limits.slice_mm:
+        message = (
+            f"voxels of {size} mm: small and thin parts of a tumour are lost in slices thicker than "
+            f"{limits.slice_mm:g} mm; use a thinner series if there is one"
+        )
+        return [Finding("thick-slices", "warning", message)]
+    return []
+
+
+def _background(volume: Volume, description: DatasetDescription) -> list[Finding]:
+    """What had to be done so that the background is 0."""
+    findings = []
+    pairs = list(zip(description.channel_names, volume.background, strict=False))
+    for kind, said in (
+        ("constant", "the background of {} is not 0 but constant, and was set to 0"),
+        ("ringing", "{} was resampled with a kernel that rings; the faint values around the head were set to 0"),
+        ("noise", "the background of {} is noise, and what does not stand out of it was set to 0; look at the result"),
+    ):
+        names = [name for name, one in pairs if one.kind == kind]
+        if names:
+            findings.append(Finding(f"background-{kind}", "note", said.format(", ".join(names))))
+    damaged = [f"{one.spikes} of {name}" for name, one in pairs if one.spikes]
+    if damaged:
+        message = f"single voxels are far brighter than all others and were limited: {', '.join(damaged)}"
+        findings.append(Finding("spikes", "note", message))
+    return findings
+
+
+def _brain(sample: Sample, *, found: bool) -> list[Finding]:
+    """Whether what is not background is a whole brain without its skull."""
+    low, high = THRESHOLDS.brain_ml
+    ml = max(sample.ml)
+    findings = []
+    names = _with_skull(sample)
+    if not found:
+        message = f"no background was found around the brain: the skull does not look removed; {_STRIP}"
+        findings.append(Finding("no-background", "warning", message))
+    elif ml > high:
+        message = f"{ml:.0f} ml are not background, more than a brain has: the skull does not look removed; {_STRIP}"
+        findings.append(Finding("skull", "warning", message))
+    elif names:
+        message = (
+            f"a dark layer lies under the surface of {', '.join(names)}: the skull does not look removed; {_STRIP}"
+        )
+        findings.append(Finding("skull", "warning", message))
+    elif ml < low:
+        message = f"a brain of {ml:.0f} ml, less than an adult has; check that the images show a whole brain"
+        findings.append(Finding("brain-volume", "warning", message))
+    extent = _extent(sample)
+    if found and any(length < least for length, least in zip(extent, THRESHOLDS.extent_mm, strict=True)):
+        size = " x ".join(f"{length:.0f}" for length in extent)
+        message = f"the brain is only {size} mm large; check that the images show the whole head"
+        findings.append(Finding("part-of-head", "warning", message))
+    return findings
+
+
+def _with_skull(sample: Sample) -> list[str]:
+    """Channels that have a layer as dark as bone under their surface."""
+    layers = [(sample.depth > begin) & (sample.depth <= begin + 3) for begin in (6, 9, 12)]
+    if not all(layer.any() for layer in layers):
+        return []
+    names = []
+    for name, channel in zip(sample.names, sample.array, strict=True):
+        # Normalised images have values on both sides of 0.
+        dark = min(0.0, float(np.percentile(channel[sample.depth > 0], 1)))
+        median = float(np.median(channel[sample.depth > 0])) - dark
+        if min(float(channel[layer].mean()) - dark for layer in layers) < THRESHOLDS.skull * median:
+            names.append(name)
+    return names
+
+
+def _extent(sample: Sample) -> tuple[float, ...]:
+    """Lengths in mm of what is not background in any channel, along x, y, z."""
+    mask = sample.masks.any(axis=0)
+    lengths = []
+    for axis, size in enumerate(sample.spacing):
+        places = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        lengths.append(float(places[-1] - places[0] + 1) * size if places.size else 0.0)
+    return tuple(lengths)

@@ -1,0 +1,44 @@
+"""Checks of a result."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunetseg.checks.sample import SEQUENCES
+from tunetseg.checks.thresholds import THRESHOLDS
+from tunetseg.datasets import DatasetDescription
+from tunetseg.findings import Finding
+
+__all__ = ["check_result"]
+
+
+def check_result(
+    masks: NDArray[np.bool_],
+    uncertainty: NDArray[np.float32],
+    foreground: NDArray[np.bool_],
+    description: DatasetDescription,
+) -> list[Finding]:
+    """Return what is unlikely about the segmentation of a brain.
+
+    Args:
+        masks: Nested, shape (region, x, y, z), outermost region first.
+        uncertainty: Of the outermost region, 0 certain to 100 uncertain, shape (x, y, z).
+        foreground: The brain, shape (x, y, z).
+        description: Names of channels and regions; of other images than MRI of brains nothing is known.
+    """
+    names = description.channel_names
+    if description.foreground.kind != "nonzero" or len(set(names) & set(SEQUENCES)) < 3 or not masks[0].any():
+        return []
+    findings = []
+    region = description.region_names[0]
+    share = float(masks[0].sum()) / max(1, int(foreground.sum()))
+    if share > THRESHOLDS.region:
+        message = f"{region} fills {100 * share:.0f} % of the brain, which is unlikely; check the images"
+        findings.append(Finding("large-region", "warning", message))
+    mean = float(uncertainty[masks[0]].mean())
+    if mean > THRESHOLDS.uncertainty:
+        message = (
+            f"the model is unsure of most of {region} (mean uncertainty {mean:.0f} of 100), as in brains without a "
+            "tumour; do not rely on the result"
+        )
+        findings.append(Finding("unsure", "warning", message))
+    return findings
