@@ -179,7 +179,7 @@ def test_a_signal_ends_a_command_and_leaves_nothing(
         (["train", "{patient}", "--out", "{out}", "--fold", "x"], "--fold x: give a number"),
         (["train", "{patient}", "--out", "{out}", "--recipe"], "--recipe"),
         (["demo", "--out", "{out}", "--seed", "-1"], "--seed -1: must be 0 or more"),
-        (["dance"], "unknown command 'dance'; choose from segment, train"),
+        (["dance"], "unknown command 'dance'; choose from segment, inspect, train"),
         (["--dance"], "unknown command '--dance'"),
     ],
 )

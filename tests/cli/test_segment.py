@@ -158,3 +158,8 @@ def test_a_full_disk_is_no_bug(
     assert "_unc_whole.nii.gz: No space left on device; check the disk" in error
     assert "Traceback" not in error
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before, "the old result stays"
+
+
+def test_strict_turns_warnings_into_an_exit_code(case: Case, segment: Callable[..., int]) -> None:
+    assert segment(case.images["t1"].parent) == 0
+    assert segment(case.images["t1"].parent, "--strict") == 3

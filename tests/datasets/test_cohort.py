@@ -388,3 +388,24 @@ def test_the_real_cohort_is_recognised_whole(real_cohort: Path) -> None:
         case.check(CHANNELS)
         assert case.dataset is not None
         assert not case.dataset.generic, f"{case.id}: no year recognised"
+
+
+@pytest.mark.parametrize("ending", [".nii", ".mha", ".nrrd", ".mgz", ".NRRD"])
+def test_images_of_other_formats_are_recognised_by_name(ending: str, tmp_path: Path) -> None:
+    folder = tmp_path / "BraTS2021_00005"
+    folder.mkdir()
+    for name in ("t1", "t1ce", "t2", "flair"):
+        (folder / f"BraTS2021_00005_{name}{ending}").touch()
+    (case,) = find_cases(folder)
+    assert case.id == "BraTS2021_00005"
+    assert case.images["t1ce"] == folder / f"BraTS2021_00005_t1ce{ending}"
+    case.check(("t1", "t1ce", "t2", "flair"))
+
+
+def test_a_pair_of_header_and_voxels_is_one_image(tmp_path: Path) -> None:
+    for name in ("t1", "t1ce", "t2", "flair"):
+        for ending in (".hdr", ".img"):
+            (tmp_path / f"anna_{name}{ending}").touch()
+    (case,) = find_cases(tmp_path)
+    assert case.faults == ()
+    assert case.images["t1"] == tmp_path / "anna_t1.hdr"

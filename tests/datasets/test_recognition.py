@@ -123,7 +123,7 @@ def test_names_that_people_have(name: str, dataset: str, case: str, role: str) -
 @pytest.mark.parametrize(
     "name",
     [
-        "notes.txt", "t1.mha", ".nii.gz", "BraTS2021_00005.nii.gz", "BraTS2021_00005_unc_whole.nii.gz",
+        "notes.txt", "t1.dcm", ".nii.gz", "BraTS2021_00005.nii.gz", "BraTS2021_00005_unc_whole.nii.gz",
         "imagesTr/BRATS_001_0000.nii.gz", "imaging.nii.gz", "sub-01_desc-brain_mask.nii.gz", "sub-01_dwi.nii.gz",
     ],
 )  # fmt: skip

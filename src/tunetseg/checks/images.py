@@ -1,6 +1,8 @@
 """Checks of one volume: geometry, background, brain."""
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
 
 from tunetseg.checks.sample import Sample, take_sample
 from tunetseg.checks.sequences import check_sequences
@@ -131,17 +133,26 @@ def _brain(sample: Sample, *, found: bool) -> list[Finding]:
 
 def _with_skull(sample: Sample) -> list[str]:
     """Channels that have a layer as dark as bone under their surface."""
-    layers = [(sample.depth > begin) & (sample.depth <= begin + 3) for begin in (6, 9, 12)]
-    if not all(layer.any() for layer in layers):
-        return []
     names = []
-    for name, channel in zip(sample.names, sample.array, strict=True):
+    for name, channel, mask in zip(sample.names, sample.array, sample.masks, strict=True):
+        if not mask.any():
+            continue
+        depth = _depth(mask, sample.spacing)
+        layers = [(depth > begin) & (depth <= begin + 3) for begin in (6, 9, 12)]
+        if not all(layer.any() for layer in layers):
+            continue
         # Normalised images have values on both sides of 0.
-        dark = min(0.0, float(np.percentile(channel[sample.depth > 0], 1)))
-        median = float(np.median(channel[sample.depth > 0])) - dark
+        dark = min(0.0, float(np.percentile(channel[mask], 1)))
+        median = float(np.median(channel[mask])) - dark
         if min(float(channel[layer].mean()) - dark for layer in layers) < THRESHOLDS.skull * median:
             names.append(name)
     return names
+
+
+def _depth(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> NDArray[np.float64]:
+    """Distance in mm from the surface; axial slices count as filled, for a head is open where the neck is cut."""
+    filled = np.stack([ndimage.binary_fill_holes(level) for level in np.moveaxis(mask, 2, 0)], axis=2)
+    return ndimage.distance_transform_edt(np.pad(filled, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
 
 
 def _extent(sample: Sample) -> tuple[float, ...]:
@@ -149,6 +160,6 @@ def _extent(sample: Sample) -> tuple[float, ...]:
     mask = sample.masks.any(axis=0)
     lengths = []
     for axis, size in enumerate(sample.spacing):
-        places = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        places = np.flatnonzero(np.any(mask, axis=((1, 2), (0, 2), (0, 1))[axis]))
         lengths.append(float(places[-1] - places[0] + 1) * size if places.size else 0.0)
     return tuple(lengths)

@@ -37,7 +37,7 @@ class Thresholds:
     brain_ml: tuple[float, float] = (700.0, 2000.0)
     extent_mm: tuple[float, float, float] = (105.0, 115.0, 95.0)
     skull: float = 0.7
-    overlap: float = 0.97
+    overlap: float = 0.98
     copy: float = 0.999
     enhancement: float = -0.06
     fluid: float = -0.1

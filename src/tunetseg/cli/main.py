@@ -12,6 +12,7 @@ __all__ = ["COMMANDS", "main", "run"]
 
 COMMANDS = {
     "segment": "find the tumour in one patient or many",
+    "inspect": "show what a folder holds and check the images",
     "train": "train a model on a cohort",
     "pack": "put a prepared cohort into a few files",
     "evaluate": "score segmentations against reference segmentations",
@@ -73,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line.
 
     Returns:
-        0 done, 1 a bug or a fault of disk or installation, 2 bad input or usage, 130 interrupted by Ctrl-C,
+        0 done, 1 a bug or a fault of disk or installation, 2 bad input or usage, 3 warned of with ``--strict``, 130
+        interrupted by Ctrl-C,
         143 ended by SIGTERM.
     """
     try:

@@ -1,19 +1,63 @@
 """What ``tunet segment`` and ``tunet demo`` show while they work, and at the end."""
 
+import csv
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from rich.console import Console
+
 from tunetseg.cli.console import line_console, shown
-from tunetseg.datasets import Case
+from tunetseg.datasets import Case, find_scheme
 from tunetseg.errors import InputError
 from tunetseg.inference.predictor import Ensemble
+from tunetseg.inference.save import is_complete
 from tunetseg.inference.segment import segment_cases
-from tunetseg.inference.segmentation import NOT_A_DEVICE
+from tunetseg.inference.segmentation import NOT_A_DEVICE, Segmentation
+from tunetseg.io.files import make_folder, whole_file
 
 __all__ = ["segment_patients"]
 
 _LOG = logging.getLogger("tunetseg.cli")
+
+
+@dataclass
+class _Work:
+    """What has been done so far.
+
+    Args:
+        total: Count of the cases.
+        began: When the work began.
+        skipped: Cases that were complete before.
+        schemes: Names of the label schemes.
+        volumes: Rows of ``volumes.csv``.
+        warnings: Sentences that are shown last.
+        faults: Case -> what is wrong with it.
+    """
+
+    total: int
+    began: float = field(default_factory=time.monotonic)
+    skipped: int = 0
+    schemes: set[str] = field(default_factory=set)
+    volumes: list[dict[str, str | float]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    faults: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, result: Segmentation) -> None:
+        """Remember a result."""
+        self.schemes.add(result.scheme.name)
+        self.warnings += [f"{result.case}: {finding.message}" for finding in result.warnings]
+        codes = " ".join(finding.code for finding in result.warnings)
+        row: dict[str, str | float] = {"case": result.case}
+        self.volumes.append(row | {f"{name}_ml": ml for name, ml in result.volumes_ml.items()} | {"warnings": codes})
+
+    def count(self) -> str:
+        """Return which case this is, and the time that is left."""
+        done = len(self.volumes) + len(self.faults)
+        left = (time.monotonic() - self.began) / max(1, done) * (self.total - self.skipped - done)
+        return f"{done + self.skipped} of {self.total}" + (f", {left:.0f} s left" if left >= 1 else "")
 
 
 def segment_patients(
@@ -25,28 +69,53 @@ def segment_patients(
     probabilities: bool = False,
     picture: bool = False,
     skip_broken: bool = False,
-) -> None:
-    """Segment cases with a progress bar, and print what was found and where it is.
+    redo: bool = False,
+) -> bool:
+    """Segment cases with a progress bar, and print what was found, where it is, and last what was warned of.
+
+    Several cases leave a table of volumes, ``volumes.csv``, and one of broken cases, ``failed.csv``.
+
+    Args:
+        cases: What to segment.
+        out: Folder of the results.
+        model: As `load_model` returns it.
+        labels: Dataset or year whose label values are written.
+        probabilities: Write probability maps too.
+        picture: Draw a picture of each case too.
+        skip_broken: Report a broken case and continue without it.
+        redo: Segment those of several cases again whose results are complete.
+
+    Returns:
+        Whether anything was warned of.
 
     Raises:
         InputError: A case is broken; with ``skip_broken`` only if none could be segmented.
     """
     console = line_console()
-    faults: list[InputError] = []
+    wanted = [kind for kind, asked in (("prob", probabilities), ("png", picture)) if asked]
+    scheme = find_scheme(labels).name if labels else ""
+    waiting = [case for case in cases if redo or len(cases) == 1 or not is_complete(out, case, model, wanted, scheme)]
+    work = _Work(len(cases), skipped=len(cases) - len(waiting))
+    current: list[str] = []
 
     def leave_out(fault: InputError) -> None:
-        faults.append(fault)
+        work.faults.append((current[-1], str(fault)))
         _LOG.warning("left out: %s", fault)
 
-    schemes: set[str] = set()
-    done = 0
+    def begun() -> Iterator[Case]:
+        for case in waiting:
+            current.append(case.id)
+            yield case
+
     with shown() as progress:
         _LOG.info("%d case(s), %d model(s), on %s", len(cases), len(model.paths), model.device)
+        if work.skipped:
+            _LOG.info("%d of %d cases are complete and were skipped", work.skipped, len(cases))
         if not skip_broken:
-            for case in cases:
+            for case in waiting:
                 case.check(model.dataset.channel_names)
         results = segment_cases(
-            cases,
+            begun(),
             model,
             out=out,
             labels=labels,
@@ -57,20 +126,74 @@ def segment_patients(
         )
         try:
             for result in results:
-                done += 1
-                schemes.add(result.scheme.name)
-                console.print(f"{result.case}: {result.summary()} ({result.seconds:.1f} s)")
-                for note in result.notes:
-                    console.print(f"  note: {note}")
+                work.add(result)
+                _print_result(console, result, work)
                 del result  # or it would be held while the next case is segmented
         except InputError as fault:
+            _write_tables(work, out)
             if len(cases) == 1:
                 raise
+            done = len(work.volumes)
             raise InputError(f"{fault} ({done} of {len(cases)} cases are done; see --skip-broken)") from None
-    if not done:
-        raise InputError(f"none of {len(cases)} cases could be segmented; the last fault: {faults[-1]}")
+        except KeyboardInterrupt:
+            _write_tables(work, out)
+            if len(cases) > 1:
+                done = len(work.volumes) + work.skipped
+                console.print(f"{done} of {len(cases)} cases are done in {out}; the same command does the others")
+            raise
+    _write_tables(work, out)
+    if not work.volumes and not work.skipped:
+        raise InputError(f"none of {len(cases)} cases could be segmented; the last fault: {work.faults[-1][1]}")
+    _print_end(console, work, out, picture=picture)
+    return bool(work.warnings)
+
+
+def _print_result(console: Console, result: Segmentation, work: _Work) -> None:
+    counted = f", {work.count()}" if work.total > 1 else ""
+    console.print(f"{result.case}: {result.summary()} ({result.seconds:.1f} s{counted})")
+    for note in (*result.notes, *(finding.message for finding in result.findings if finding.level == "note")):
+        console.print(f"  note: {note}")
+
+
+def _print_end(console: Console, work: _Work, out: Path, *, picture: bool) -> None:
+    labels = f" (labels of {', '.join(sorted(work.schemes))})" if work.schemes else ""
     console.print(
-        f"Look at {out}: <case>.nii.gz (labels of {', '.join(sorted(schemes))}), "
+        f"Look at {out}: <case>.nii.gz{labels}, "
         f"<case>_unc_*.nii.gz (0 certain to 100 uncertain), <case>.json{', <case>.png' if picture else ''}. "
         f"{NOT_A_DEVICE.capitalize()}."
     )
+    if work.faults:
+        console.print(f"{len(work.faults)} of {work.total} cases were left out; see {out / 'failed.csv'}")
+    for warning in work.warnings:
+        console.print(f"WARNING: {warning}", style="bold yellow")
+
+
+def _write_tables(work: _Work, out: Path) -> None:
+    """Write the volumes of several cases, those of earlier runs included, and the faults of the broken ones."""
+    if work.total < 2:
+        return
+    folder = make_folder(out)
+    volumes = folder / "volumes.csv"
+    new = {str(row["case"]): {key: str(value) for key, value in row.items()} for row in work.volumes}
+    rows = {row["case"]: row for row in _read_rows(volumes)} | new
+    _write_rows(volumes, [rows[case] for case in sorted(rows)])
+    failed = folder / "failed.csv"
+    failed.unlink(missing_ok=True)
+    _write_rows(failed, [{"case": case, "fault": fault} for case, fault in work.faults])
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row.get("case")]
+
+
+def _write_rows(path: Path, rows: Sequence[dict[str, str]]) -> None:
+    if not rows:
+        return
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)

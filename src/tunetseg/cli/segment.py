@@ -28,6 +28,8 @@ def segment(
     mirror: bool = False,
     overlap: float = 0.5,
     skip_broken: bool = False,
+    redo: bool = False,
+    strict: bool = False,
 ) -> None:
     """Find the tumour: label map, uncertainty maps and a manifest for each patient.
 
@@ -54,6 +56,9 @@ def segment(
         mirror: Average with the prediction of the mirror image; takes twice as long.
         overlap: Least overlap of windows, for models trained on patches.
         skip_broken: Report a broken case and continue without it.
+        redo: Segment those of several cases again whose results of the same model and settings are complete; they are
+            skipped otherwise.
+        strict: End with exit code 3 if anything was warned of.
     """
     from tunetseg.cli.cases import choose_cases, images_by_channel
     from tunetseg.cli.patients import segment_patients
@@ -70,6 +75,15 @@ def segment(
         only=cases,
         dataset=find_description(dataset) if dataset else None,
     )
-    segment_patients(
-        chosen, out, predictor, labels=labels, probabilities=probabilities, picture=picture, skip_broken=skip_broken
+    warned = segment_patients(
+        chosen,
+        out,
+        predictor,
+        labels=labels,
+        probabilities=probabilities,
+        picture=picture,
+        skip_broken=skip_broken,
+        redo=redo,
     )
+    if strict and warned:
+        raise SystemExit(3)

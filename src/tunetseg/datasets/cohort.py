@@ -11,8 +11,9 @@ from tunetseg.datasets.catalogue import packaged_descriptions
 from tunetseg.datasets.description import DatasetDescription
 from tunetseg.datasets.folders import describe_folder
 from tunetseg.datasets.patients import PatientRow, read_patient_tables
-from tunetseg.datasets.recognition import REFERENCE, Match, match_file, nifti_stem, patient_of
+from tunetseg.datasets.recognition import REFERENCE, Match, match_file, patient_of
 from tunetseg.errors import InputError
+from tunetseg.io.readers import ENDINGS, image_stem
 
 __all__ = ["NoCaseError", "case_from_files", "check_case_name", "check_name", "find_cases", "folders_below"]
 
@@ -128,7 +129,7 @@ def _cases(folders: Sequence[Path], descriptions: Sequence[DatasetDescription]) 
     grouped: dict[tuple[Path, str], _Files] = {}
     for folder in folders:
         place = _absolute(folder)
-        for name in _nifti_names(folder):
+        for name in _image_names(folder):
             check_name(Path(name))
             match = match_file(place / name, descriptions)
             if match is not None:
@@ -142,11 +143,12 @@ def _cases(folders: Sequence[Path], descriptions: Sequence[DatasetDescription]) 
     return list(cases.values())
 
 
-def _nifti_names(folder: Path) -> list[str]:
-    """Names of the NIfTI files of a folder but hidden ones, sorted."""
+def _image_names(folder: Path) -> list[str]:
+    """Names of the images of a folder but hidden ones, sorted; of a pair of ``.hdr`` and ``.img`` the first."""
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.name.endswith((".nii", ".nii.gz")) and not entry.is_dir()]
-    return sorted(name for name in names if not name.startswith("."))
+        names = {entry.name for entry in entries if entry.name.lower().endswith(ENDINGS) and not entry.is_dir()}
+    second = {name for name in names if name.endswith(".img") and f"{name.removesuffix('.img')}.hdr" in names}
+    return sorted(name for name in names - second if not name.startswith("."))
 
 
 def _folder(case: Case) -> Path:
@@ -250,7 +252,7 @@ def case_from_files(images: Mapping[str, Path], description: DatasetDescription,
     }
     first = next((channel for channel in channels if channel in images), None)
     match = matches.get(first) if first else None
-    stem = nifti_stem(images[first]) if first else None
+    stem = image_stem(images[first]) if first else None
     volumes = {
         channel: volume
         for channel, found in matches.items()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tunetseg.datasets.description import DatasetDescription
 from tunetseg.datasets.templates import REFERENCE
+from tunetseg.io.readers import image_stem
 
 __all__ = ["REFERENCE", "Match", "case_of_prediction", "match_file", "nifti_stem", "patient_of", "prediction_name"]
 
@@ -43,8 +44,8 @@ def match_file(path: Path, descriptions: Sequence[DatasetDescription]) -> Match 
         path: Absolute, as its folders count too.
         descriptions: In order of preference.
     """
-    stem = nifti_stem(path)
-    if stem is None:
+    stem = image_stem(path)
+    if not stem:
         return None
     for description in descriptions:
         found = _match(path, stem, description)

@@ -3,8 +3,9 @@
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -19,7 +20,10 @@ from tunetseg.io import write_image
 from tunetseg.io.files import SIGNATURE, make_folder, read_json, whole_file
 from tunetseg.io.nifti import was_written_here
 
-__all__ = ["check_free", "save_segmentation"]
+if TYPE_CHECKING:
+    from tunetseg.inference.predictor import Predictor
+
+__all__ = ["check_free", "is_complete", "save_segmentation"]
 
 
 def save_segmentation(
@@ -74,6 +78,33 @@ def check_free(folder: Path, case: Case, dataset: DatasetDescription) -> None:
         dataset: Dataset of the model.
     """
     _refuse_to_replace(folder, _stem(case.id, case, dataset), case, dataset)
+
+
+def is_complete(folder: Path, case: Case, model: "Predictor", wanted: Sequence[str] = (), labels: str = "") -> bool:
+    """Return whether a folder holds the whole result of a case, made by the same model with the same settings.
+
+    Args:
+        folder: Where it would be saved.
+        case: What was segmented.
+        model: Which model is asked for.
+        wanted: What the result must hold besides the label map and the uncertainty: ``prob`` maps, a ``png`` picture.
+        labels: Name of the label scheme that is asked for; empty for that of the case.
+    """
+    stem = _stem(case.id, case, model.dataset)
+    manifest = folder / f"{stem}.json"
+    if not manifest.is_file() or not _is_ours(manifest):
+        return False
+    said = read_json(manifest)
+    files = said.get("files", [])
+    kinds = {"png": f"{stem}.png", "prob": f"{stem}_prob_{model.dataset.regions[0].word}.nii.gz"}
+    facts = json.loads(json.dumps(model.describe()))
+    return (
+        {f"{stem}.nii.gz", *(kinds[kind] for kind in wanted)} <= set(files)
+        and all((folder / name).is_file() for name in files)
+        and said.get("models") == facts.get("models")
+        and facts.get("settings", {}).items() <= said.get("settings", {}).items()
+        and said.get("labels") == (labels or said.get("labels"))
+    )
 
 
 def _stem(name: str, source: Case | None, dataset: DatasetDescription) -> str:

@@ -125,8 +125,8 @@ def _constant(sample: NDArray[np.float32], level: float, scale: float) -> _Estim
     # Ringing hardly leaves the faint values; half of a normalised brain lies below the level.
     darker = bool((distance < -faint).sum() > 0.2 * (distance > faint).sum())
     kind: Literal["zero", "constant", "ringing"] = "zero" if level == 0 else "constant"
-    if distance.min() < 0:
-        head = _solid(np.abs(distance) > faint if darker else distance > faint)
+    if distance.min() < 0 and not darker:
+        head = _solid(distance > faint)
         around = ((distance != 0) & ~head).sum()
         below = ((distance < 0) & ~head).sum()
         if around > _RINGING * head.sum() and below > 0.1 * around:

@@ -1,0 +1,121 @@
+"""What a folder holds, as which channels its files were recognised, and what the checks say; without a model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunetseg.checks.images import check_volume
+from tunetseg.datasets import Case, DatasetDescription, NoCaseError, find_cases
+from tunetseg.errors import InputError
+from tunetseg.findings import Finding
+from tunetseg.preparation import read_volume
+from tunetseg.progress import Progress, silent
+
+__all__ = ["Inspection", "inspect_case", "inspect_place"]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found of one case.
+
+    Args:
+        id: Name of the case.
+        dataset: Dataset whose file names the files have, or ``DICOM``; empty where none is known.
+        channels: Channel -> the file, or number and description of the series.
+        reasons: Channel -> why it was taken for this channel.
+        findings: What the checks say.
+    """
+
+    id: str
+    dataset: str
+    channels: dict[str, str]
+    reasons: dict[str, str]
+    findings: tuple[Finding, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the inspection ready for JSON."""
+        return {
+            "id": self.id,
+            "dataset": self.dataset,
+            "channels": self.channels,
+            "reasons": self.reasons,
+            "findings": [finding.to_dict() for finding in self.findings],
+        }
+
+
+def inspect_place(
+    place: str | Path,
+    description: DatasetDescription,
+    *,
+    dataset: DatasetDescription | None = None,
+    progress: Progress = silent,
+) -> list[Inspection]:
+    """Inspect every case of a folder; DICOM is looked for where no file is named like an image of a case.
+
+    Args:
+        place: Folder of a case, of a cohort, or of DICOM files; or a zip archive of DICOM files.
+        description: Says which channels are needed.
+        dataset: How files are named; by default their names tell.
+        progress: Called after every case.
+
+    Raises:
+        InputError: There is neither a case nor a DICOM image.
+    """
+    path = Path(place)
+    if path.suffix.lower() == ".zip":
+        return _inspect_dicom(path, description)
+    try:
+        cases = find_cases(path, dataset, also=description)
+    except NoCaseError as fault:
+        try:
+            return _inspect_dicom(path, description)
+        except InputError as other:
+            if "install" in str(other):
+                raise InputError(f"{fault}; for DICOM: {other}") from None
+            raise fault from None
+    found = []
+    for number, case in enumerate(cases):
+        found.append(inspect_case(case, description))
+        progress("inspecting cases", number + 1, len(cases))
+    return found
+
+
+def inspect_case(case: Case, description: DatasetDescription) -> Inspection:
+    """Read the images of a case and check them; what cannot be read is a finding of level ``refuse``.
+
+    Args:
+        case: Its files.
+        description: Says which channels are needed.
+    """
+    try:
+        findings = check_volume(read_volume(case, description), description)
+    except InputError as fault:
+        findings = [Finding("unreadable", "refuse", str(fault))]
+    known = case.dataset.name if case.dataset is not None else ""
+    channels, reasons = {}, {}
+    for name, path in case.images.items():
+        volume = case.volumes.get(name)
+        channels[name] = str(path) if volume is None else f"{path}, volume {volume}"
+        reasons[name] = f"named like {known}" if known else "by its name"
+    return Inspection(case.id, known, channels, reasons, tuple(findings))
+
+
+def _inspect_dicom(place: Path, description: DatasetDescription) -> list[Inspection]:
+    from tunetseg.io.dicom import find_dicom_cases
+    from tunetseg.preparation import stack_images
+
+    found = []
+    for case in find_dicom_cases(place, description.channel_names):
+        findings = list(case.findings)
+        try:
+            volume = stack_images(
+                case.read(), description, {name: series.name for name, series in case.channels.items()}
+            )
+            findings += check_volume(volume, description)
+        except InputError as fault:
+            if str(fault) not in {finding.message for finding in findings}:
+                findings.append(Finding("unreadable", "refuse", str(fault)))
+        channels = {name: series.name for name, series in case.channels.items()}
+        reasons = {name: "; ".join(series.guess.reasons) for name, series in case.channels.items()}
+        found.append(Inspection(case.id, "DICOM", channels, reasons, tuple(findings)))
+    return found
