@@ -44,7 +44,7 @@ def segment_patients(
         _LOG.info("%d case(s), %d model(s), on %s", len(cases), len(model.paths), model.device)
         if not skip_broken:
             for case in cases:
-                case.check(model.dataset.channel_names)
+                case.check(model.dataset.channel_names, missing="allow")
         results = segment_cases(
             cases,
             model,
@@ -52,6 +52,7 @@ def segment_patients(
             labels=labels,
             probabilities=probabilities,
             picture=picture,
+            missing="allow",
             on_fault=leave_out if skip_broken else None,
             progress=progress,
         )

@@ -18,6 +18,7 @@ def segment(
     t2: Path | None = None,
     flair: Path | None = None,
     image: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CHANNEL=FILE")] = (),
+    without: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CHANNEL")] = (),
     name: str | None = None,
     cases: Path | None = None,
     dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME-OR-FILE")] = None,
@@ -33,7 +34,8 @@ def segment(
 
     PATIENT is the folder of a case or of a cohort; or give the file of each sequence with --t1 --t1ce --t2 --flair,
     and of any other channel with --image. The images must be co-registered and, for brains, skull-stripped. Regions of
-    the default model: whole tumour (WT), tumour core (TC), enhancing tumour (ET). Research use, not a medical device.
+    the default model: whole tumour (WT), tumour core (TC), enhancing tumour (ET). Where a patient lacks a sequence,
+    zeros stand in its place, and a note says so. Research use, not a medical device.
 
     Args:
         patients: Folders of cases or cohorts.
@@ -44,6 +46,7 @@ def segment(
         t2: T2 image.
         flair: FLAIR image.
         image: Image of any channel of the model, such as ct=scan.nii.gz.
+        without: Channels that are not used, such as t2, as if the patients lacked them.
         name: Name of the case whose files are given one by one.
         cases: Text file of case names, one per line, such as validation.txt of a run folder; only these are segmented.
         dataset: Dataset whose file names the folders follow: a name from 'tunet info', or a .toml file.
@@ -55,7 +58,7 @@ def segment(
         overlap: Least overlap of windows, for models trained on patches.
         skip_broken: Report a broken case and continue without it.
     """
-    from tunetseg.cli.cases import choose_cases, images_by_channel
+    from tunetseg.cli.cases import choose_cases, images_by_channel, without_channels
     from tunetseg.cli.patients import segment_patients
     from tunetseg.datasets import find_description
     from tunetseg.inference.predictor import load_model
@@ -70,6 +73,8 @@ def segment(
         only=cases,
         dataset=find_description(dataset) if dataset else None,
     )
+    if without:
+        chosen = without_channels(chosen, without, predictor.dataset)
     segment_patients(
         chosen, out, predictor, labels=labels, probabilities=probabilities, picture=picture, skip_broken=skip_broken
     )

@@ -106,6 +106,7 @@ def _manifest(result: Segmentation, files: list[str]) -> dict[str, Any]:
         "notes": list(result.notes),
         "files": files,
         "inputs": _inputs(result.source, result.dataset),
+        "missing": list(facts.get("missing", ())),
         "models": facts.get("models", []),
         "settings": {
             "postprocessing": msgspec.to_builtins(facts.get("postprocessing")),
@@ -118,7 +119,9 @@ def _manifest(result: Segmentation, files: list[str]) -> dict[str, Any]:
 
 
 def _inputs(source: Case | None, dataset: DatasetDescription) -> dict[str, str]:
-    return {} if source is None else {name: source.images[name].name for name in dataset.channel_names}
+    if source is None:
+        return {}
+    return {name: source.images[name].name for name in dataset.channel_names if name in source.images}
 
 
 def _draw(result: Segmentation, path: Path) -> None:

@@ -202,6 +202,9 @@ def _facts(
         "steps": steps,
         "seconds": round(session.clock.spent, 1),
         "max_minutes": run.config.max_minutes,
+        "channel_dropout": max(
+            stage.augmentation.channel_dropout.probability for stage in run.recipe.stages[: number + 1]
+        ),
         "validation": {"loss": scores.loss, "dice": scores.dice},
     }
 
