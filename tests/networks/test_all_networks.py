@@ -109,9 +109,11 @@ def test_two_steps_lower_the_loss_and_reach_every_parameter(name: str, network: 
 
 def test_trains_in_bfloat16(name: str, network: SegmentationNetwork) -> None:
     image = image_for(name)
-    with torch.autocast("cpu", torch.bfloat16):
-        result = network.loss_terms(image, masks_for(image), criterion)
-    result.total.backward()
+    # oneDNN's bfloat16 gradients of kernels are now and then not finite over so few voxels (torch 2.13, AVX512-BF16).
+    with torch.backends.mkldnn.flags(enabled=False):
+        with torch.autocast("cpu", torch.bfloat16):
+            result = network.loss_terms(image, masks_for(image), criterion)
+        result.total.backward()
     assert result.total.isfinite()
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in network.parameters())
 

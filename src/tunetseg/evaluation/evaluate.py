@@ -14,7 +14,7 @@ from tunetseg.errors import InputError
 from tunetseg.evaluation.arrays import LabelMapLike, is_path, read_pair
 from tunetseg.evaluation.case import CaseResult, Settings, score_label_maps, score_pair
 from tunetseg.evaluation.labels import to_scheme
-from tunetseg.evaluation.pairing import Pair, pair_files
+from tunetseg.evaluation.pairing import Pair, Pairing, pair_files
 from tunetseg.evaluation.scores import Scores
 from tunetseg.evaluation.summary import summarise_cases
 from tunetseg.metrics import Rules, check_thresholds, find_rules
@@ -52,8 +52,8 @@ def evaluate(
     Args:
         prediction: The prediction or predictions.
         reference: The reference segmentation or segmentations.
-        rules: Name of a rule set (see `RULES`), or a rule set; by default the dataset's if one is given, else
-            ``brats2020``.
+        rules: Name of a rule set (see `RULES`), or a rule set; by default the dataset's if one is given or if the
+            references are of a dataset of another organ, else ``brats2020``.
         dataset: Dataset of both sides: a name such as ``kits19``, a year, a ``.toml`` file, or a description. By
             default the names of files say.
         labels: Dataset or scheme of the label values of both sides; by default a manifest, the dataset or the values
@@ -113,7 +113,8 @@ def evaluate(
     if is_path(prediction) and is_path(reference):
         if spacing is not None or affine is not None:
             raise InputError("spacing and affine are for arrays; files have their own")
-        return _evaluate_files(Path(prediction), Path(reference), settings, cases, workers, progress)
+        usual = rules is None and description is None and thresholds is None
+        return _evaluate_files(Path(prediction), Path(reference), settings, cases, workers, progress, usual_rules=usual)
     return _evaluate_images(prediction, reference, settings, spacing, affine)
 
 
@@ -155,12 +156,26 @@ def _evaluate_files(
     cases: str | Path | Iterable[str] | None,
     workers: int | None,
     progress: Progress,
+    *,
+    usual_rules: bool,
 ) -> Scores:
     only = read_case_list(cases) if isinstance(cases, str | Path) else None if cases is None else list(cases)
     pairing = pair_files(predictions, references, only, settings.dataset)
+    if usual_rules and (own := _rules_of(pairing)) is not None:
+        settings = replace(settings, rules=own, uncertainty=settings.uncertainty or own.uncertainty is not None)
     results = _score_all(partial(score_pair, settings=settings), pairing.pairs, workers, progress)
     rows = tuple(row for result in results for row in result.rows)
     return Scores(rows, summarise_cases(results, settings, pairing.without_reference))
+
+
+def _rules_of(pairing: Pairing) -> Rules | None:
+    """Return the rules of the references' dataset, where all are of one whose regions are not those of glioma."""
+    datasets = {pair.reference.dataset.name: pair.reference.dataset for pair in pairing.pairs if pair.reference.dataset}
+    named = list(datasets.values())
+    glioma = find_description("glioma").region_names
+    if len(named) != 1 or named[0].region_names == glioma:
+        return None
+    return find_rules(named[0].rules)
 
 
 def _score_all(

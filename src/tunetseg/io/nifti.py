@@ -155,7 +155,8 @@ def read_image(path: str | Path, *, dtype: DTypeLike | None = np.float32, volume
     """Read one 3-D image.
 
     Args:
-        path: A NIfTI file.
+        path: A NIfTI file; with the extra ``formats`` MetaImage, NRRD, MGH and Analyze, with ``dicom`` a folder of one
+            series.
         dtype: Of the array; None takes the file's own.
         volume: Which volume of a 4-D file, counted from 0.
 
@@ -165,6 +166,11 @@ def read_image(path: str | Path, *, dtype: DTypeLike | None = np.float32, volume
     Raises:
         InputError: The file is missing, damaged, not 3-D, empty, or holds values that are not finite.
     """
+    from tunetseg.io.readers import reader_for
+
+    reader = reader_for(path)
+    if reader is not None:
+        return reader(Path(path), dtype=dtype, volume=volume)
     return _to_image(path, _open(Path(path)), dtype, volume)
 
 
@@ -181,6 +187,10 @@ def read_volumes(path: str | Path, volumes: Sequence[int | None]) -> list[Image]
     Raises:
         InputError: As from `read_image`.
     """
+    from tunetseg.io.readers import reader_for
+
+    if reader_for(path) is not None:
+        return [read_image(path, volume=volume) for volume in volumes]
     image = _open(Path(path))
     return [_to_image(path, image, np.float32, volume) for volume in volumes]
 

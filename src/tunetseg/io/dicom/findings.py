@@ -1,0 +1,33 @@
+"""What was noticed about images, in one sentence each."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+__all__ = ["Finding", "Level", "refusals"]
+
+Level = Literal["note", "warning", "refuse"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was noticed.
+
+    Args:
+        code: The same for every finding of the kind, such as ``gap``.
+        level: ``note``: good to know. ``warning``: the result may be wrong. ``refuse``: the images cannot be used.
+        message: One sentence: the fault, and the way out. It names no patient, and no date.
+    """
+
+    code: str
+    level: Level
+    message: str
+
+    def to_dict(self) -> dict[str, str]:
+        """Return code, level and message, ready for JSON."""
+        return asdict(self)
+
+
+def refusals(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings because of which images cannot be used."""
+    return [finding for finding in findings if finding.level == "refuse"]

@@ -1,0 +1,121 @@
+"""The pixels of slices: read, rescaled, compared."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunetseg.errors import InputError
+from tunetseg.io.dicom.files import StoredFile, opened, quiet, read_dataset
+from tunetseg.io.dicom.geometry import Plane
+from tunetseg.io.dicom.headers import Frame
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+__all__ = ["read_voxels", "without_copies"]
+
+_PLAIN = {
+    (True, True): "1.2.840.10008.1.2",
+    (False, True): "1.2.840.10008.1.2.1",
+    (False, False): "1.2.840.10008.1.2.2",
+    (True, False): "1.2.840.10008.1.2",
+}
+"""Transfer syntax by (implicit types, little endian)."""
+
+
+def without_copies(frames: Sequence[Frame]) -> list[Frame]:
+    """Drop slices in one place that have the same pixels under other UIDs."""
+    places: dict[tuple[float, ...], list[Frame]] = defaultdict(list)
+    for frame in frames:
+        plane = frame.plane
+        assert plane is not None
+        places[_place(plane)].append(frame)
+    doubtful = [frame for group in places.values() if len(group) > 1 for frame in group]
+    # Only single-frame files: frames of one file are never copies of each other by accident.
+    hashes = _pixel_hashes({frame.file for frame in doubtful})
+    seen: set[tuple[Any, ...]] = set()
+    kept = []
+    for frame in frames:
+        mark = hashes.get(frame.file)
+        copy = (_place(frame.plane), mark, frame.number) if mark and frame.plane is not None else None
+        if copy is not None and copy in seen:
+            continue
+        if copy is not None:
+            seen.add(copy)
+        kept.append(frame)
+    return kept
+
+
+def _place(plane: Plane) -> tuple[float, ...]:
+    numbers = np.concatenate([plane.position, plane.along_row, plane.along_column])
+    return tuple(np.round(numbers, 2).tolist())
+
+
+def _pixel_hashes(files: set[StoredFile]) -> dict[StoredFile, bytes]:
+    """Digest of the stored pixels of each file that can be read."""
+    hashes = {}
+    for file, stream in opened(sorted(files, key=lambda file: (str(file.path), file.member))):
+        dataset = None if stream is None else read_dataset(stream, voxels=True, tags=["PixelData"])
+        pixels = None if dataset is None else dataset.get("PixelData")
+        if pixels:
+            hashes[file] = hashlib.sha256(pixels).digest()
+    return hashes
+
+
+def read_voxels(frames: Sequence[Frame], name: str) -> NDArray[np.float32]:
+    """All slices, shape (column, row, slice)."""
+    plane = frames[0].plane
+    assert plane is not None
+    rows, columns = plane.shape
+    array = np.empty((columns, rows, len(frames)), np.float32)
+    numbers: dict[StoredFile, list[int]] = defaultdict(list)
+    for number, frame in enumerate(frames):
+        numbers[frame.file].append(number)
+    for file, stream in opened(numbers):
+        dataset = None if stream is None else read_dataset(stream, voxels=True)
+        if dataset is None:
+            raise InputError(f"{name}: a file can no longer be read; export the series again")
+        pixels = _pixels(dataset, name).reshape(-1, rows, columns)
+        for number in numbers[file]:
+            frame = frames[number]
+            if frame.number >= len(pixels):
+                raise InputError(f"{name}: a file is cut off; copy the examination again")
+            array[..., number] = pixels[frame.number].T * np.float32(frame.slope) + np.float32(frame.intercept)
+    return array
+
+
+def _pixels(dataset: "Dataset", name: str) -> NDArray:
+    """Stored values of a file, in the range that its header gives."""
+    from pydicom.uid import UID
+
+    meta = getattr(dataset, "file_meta", None)
+    if meta is None or "TransferSyntaxUID" not in meta:
+        # Files without a preamble are not compressed.
+        implicit, little = dataset.original_encoding
+        dataset.ensure_file_meta()
+        meta = dataset.file_meta
+        meta.TransferSyntaxUID = UID(_PLAIN[bool(implicit), bool(little)])
+    syntax = meta.TransferSyntaxUID
+    with quiet():
+        try:
+            return np.asarray(dataset.pixel_array)
+        except Exception:
+            # Every decoder has errors of its own; what they quote may name the patient.
+            if not _can_decode(syntax):
+                message = f"{name}: is compressed ({syntax.name}); install python-gdcm, or export it uncompressed"
+            else:
+                message = f"{name}: the pixels of a file are damaged or cut off; copy the examination again"
+            raise InputError(message) from None
+
+
+def _can_decode(syntax: Any) -> bool:
+    from pydicom.pixels import get_decoder
+
+    try:
+        return bool(get_decoder(syntax).is_available)
+    except NotImplementedError:
+        return False

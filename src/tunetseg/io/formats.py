@@ -1,0 +1,191 @@
+"""Readers of image formats other than NIfTI and DICOM: MetaImage, NRRD, MGH/MGZ, Analyze."""
+
+import gzip
+import re
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import DTypeLike, NDArray
+
+from tunetseg.errors import InputError
+from tunetseg.io.extras import need
+from tunetseg.io.nifti import Image, image_from_nibabel
+
+__all__ = ["read_analyze", "read_itk", "read_mgh"]
+
+_DAMAGE = (EOFError, OSError, zlib.error, ValueError, OverflowError, HeaderDataError, ImageFileError)
+_LPS_TO_RAS = np.diag([-1.0, -1, 1, 1])
+
+_HEADER_BYTES = 1 << 16
+_MHA_PLACE = re.compile(rb"^\s*(TransformMatrix|Rotation|Orientation)\s*=", re.MULTILINE)
+_NRRD_GZIP = re.compile(rb"^encoding\s*:\s*(gz|gzip)\s*$", re.MULTILINE)
+_NRRD_PLACE = re.compile(rb"^space\s*:\s*\S", re.MULTILINE)
+
+
+def read_itk(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | None = None) -> Image:
+    """Read a MetaImage (``.mha``, ``.mhd``) or NRRD file (``.nrrd``, ``.nhdr``).
+
+    Args:
+        path: The file.
+        dtype: Of the array; None takes the file's own.
+        volume: Which volume of a 4-D file, or which component of one with several numbers per voxel.
+
+    Raises:
+        InputError: The file is missing, damaged, not 3-D, empty or holds values that are not finite, or SimpleITK is
+            not installed.
+    """
+    _check_there(path)
+    itk: Any = need("SimpleITK", "formats", f"{path}: reading this format")
+    reader = itk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        _check_size(path, reader)
+        _check_checksum(path)
+        image = reader.Execute()
+    except RuntimeError:
+        raise InputError(
+            f"{path}: damaged or cut off, of another format, or without the data file that it names; copy it again"
+        ) from None
+    if "complex" in image.GetPixelIDTypeAsString():
+        raise InputError(f"{path}: holds complex numbers; an image of one number per voxel is needed")
+    array = itk.GetArrayViewFromImage(image)
+    if image.GetNumberOfComponentsPerPixel() > 1 and image.GetDimension() != 3:
+        raise InputError(f"{path}: holds several numbers per voxel; an image of one number per voxel is needed")
+    space = image.GetDimension()
+    # SimpleITK's arrays are (t, z, y, x, component).
+    order = (*range(space - 1, -1, -1), *range(space, array.ndim))
+    array = _volume(path, array.transpose(order), volume)
+    return _image(path, np.array(array), _affine(image, min(space, 3)), dtype, _says_place(path))
+
+
+def _check_checksum(path: Path) -> None:
+    """Raise InputError where the compressed voxels of an NRRD file are damaged, which its reader does not notice."""
+    if path.suffix.lower() != ".nrrd":
+        return
+    header, _, body = path.read_bytes().partition(b"\n\n")
+    if not body or not _NRRD_GZIP.search(header):
+        return
+    try:
+        gzip.decompress(body)
+    except (EOFError, OSError, zlib.error) as error:
+        raise InputError(f"{path}: damaged or cut off ({error}); copy the file again") from None
+
+
+def _check_size(path: Path, reader: Any) -> None:
+    """Raise InputError where a header promises more voxels than any image has, before memory is asked for."""
+    voxels = int(np.prod([float(size) for size in reader.GetSize()])) * reader.GetNumberOfComponents()
+    if voxels > 1 << 33:
+        raise InputError(f"{path}: its header asks for {reader.GetSize()} voxels, more than memory holds")
+    if voxels == 0:
+        raise InputError(f"{path}: empty, its shape is {tuple(reader.GetSize())}")
+
+
+def _volume(path: Path, array: NDArray, volume: int | None) -> NDArray:
+    """One volume along the fourth axis; all where none is chosen, which the checks of the array refuse."""
+    count = array.shape[3] if array.ndim > 3 else 1
+    if volume is not None and not 0 <= volume < count:
+        raise InputError(f"{path}: has {count} volume(s), so there is no volume {volume}, counted from 0")
+    return array if volume is None or array.ndim == 3 else array[..., volume]
+
+
+def _affine(image: Any, space: int) -> NDArray[np.float64]:
+    """Voxel indices to NIfTI's world; ITK's has x to the left and y to the back."""
+    dimension = image.GetDimension()
+    direction = np.reshape(image.GetDirection(), (dimension, dimension))[:space, :space]
+    affine = np.eye(4)
+    affine[:space, :space] = direction * np.array(image.GetSpacing())[:space]
+    affine[:space, 3] = np.array(image.GetOrigin())[:space]
+    return _LPS_TO_RAS @ affine
+
+
+def _says_place(path: Path) -> bool:
+    """Whether a header says how the patient lies."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    if path.suffix.lower() in {".nrrd", ".nhdr"}:
+        header = header.split(b"\n\n", 1)[0].replace(b"\r", b"")
+        return bool(_NRRD_PLACE.search(header))
+    return bool(_MHA_PLACE.search(header.split(b"ElementDataFile", 1)[0]))
+
+
+def read_mgh(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | None = None) -> Image:
+    """Read a FreeSurfer volume (``.mgz``, ``.mgh``).
+
+    Args:
+        path: The file.
+        dtype: Of the array; None takes the file's own.
+        volume: Which volume of a 4-D file.
+
+    Raises:
+        InputError: The file is missing, damaged, not 3-D, empty, or holds values that are not finite.
+    """
+    _check_there(path)
+    try:
+        raw = path.read_bytes()
+        # Decompressed whole, so that the checksum at the end is compared.
+        raw = gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw
+        image = nib.MGHImage.from_bytes(raw)
+        array = np.asanyarray(image.dataobj)
+    except _DAMAGE as error:
+        raise InputError(f"{path}: damaged or cut off ({error}); copy the file again") from None
+    except MemoryError:
+        raise InputError(f"{path}: its header asks for more voxels than memory holds") from None
+    array = _volume(path, array, volume)
+    # The flag after seven numbers; nibabel's header says 1 where the file says 0.
+    oriented = raw[28:30] == b"\0\1"
+    return _image(path, array, image.affine, dtype, oriented)
+
+
+def read_analyze(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | None = None) -> Image:
+    """Read an Analyze 7.5 or SPM image (``.hdr`` with ``.img``).
+
+    Such files do not say how the patient lies, unless SPM left a ``.mat`` file beside them. Without one, axes towards
+    left, anterior and superior are assumed, as nibabel and SPM do, and `Image.oriented` is False.
+
+    Args:
+        path: Either of the two files.
+        dtype: Of the array; None takes the file's own.
+        volume: Which volume of a 4-D file.
+
+    Raises:
+        InputError: A file is missing, damaged, not 3-D, empty, or holds values that are not finite.
+    """
+    for ending in (".hdr", ".img"):
+        _check_there(path.with_suffix(ending.upper() if path.suffix.isupper() else ending))
+    try:
+        image = nib.load(path)
+        if not isinstance(image, nib.AnalyzeImage):
+            kind = type(image).__name__
+            raise InputError(f"{path}: not an Analyze image but {kind}; convert it to .nii.gz first")
+        array = np.asanyarray(image.dataobj)
+    except InputError:
+        raise
+    except _DAMAGE as error:
+        raise InputError(f"{path}: damaged or cut off ({error}); copy both files again") from None
+    except MemoryError:
+        raise InputError(f"{path}: its header asks for more voxels than memory holds") from None
+    array = _volume(path, array, volume)
+    return _image(path, array, image.affine, dtype, path.with_suffix(".mat").is_file())
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file")
+    if not path.stat().st_size:
+        raise InputError(f"{path}: an empty file; copy it again")
+
+
+def _image(path: Path, array: NDArray, affine: NDArray, dtype: DTypeLike | None, oriented: bool) -> Image:
+    """Check an array as those of NIfTI files are checked."""
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"{path}: holds colours or complex numbers; an image of one number per voxel is needed")
+    image = nib.spatialimages.SpatialImage(array, affine)
+    image.file_map["image"].filename = str(path)  # the name that errors give
+    return replace(image_from_nibabel(image, dtype=dtype), oriented=oriented)
