@@ -166,8 +166,8 @@ def _train_stages(session: Session, prepared: Prepared) -> Path:
         processes.barrier()
         if processes.first:
             os.replace(model, finished)
+            _LOG.info("model: %s", finished)
         processes.barrier()
-    _LOG.info("model: %s", finished)
     return finished
 
 
