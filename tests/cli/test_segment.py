@@ -94,6 +94,16 @@ def test_files_of_a_dataset_that_is_named(segment: Callable[..., int], tmp_path:
     assert json.loads((tmp_path / "out/p7.json").read_text())["case"] == "p7"
 
 
+def test_rules_that_are_chosen(case: Case, segment: Callable[..., int], tmp_path: Path) -> None:
+    used = {}
+    for name in ("model", "none"):
+        assert segment(case.images["t1"].parent, "--postprocessing", name, out=tmp_path / name) == 0
+        used[name] = json.loads((tmp_path / f"{name}/{case.id}.json").read_text())["settings"]["postprocessing"]
+    assert used["model"]["min_volume_mm3"] == 500
+    assert used["none"]["min_volume_mm3"] == 0
+    assert segment(case.images["t1"].parent, "--postprocessing", "mine") == 2
+
+
 def test_a_list_of_cases(mri_cohort: Path, segment: Callable[..., int], tmp_path: Path) -> None:
     wanted = [case.id for case in find_cases(mri_cohort)][1:3]
     (tmp_path / "validation.txt").write_text("\n".join(wanted))

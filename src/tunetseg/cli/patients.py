@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tunetseg.cli.console import line_console, shown
-from tunetseg.datasets import Case
+from tunetseg.datasets import Case, Postprocessing
 from tunetseg.errors import InputError
 from tunetseg.inference.predictor import Ensemble
 from tunetseg.inference.segment import segment_cases
@@ -25,6 +25,7 @@ def segment_patients(
     probabilities: bool = False,
     picture: bool = False,
     skip_broken: bool = False,
+    postprocessing: Postprocessing | None = None,
 ) -> None:
     """Segment cases with a progress bar, and print what was found and where it is.
 
@@ -52,6 +53,7 @@ def segment_patients(
             labels=labels,
             probabilities=probabilities,
             picture=picture,
+            postprocessing=postprocessing,
             missing="allow",
             on_fault=leave_out if skip_broken else None,
             progress=progress,

@@ -24,6 +24,7 @@ def segment(
     dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME-OR-FILE")] = None,
     device: str = "auto",
     labels: str | None = None,
+    postprocessing: Annotated[str, tyro.conf.arg(metavar="model|paper|none|FILE.toml")] = "model",
     probabilities: bool = False,
     picture: bool = False,
     mirror: bool = False,
@@ -52,6 +53,8 @@ def segment(
         dataset: Dataset whose file names the folders follow: a name from 'tunet info', or a .toml file.
         device: auto, cpu, cuda or mps.
         labels: Dataset or BraTS year whose label values are written; by default those of each case's own dataset.
+        postprocessing: Rules that turn probabilities into labels: the model's own, the paper's, none but a threshold of
+            one half, or those of a file that 'tunet tune' has written.
         probabilities: Write probability maps too.
         picture: Draw <case>.png: images, labels and uncertainty in the slice with the most tumour.
         mirror: Average with the prediction of the mirror image; takes twice as long.
@@ -61,6 +64,7 @@ def segment(
     from tunetseg.cli.cases import choose_cases, images_by_channel, without_channels
     from tunetseg.cli.patients import segment_patients
     from tunetseg.datasets import find_description
+    from tunetseg.inference.postprocess import find_postprocessing
     from tunetseg.inference.predictor import load_model
 
     given = {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}
@@ -76,5 +80,12 @@ def segment(
     if without:
         chosen = without_channels(chosen, without, predictor.dataset)
     segment_patients(
-        chosen, out, predictor, labels=labels, probabilities=probabilities, picture=picture, skip_broken=skip_broken
+        chosen,
+        out,
+        predictor,
+        labels=labels,
+        probabilities=probabilities,
+        picture=picture,
+        skip_broken=skip_broken,
+        postprocessing=find_postprocessing(postprocessing, predictor.dataset),
     )
