@@ -26,6 +26,7 @@ def segment_patients(
     picture: bool = False,
     skip_broken: bool = False,
     postprocessing: Postprocessing | None = None,
+    calibrated: bool = True,
 ) -> None:
     """Segment cases with a progress bar, and print what was found and where it is.
 
@@ -55,6 +56,7 @@ def segment_patients(
             picture=picture,
             postprocessing=postprocessing,
             missing="allow",
+            calibrated=calibrated,
             on_fault=leave_out if skip_broken else None,
             progress=progress,
         )

@@ -26,6 +26,7 @@ def segment(
     labels: str | None = None,
     postprocessing: Annotated[str, tyro.conf.arg(metavar="model|paper|none|FILE.toml")] = "model",
     probabilities: bool = False,
+    plain_uncertainty: bool = False,
     picture: bool = False,
     mirror: bool = False,
     overlap: float = 0.5,
@@ -56,6 +57,7 @@ def segment(
         postprocessing: Rules that turn probabilities into labels: the model's own, the paper's, none but a threshold of
             one half, or those of a file that 'tunet tune' has written.
         probabilities: Write probability maps too.
+        plain_uncertainty: Let uncertainty follow from the probabilities as they are, without the model's calibration.
         picture: Draw <case>.png: images, labels and uncertainty in the slice with the most tumour.
         mirror: Average with the prediction of the mirror image; takes twice as long.
         overlap: Least overlap of windows, for models trained on patches.
@@ -88,4 +90,5 @@ def segment(
         picture=picture,
         skip_broken=skip_broken,
         postprocessing=find_postprocessing(postprocessing, predictor.dataset),
+        calibrated=not plain_uncertainty,
     )

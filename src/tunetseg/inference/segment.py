@@ -50,6 +50,7 @@ def segment(
     postprocessing: Postprocessing | None = None,
     name: str | None = None,
     missing: Missing = "raise",
+    calibrated: bool = True,
     progress: Progress = silent,
 ) -> Segmentation:
     """Segment one patient. Nothing is written.
@@ -67,6 +68,8 @@ def segment(
         name: Name of the case; by default that of its files, or ``patient``.
         missing: ``allow`` is content with any one channel; zeros stand in place of those that are missing, and a note
             of the result names them.
+        calibrated: Let uncertainty follow from calibrated probabilities, where the model has a calibration. Labels and
+            probabilities are the same either way.
         progress: Receives the share that is done, from 0 to 1, with the name of the case as the task.
 
     Returns:
@@ -94,7 +97,7 @@ def segment(
         if affine is not None or spacing is not None:
             raise InputError("affine and spacing are for arrays; files have their own")
         case = _case(images, predictor.dataset, name, missing)
-        return _segment_case(case, predictor, labels, postprocessing, missing, progress)
+        return _segment_case(case, predictor, labels, postprocessing, missing, calibrated, progress)
     scheme = _scheme(labels, None, predictor.dataset)
     return segment_volume(
         _volume(images, predictor.dataset, affine, spacing, missing),
@@ -102,6 +105,7 @@ def segment(
         case=name or "patient",
         scheme=scheme,
         postprocessing=postprocessing,
+        calibrated=calibrated,
         progress=progress,
     )
 
@@ -116,6 +120,7 @@ def segment_cases(
     labels: str | None = None,
     postprocessing: Postprocessing | None = None,
     missing: Missing = "raise",
+    calibrated: bool = True,
     on_fault: Callable[[InputError], None] | None = None,
     progress: Progress = silent,
 ) -> Iterator[Segmentation]:
@@ -133,6 +138,7 @@ def segment_cases(
         labels: Dataset or year whose label values are used; by default those of each case's own dataset.
         postprocessing: Rules; by default those of the model.
         missing: ``allow`` is content with any one channel of a case.
+        calibrated: Let uncertainty follow from calibrated probabilities, where the model has a calibration.
         on_fault: Receives the error of each broken case, which is then left out; None raises the first.
         progress: Receives the share that is done of each case, from 0 to 1, with the name of the case as the task.
 
@@ -155,9 +161,9 @@ def segment_cases(
 
     def segment_one(case: Case) -> Segmentation:
         if folder is None:
-            return _segment_case(case, model, labels, postprocessing, missing, progress)
+            return _segment_case(case, model, labels, postprocessing, missing, calibrated, progress)
         check_free(folder, case, model.dataset)
-        result = _segment_case(case, model, labels, postprocessing, missing, progress)
+        result = _segment_case(case, model, labels, postprocessing, missing, calibrated, progress)
         save_segmentation(result, folder, probabilities=probabilities, picture=picture)
         return result
 
@@ -188,6 +194,7 @@ def segment_volume(
     case: str = "patient",
     scheme: LabelScheme | None = None,
     postprocessing: Postprocessing | None = None,
+    calibrated: bool = True,
     source: Case | None = None,
     progress: Progress = silent,
 ) -> Segmentation:
@@ -199,6 +206,7 @@ def segment_volume(
         case: Name of the case.
         scheme: Label values of the result, for the regions of the model; by default those of the model's dataset.
         postprocessing: Rules; by default those of the model's dataset.
+        calibrated: Let uncertainty follow from calibrated probabilities, where the model has a calibration.
         source: The files that the volume was read from.
         progress: Receives the share that is done, from 0 to 1.
 
@@ -218,6 +226,7 @@ def segment_volume(
         raise InputError(f"{case}: {error}") from None
     masks, notes = postprocess(probabilities, dataset.region_names, volume.grid.voxel_ml * 1000, rules)
     facts = model.describe()
+    calibration = getattr(model, "calibration", ()) if calibrated else ()
     notes += _image_notes(volume, dataset) + _missing_notes(volume, facts)
     return Segmentation(
         case=case,
@@ -227,11 +236,12 @@ def segment_volume(
         scheme=label_scheme,
         dataset=dataset,
         notes=tuple(notes),
-        facts={**facts, "postprocessing": rules, "missing": volume.missing},
+        facts={**facts, "postprocessing": rules, "missing": volume.missing, "calibrated": any(calibration)},
         source=source,
         images=volume.stored.from_lps(volume.array),
         oriented=volume.oriented,
         seconds=time.monotonic() - began,
+        calibration=calibration,
     )
 
 
@@ -241,6 +251,7 @@ def _segment_case(
     labels: str | None,
     postprocessing: Postprocessing | None,
     missing: Missing,
+    calibrated: bool,
     progress: Progress,
 ) -> Segmentation:
     began = time.monotonic()
@@ -249,7 +260,14 @@ def _segment_case(
     volume = read_volume(case, model.dataset, missing=missing)
     reading = time.monotonic() - began
     result = segment_volume(
-        volume, model, case=case.id, scheme=scheme, postprocessing=postprocessing, source=case, progress=progress
+        volume,
+        model,
+        case=case.id,
+        scheme=scheme,
+        postprocessing=postprocessing,
+        calibrated=calibrated,
+        source=case,
+        progress=progress,
     )
     _LOG.debug("%s: %.1f s, of which reading %.1f s", case.id, reading + result.seconds, reading)
     return replace(result, seconds=reading + result.seconds)
