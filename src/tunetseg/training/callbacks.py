@@ -23,12 +23,27 @@ from tunetseg.training.sampling import Batches
 from tunetseg.training.state import Scores, StateFile
 from tunetseg.training.stopping import StopRequest, StopTraining
 
-__all__ = ["BEST", "Checkpoints", "Clock", "Control", "Export", "Journal", "PatientStop", "Validations", "described"]
+__all__ = [
+    "BEST",
+    "SNAPSHOT",
+    "Checkpoints",
+    "Clock",
+    "Control",
+    "Export",
+    "Journal",
+    "PatientStop",
+    "Snapshots",
+    "Validations",
+    "described",
+]
 
 _LOG = logging.getLogger(__name__)
 
-Export = Callable[[TrainingModule, Path, Scores], None]
-"""Writes the kept weights, with their scores, to a path."""
+Export = Callable[[TrainingModule, Path, Scores | None], None]
+"""Writes the kept weights, with their scores where there are any, to a path."""
+
+SNAPSHOT = "snapshot.safetensors"
+"""Name of the weights as they are meanwhile, in a run folder."""
 
 BEST = "best.safetensors"
 """Name of the weights with the lowest validation loss, in the folder of a stage that is not finished."""
@@ -101,6 +116,33 @@ class Validations(lightning.Callback):
         """Take it back."""
         self.best, self.last = (msgspec.convert(state[name], Scores | None) for name in ("best", "last"))
         self.step = state["step"]
+
+
+class Snapshots(lightning.Callback):
+    """Writes the kept weights every few minutes, so that a run that is cut off leaves a model.
+
+    Args:
+        path: File, which is replaced each time.
+        seconds: Between two writings.
+        validations: Scores.
+        export: Writes the weights.
+    """
+
+    def __init__(self, path: Path, seconds: float, validations: Validations, export: Export) -> None:
+        self.path = path
+        self.seconds = seconds
+        self.validations = validations
+        self.export = export
+        self.written = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write where it is time."""
+        assert isinstance(module, TrainingModule)
+        if trainer.is_global_zero and time.monotonic() - self.written > self.seconds:
+            self.export(module, self.path, self.validations.last)
+            self.written = time.monotonic()
 
 
 class PatientStop(EarlyStopping):

@@ -23,21 +23,24 @@ from tunetseg.preparation.pack import PackedCase
 from tunetseg.progress import Progress
 from tunetseg.training.callbacks import (
     BEST,
+    SNAPSHOT,
     Checkpoints,
     Clock,
     Control,
     Export,
     Journal,
     PatientStop,
+    Snapshots,
     Validations,
     described,
 )
 from tunetseg.training.checkpoint import LAST, SafeCheckpoints
 from tunetseg.training.module import TrainingModule
-from tunetseg.training.patches import TrainingPatches, ValidationPatches, collate
+from tunetseg.training.patches import TrainingCase, TrainingPatches, ValidationPatches, collate
 from tunetseg.training.planning import Plan
 from tunetseg.training.processes import Processes
 from tunetseg.training.recipes import Recipe, Stage
+from tunetseg.training.resident import to_device
 from tunetseg.training.sampling import Batches, OrderedBatches
 from tunetseg.training.state import Scores, StateFile
 from tunetseg.training.stopping import StopRequest, StopTraining
@@ -105,13 +108,16 @@ def train_stage(
         StopTraining: A signal arrived; the checkpoint is written.
     """
     folder, stage = stage_folder(session.plan, number), session.plan.recipe.stages[number]
-    train_loader, batches = _train_loader(session, number, training)
-    val_loader = _val_loader(session, stage, validation, network.stride)
+    train_loader, batches = _train_loader(session, number, _placed(session, training))
+    val_loader = _val_loader(session, stage, _placed(session, validation), network.stride)
     module = _module(session, number, network, len(batches), len(validation))
     export = _exporter(session, number, len(training), len(batches))
     validations = Validations(number, folder / BEST if session.plan.recipe.keep == "best" else None, export)
     journal = Journal(validations, session.state, session.clock, session.progress)
     callbacks = [validations, journal, *_controls(session, number, batches, len(val_loader))]
+    if (minutes := session.plan.config.snapshot_minutes) is not None:
+        snapshot = _exporter(session, number, len(training), len(batches), torch.bfloat16)
+        callbacks.append(Snapshots(session.plan.out / SNAPSHOT, 60 * minutes, validations, snapshot))
     if stage.early_stopping_patience:
         callbacks.insert(1, PatientStop(stage))
     session.state.update(stage=number, epoch=0, epochs=stage.epochs, best=None, last=None)
@@ -146,6 +152,7 @@ def _module(session: Session, number: int, network: SegmentationNetwork, steps: 
         stage,
         stage.epochs * steps,
         compiled=run.config.compile,
+        channels_last=run.config.channels_last,
         channels=run.dataset.channel_names,
         entropy=run.entropy,
         number=number,
@@ -167,11 +174,11 @@ def _controls(session: Session, number: int, batches: Batches, validation_batche
     ]
 
 
-def _exporter(session: Session, number: int, cases: int, steps: int) -> Export:
+def _exporter(session: Session, number: int, cases: int, steps: int, dtype: torch.dtype = torch.float32) -> Export:
     """Return a function that writes the kept weights of a stage of so many steps per epoch to a model file."""
     run, stage = session.plan, session.plan.recipe.stages[number]
 
-    def export(module: TrainingModule, path: Path, scores: Scores) -> None:
+    def export(module: TrainingModule, path: Path, scores: Scores | None) -> None:
         facts = {
             "recipe": run.recipe.title,
             "stage": number,
@@ -186,12 +193,12 @@ def _exporter(session: Session, number: int, cases: int, steps: int) -> Export:
             "channel_dropout": max(
                 earlier.augmentation.channel_dropout.probability for earlier in run.recipe.stages[: number + 1]
             ),
-            "validation": {"loss": scores.loss, "dice": scores.dice},
+            "validation": None if scores is None else {"loss": scores.loss, "dice": scores.dice},
         }
         spec = ModelSpec(
             run.network, run.preprocessing(number), stage.patch_size, stage.whole_volume, run.dataset, facts
         )
-        save_model(path, module.kept, spec)
+        save_model(path, module.kept, spec, dtype)
 
     return export
 
@@ -220,9 +227,12 @@ def _share_of_time(recipe: Recipe, number: int, left: float) -> float:
     return this / max(this + later, 1.0)
 
 
-def _train_loader(
-    session: Session, number: int, cases: Sequence[CachedCase | PackedCase]
-) -> tuple[DataLoader, Batches]:
+def _placed(session: Session, cases: Sequence[CachedCase | PackedCase]) -> Sequence[TrainingCase]:
+    """Return cases on the device of this process where the run asks for that."""
+    return to_device(cases, session.device) if session.plan.config.data_on_device else cases
+
+
+def _train_loader(session: Session, number: int, cases: Sequence[TrainingCase]) -> tuple[DataLoader, Batches]:
     run, stage = session.plan, session.plan.recipe.stages[number]
     dataset = TrainingPatches(cases, stage, run.entropy, number)
     batches = Batches(
@@ -236,7 +246,7 @@ def _train_loader(
     return _loader(session, dataset, batches), batches
 
 
-def _val_loader(session: Session, stage: Stage, cases: Sequence[CachedCase | PackedCase], stride: int) -> DataLoader:
+def _val_loader(session: Session, stage: Stage, cases: Sequence[TrainingCase], stride: int) -> DataLoader:
     dataset = ValidationPatches(cases, stage, stride)
     # Whole volumes differ in size, so they are validated one at a time.
     size = 1 if stage.whole_volume else max(1, stage.batch_size // session.processes.size)
@@ -251,7 +261,7 @@ def _loader(session: Session, dataset: Any, batches: Batches | OrderedBatches) -
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=collate,
-        pin_memory=session.device.type == "cuda",
+        pin_memory=session.device.type == "cuda" and not session.plan.config.data_on_device,
         persistent_workers=workers > 0,
     )
 
