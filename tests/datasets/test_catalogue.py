@@ -8,6 +8,7 @@ import pytest
 from tunetseg.datasets import (
     DatasetDescription,
     candidate_schemes,
+    catalogue,
     find_cases,
     find_description,
     find_scheme,
@@ -225,3 +226,9 @@ def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text("\ufeff" + TWO_CHANNELS, encoding="utf-8")
     assert find_description(path).name == "onions"
+
+
+def test_rules_per_region_are_inherited_for_the_regions_that_are_left() -> None:
+    rules = {"min_component_mm3": {"whole": 9, "core": 5}, "threshold": 0.4, "fallback_region": "core"}
+    kept = catalogue._of_regions(rules, [{"name": "whole", "labels": [1]}])
+    assert kept == {"min_component_mm3": {"whole": 9}, "threshold": 0.4}

@@ -392,3 +392,8 @@ def test_a_pack_is_trained_on_like_its_cohort(
         train(cohort=str(tmp_path / "pack"), out=str(tmp_path / "fine"), recipe=tiny(stage={"spacing": 8.0}))
     with pytest.raises(InputError, match="is a pack"):
         train(cohort=str(tmp_path / "pack"), out=str(tmp_path / "fine"), recipe=recipe, labels="brats2020")
+
+
+def test_training_stores_how_often_channels_were_dropped(run: Callable[..., Path], tiny: Callable[..., object]) -> None:
+    dropout = {"augmentation": {"channel_dropout": {"probability": 0.25}}}
+    assert read_spec(run(recipe=tiny(stage=dropout))).training["channel_dropout"] == 0.25

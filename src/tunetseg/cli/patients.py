@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tunetseg.cli.console import line_console, shown
-from tunetseg.datasets import Case
+from tunetseg.datasets import Case, Postprocessing
 from tunetseg.errors import InputError
 from tunetseg.inference.predictor import Ensemble
 from tunetseg.inference.segment import segment_cases
@@ -25,6 +25,8 @@ def segment_patients(
     probabilities: bool = False,
     picture: bool = False,
     skip_broken: bool = False,
+    postprocessing: Postprocessing | None = None,
+    calibrated: bool = True,
 ) -> None:
     """Segment cases with a progress bar, and print what was found and where it is.
 
@@ -44,7 +46,7 @@ def segment_patients(
         _LOG.info("%d case(s), %d model(s), on %s", len(cases), len(model.paths), model.device)
         if not skip_broken:
             for case in cases:
-                case.check(model.dataset.channel_names)
+                case.check(model.dataset.channel_names, missing="allow")
         results = segment_cases(
             cases,
             model,
@@ -52,6 +54,9 @@ def segment_patients(
             labels=labels,
             probabilities=probabilities,
             picture=picture,
+            postprocessing=postprocessing,
+            missing="allow",
+            calibrated=calibrated,
             on_fault=leave_out if skip_broken else None,
             progress=progress,
         )

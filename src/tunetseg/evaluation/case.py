@@ -15,7 +15,16 @@ from tunetseg.evaluation.pairing import LabelFile, Pair
 from tunetseg.io import Image, check_same_lattice, labels_of, read_image, read_label_map
 from tunetseg.metrics import Rules, joint_box, score_case
 
-__all__ = ["CaseResult", "LabelMap", "Settings", "Status", "score_label_maps", "score_pair", "to_label_map"]
+__all__ = [
+    "CaseResult",
+    "LabelMap",
+    "Settings",
+    "Status",
+    "reference_scheme",
+    "score_label_maps",
+    "score_pair",
+    "to_label_map",
+]
 
 Status = Literal["scored", "missing", "unreadable", "misaligned"]
 
@@ -157,7 +166,7 @@ def score_label_maps(
     predicted = prediction.image.array if prediction is not None else np.zeros_like(truth)
     box = joint_box(predicted, truth)
     inner_prediction, inner_truth = predicted[box], truth[box]
-    reference_finding = _reference_scheme(reference, present_labels(inner_truth), settings)
+    reference_finding = reference_scheme(reference, present_labels(inner_truth), settings)
     prediction_finding = None
     if prediction is not None:
         try:
@@ -217,7 +226,12 @@ def _known_schemes(
     return "dataset" if len(candidates) == 1 else "values", candidates
 
 
-def _reference_scheme(reference: LabelMap, values: list[int], settings: Settings) -> Finding:
+def reference_scheme(reference: LabelMap, values: list[int], settings: Settings) -> Finding:
+    """Return the label scheme of a reference that holds some values.
+
+    Raises:
+        InputError: The values are not its scheme's, or its regions not the rules'.
+    """
     known = _known_schemes(reference, settings.labels, settings)
     how, candidates = known or default_schemes(settings.rules.labels)
     finding = choose_scheme(reference.source, values, how, candidates)

@@ -86,9 +86,10 @@ def _stem(name: str, source: Case | None, dataset: DatasetDescription) -> str:
 def _maps(result: Segmentation, stem: str, probabilities: bool) -> dict[str, NDArray]:
     """Return file name -> array; the label map last, so that it appears only when all maps are there."""
     maps: dict[str, NDArray] = {}
-    for region, probability in zip(result.dataset.regions, result.probabilities, strict=True):
+    calibrated = result.calibrated(result.probabilities)
+    for region, probability, certain in zip(result.dataset.regions, result.probabilities, calibrated, strict=True):
         # Whole percents: the challenge asks for 0 to 100, and finer steps only cost disk.
-        maps[f"{stem}_unc_{region.word}.nii.gz"] = np.rint(uncertainty(probability)).astype(np.uint8)
+        maps[f"{stem}_unc_{region.word}.nii.gz"] = np.rint(uncertainty(certain)).astype(np.uint8)
         if probabilities:
             maps[f"{stem}_prob_{region.word}.nii.gz"] = probability
     maps[f"{stem}.nii.gz"] = result.label_map
@@ -106,9 +107,11 @@ def _manifest(result: Segmentation, files: list[str]) -> dict[str, Any]:
         "notes": list(result.notes),
         "files": files,
         "inputs": _inputs(result.source, result.dataset),
+        "missing": list(facts.get("missing", ())),
         "models": facts.get("models", []),
         "settings": {
             "postprocessing": msgspec.to_builtins(facts.get("postprocessing")),
+            "calibrated": facts.get("calibrated", False),
             **facts.get("settings", {}),
         },
         "seconds": round(result.seconds, 2),
@@ -118,7 +121,9 @@ def _manifest(result: Segmentation, files: list[str]) -> dict[str, Any]:
 
 
 def _inputs(source: Case | None, dataset: DatasetDescription) -> dict[str, str]:
-    return {} if source is None else {name: source.images[name].name for name in dataset.channel_names}
+    if source is None:
+        return {}
+    return {name: source.images[name].name for name in dataset.channel_names if name in source.images}
 
 
 def _draw(result: Segmentation, path: Path) -> None:

@@ -183,6 +183,9 @@ def _exporter(session: Session, number: int, cases: int, steps: int) -> Export:
             "steps": module.global_step,
             "seconds": round(session.clock.spent, 1),
             "max_minutes": run.config.max_minutes,
+            "channel_dropout": max(
+                earlier.augmentation.channel_dropout.probability for earlier in run.recipe.stages[: number + 1]
+            ),
             "validation": {"loss": scores.loss, "dice": scores.dice},
         }
         spec = ModelSpec(
