@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunetseg.evaluation.paper_tables import PAPER_GROUPS, write_tables
+from tunetseg.evaluation.summary import strict_summary
 from tunetseg.evaluation.tables import columns, write_scores
 from tunetseg.evaluation.text import format_table, summary_lines, summary_tables
 from tunetseg.io.files import check_target, spare_other
@@ -12,7 +13,7 @@ from tunetseg.io.files import check_target, spare_other
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Scores", "check_scores_target"]
+__all__ = ["Scores", "check_scores_target", "strict_target"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -24,6 +25,7 @@ class Scores:
             `score_maps`, and ``status``: ``scored``, or ``missing``, ``unreadable`` or ``misaligned`` for a prediction
             that counts as empty. NaN where the rules leave a score out.
         summary: Rules, label schemes, cases and the statistics of every region, ready for JSON.
+        strict_rows: The rows by the strict twin of the rules, where it was requested.
 
     Examples:
         >>> import numpy as np
@@ -40,6 +42,7 @@ class Scores:
 
     rows: tuple[dict[str, Any], ...]
     summary: dict[str, Any]
+    strict_rows: tuple[dict[str, Any], ...] = ()
 
     def __repr__(self) -> str:
         """Return the means as tables, and what must be known with them."""
@@ -61,7 +64,7 @@ class Scores:
         return pandas.DataFrame(list(self.rows), columns=list(columns(self.rows[0])))
 
     def save(self, path: str | Path, *, tables: bool = False) -> list[Path]:
-        """Write the rows as CSV and the summary as JSON next to it.
+        """Write the rows as CSV and the summary as JSON next to it; strict rows as ``<name>-strict.csv`` likewise.
 
         Args:
             path: Ends in ``.csv``.
@@ -76,9 +79,18 @@ class Scores:
         target = check_scores_target(path)
         write_scores(self.rows, self.summary, target)
         files = [target, target.with_suffix(".json")]
+        if self.strict_rows:
+            twin = check_scores_target(strict_target(target))
+            write_scores(self.strict_rows, strict_summary(self.summary), twin)
+            files += [twin, twin.with_suffix(".json")]
         if tables:
             files += write_tables({target.stem: self.summary["regions"]}, PAPER_GROUPS, target)
         return files
+
+
+def strict_target(path: Path) -> Path:
+    """Return where the table by the strict twin of the rules goes."""
+    return path.with_name(f"{path.stem}-strict.csv")
 
 
 def check_scores_target(path: str | Path) -> Path:
