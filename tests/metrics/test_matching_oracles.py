@@ -28,6 +28,7 @@ COLUMNS = {
     "lesion_hd95": "sq_hd95",
     "lesion_nsd": "sq_nsd",
     "f1": "rq",
+    "pq": "pq_dsc",
     "lesion_tp": "tp",
     "lesion_fp": "fp",
     "lesion_fn": "fn",

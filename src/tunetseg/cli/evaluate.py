@@ -19,6 +19,7 @@ def evaluate(
     thresholds: tuple[float, ...] | None = None,
     tolerance: float | None = None,
     strict: bool = False,
+    lesions: Path | None = None,
     out: Path | None = None,
     tables: bool = False,
     labels: str | None = None,
@@ -47,6 +48,7 @@ def evaluate(
         tolerance: Score surface Dice too, at this many mm, over areas and over surface voxels (NSD).
         strict: Score by the strict twin of the rules too, which leaves nothing out: failed cases, missed and false
             lesions count.
+        lesions: CSV file for one row per lesion of the references: volume, found or not, Dice, HD95 and NSD.
         out: CSV file for one row per case and region; the summary is written next to it as JSON.
         tables: Write .md and .tex tables of the means next to the CSV file too.
         labels: Year or dataset of the label values of both sides, if the files do not say or say it wrongly.
@@ -58,6 +60,7 @@ def evaluate(
     from tunetseg.errors import InputError
     from tunetseg.evaluation.evaluate import evaluate as score
     from tunetseg.evaluation.scores import check_scores_target, strict_target
+    from tunetseg.io.files import check_target
 
     if out is not None:
         check_scores_target(out)
@@ -65,6 +68,8 @@ def evaluate(
             check_scores_target(strict_target(out))
     elif tables:
         raise InputError("--tables writes tables next to the table of scores; name it with --out")
+    if lesions is not None:
+        check_target(lesions, ".csv")
     with shown() as progress:
         scores = score(
             predictions,
@@ -78,10 +83,13 @@ def evaluate(
             thresholds=thresholds,
             tolerance=tolerance,
             strict=strict,
+            lesions=lesions is not None,
             workers=workers,
             progress=progress,
         )
     written = [] if out is None else scores.save(out, tables=tables)
+    if lesions is not None:
+        written.append(scores.save_lesions(lesions))
     console = table_console()
     print_scores(console, scores)
     if written:

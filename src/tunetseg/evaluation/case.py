@@ -15,7 +15,7 @@ from tunetseg.evaluation.maps import score_maps
 from tunetseg.evaluation.pairing import LabelFile, Pair
 from tunetseg.evaluation.regions import of_rules, region_masks
 from tunetseg.io import Image, check_same_lattice, labels_of, read_image, read_label_map
-from tunetseg.metrics import SCORES, Rules, grow, joint_box, score_case
+from tunetseg.metrics import SCORES, Rules, grow, joint_box, lesion_rows, match_case, score_case
 
 __all__ = ["CaseResult", "LabelMap", "Settings", "Status", "score_label_maps", "score_pair", "to_label_map"]
 
@@ -37,6 +37,7 @@ class Settings:
         uncertainty: Score uncertainty and probability maps too.
         tolerance: Millimetres of the surface Dice; None: it is not scored.
         strict: Score every case by the strict twin of the rules too.
+        lesions: Make one row per lesion too.
     """
 
     rules: Rules
@@ -46,6 +47,7 @@ class Settings:
     uncertainty: bool = False
     tolerance: float | None = None
     strict: bool = False
+    lesions: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ class CaseResult:
         status: Whether the prediction was scored, or why it counts as an empty one.
         fault: What is wrong with the prediction or its maps, if anything.
         strict_rows: One per region by the strict twin of the rules, where it was requested.
+        lesions: One row per lesion of every region, where these were requested.
     """
 
     case: str
@@ -111,6 +114,7 @@ class CaseResult:
     status: Status
     fault: str | None
     strict_rows: list[dict[str, Any]] = field(default_factory=list)
+    lesions: list[dict[str, Any]] = field(default_factory=list)
 
 
 def score_pair(pair: Pair, settings: Settings) -> CaseResult:
@@ -183,26 +187,27 @@ def score_label_maps(
         region_masks(label_map, scheme, settings.rules)
         for label_map, scheme in zip((inner_prediction, inner_truth), schemes, strict=True)
     )
-    score = partial(
-        score_case,
-        masks,
-        present,
-        regions=tuple(regions),
-        spacing=reference.image.grid.spacing,
-        tolerance=settings.tolerance,
-        outside=truth.size - inner_truth.size,
-        shape=truth.shape,
-    )
+    common: dict[str, Any] = {"regions": tuple(regions), "spacing": reference.image.grid.spacing, "shape": truth.shape}
+    outside = truth.size - inner_truth.size
+    score = partial(score_case, masks, present, **common, tolerance=settings.tolerance, outside=outside)
     rows = score(rules=settings.rules)
     strict = score(rules=settings.rules.strict()) if settings.strict else []
     if settings.uncertainty and pair is not None:
         map_rows, map_fault = score_maps(pair, reference.image, tuple(regions), masks, present, box, settings.rules)
         rows = [{**row, **extra} for row, extra in zip(rows, map_rows, strict=True)]
         fault = fault or map_fault
-    if settings.rules.skip_failed and status in ("unreadable", "misaligned"):
+    skipped = settings.rules.skip_failed and status in ("unreadable", "misaligned")
+    lesions = []
+    if settings.lesions and not skipped:
+        tolerance = 1.0 if settings.tolerance is None else settings.tolerance
+        matches = match_case(masks, present, **common, rules=settings.rules, tolerance=tolerance)
+        lesions = [
+            {"case": case, "region": region, **row} for region, match in matches.items() for row in lesion_rows(match)
+        ]
+    if skipped:
         rows = [{name: math.nan if name in SCORES else value for name, value in row.items()} for row in rows]
     rows, strict = ([{"case": case, **row, "status": status} for row in found] for found in (rows, strict))
-    return CaseResult(case, rows, reference_finding, prediction_finding, status, fault, strict)
+    return CaseResult(case, rows, reference_finding, prediction_finding, status, fault, strict, lesions)
 
 
 def _check_regions(case: str, predicted: LabelScheme, present: LabelScheme) -> None:

@@ -40,6 +40,7 @@ def evaluate(
     thresholds: Sequence[float] | None = None,
     tolerance: float | None = None,
     strict: bool = False,
+    lesions: bool = False,
     workers: int | None = None,
     progress: Progress = silent,
 ) -> Scores:
@@ -72,6 +73,8 @@ def evaluate(
         tolerance: Millimetres; if given, the surface Dice at this tolerance is scored too, over areas
             (``surface_dice``) and over surface voxels (``nsd``, unless the rules have a tolerance of their own).
         strict: Score by the strict twin of the rules too (`Rules.strict`), which leaves nothing out.
+        lesions: Make one row per lesion too, with its normalised surface Dice at the tolerance, by default 1 mm; rules
+            that count no lesions match them one to one.
         workers: Number of cases scored at the same time; by default one per processor, at most four.
         progress: Called with ``"scoring"`` after each case of a folder.
 
@@ -114,6 +117,7 @@ def evaluate(
         uncertainty or chosen.uncertainty is not None,
         tolerance,
         strict,
+        lesions,
     )
     _check_uncertainty(settings)
     if is_path(prediction) and is_path(reference):
@@ -160,7 +164,9 @@ def _evaluate_images(
     result = score_label_maps(case, predicted, present, settings)
     if result.prediction is None:
         raise InputError(result.fault or f"{predicted.source}: cannot be scored")
-    return Scores(tuple(result.rows), summarise_cases([result], settings), tuple(result.strict_rows))
+    return Scores(
+        tuple(result.rows), summarise_cases([result], settings), tuple(result.strict_rows), tuple(result.lesions)
+    )
 
 
 def _evaluate_files(
@@ -181,7 +187,8 @@ def _evaluate_files(
     results = _score_all(partial(score_pair, settings=settings), pairing.pairs, workers, progress)
     rows = tuple(row for result in results for row in result.rows)
     strict = tuple(row for result in results for row in result.strict_rows)
-    return Scores(rows, summarise_cases(results, settings, pairing.without_reference), strict)
+    lesions = tuple(row for result in results for row in result.lesions)
+    return Scores(rows, summarise_cases(results, settings, pairing.without_reference), strict, lesions)
 
 
 def _rules_of(pairing: Pairing) -> Rules | None:

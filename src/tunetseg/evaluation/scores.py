@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunetseg.evaluation.paper_tables import PAPER_GROUPS, write_tables
 from tunetseg.evaluation.summary import strict_summary
-from tunetseg.evaluation.tables import columns, write_scores
+from tunetseg.evaluation.tables import LESION_COLUMNS, columns, write_rows, write_scores
 from tunetseg.evaluation.text import format_table, summary_lines, summary_tables
 from tunetseg.io.files import check_target, spare_other
 
@@ -26,6 +26,8 @@ class Scores:
             that counts as empty. NaN where the rules leave a score out.
         summary: Rules, label schemes, cases and the statistics of every region, ready for JSON.
         strict_rows: The rows by the strict twin of the rules, where it was requested.
+        lesions: One row per lesion of every case and region, where these were requested: ``case``, ``region`` and the
+            values of `lesion_rows`.
 
     Examples:
         >>> import numpy as np
@@ -43,6 +45,7 @@ class Scores:
     rows: tuple[dict[str, Any], ...]
     summary: dict[str, Any]
     strict_rows: tuple[dict[str, Any], ...] = ()
+    lesions: tuple[dict[str, Any], ...] = ()
 
     def __repr__(self) -> str:
         """Return the means as tables, and what must be known with them."""
@@ -86,6 +89,19 @@ class Scores:
         if tables:
             files += write_tables({target.stem: self.summary["regions"]}, PAPER_GROUPS, target)
         return files
+
+    def save_lesions(self, path: str | Path) -> Path:
+        """Write one row per lesion as CSV; the distance of a missed lesion is a blank cell.
+
+        Args:
+            path: Ends in ``.csv``.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
+        target = check_target(path, ".csv")
+        write_rows(self.lesions, LESION_COLUMNS, target)
+        return target
 
 
 def strict_target(path: Path) -> Path:

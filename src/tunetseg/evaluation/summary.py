@@ -8,7 +8,7 @@ from typing import Any
 from tunetseg import __version__
 from tunetseg.evaluation.case import CaseResult, Settings
 from tunetseg.evaluation.labels import describe_findings
-from tunetseg.metrics import QU_BRATS_THRESHOLDS, SCORES, Rules, count_empty, summarise_regions
+from tunetseg.metrics import QU_BRATS_THRESHOLDS, SCORES, Rules, count_empty, recall_by_size, summarise_regions
 
 __all__ = ["strict_summary", "summarise_cases"]
 
@@ -29,7 +29,7 @@ def summarise_cases(
         ``software``, ``note``, ``rules``, ``labels`` (per side: schemes and a sentence), ``cases`` (those that were
         not scored, with reasons), ``regions`` (region -> score -> `Summary`, and how often it was empty) and, where
         requested, ``strict`` (``rules`` and ``regions`` of the strict twin, ``differing``: region -> number of cases
-        that the two score differently).
+        that the two score differently) and ``lesion_recall`` (region -> `recall_by_size`).
     """
     rows = [row for result in results for row in result.rows]
     strict = [row for result in results for row in result.strict_rows]
@@ -55,6 +55,7 @@ def summarise_cases(
         },
         "regions": _regions(rows),
         **({"strict": _strict(rows, strict, settings)} if strict else {}),
+        **({"lesion_recall": _recall(rows, results)} if settings.lesions else {}),
     }
 
 
@@ -83,6 +84,12 @@ def _strict(
         differing[row["region"]] += any(not _same(row[name], twin[name]) for name in SCORES if name in twin)
     rules = settings.rules.strict()
     return {"rules": _rules(rules, settings), "regions": _regions(strict), "differing": differing}
+
+
+def _recall(rows: Sequence[Mapping[str, Any]], results: Sequence[CaseResult]) -> dict[str, Any]:
+    lesions = [lesion for result in results for lesion in result.lesions]
+    regions = dict.fromkeys(row["region"] for row in rows)
+    return {name: recall_by_size([lesion for lesion in lesions if lesion["region"] == name]) for name in regions}
 
 
 def _same(first: float, second: float) -> bool:

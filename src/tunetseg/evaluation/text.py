@@ -70,13 +70,25 @@ def summary_tables(summary: Mapping[str, Any]) -> list[TextTable]:
 
     Returns:
         One table of the label maps, and one each of surfaces, lesions and uncertainty where these were requested; then
-        the same by the strict twin of the rules, where that was requested.
+        the same by the strict twin of the rules and the lesions found by volume, where these were requested.
     """
     cases, rules = summary["cases"]["references"], summary["rules"]["name"]
     tables = _tables(f"{_count(cases, 'case')}, rules {rules}, mean ± SD", summary["regions"])
     if "strict" in summary:
         tables += _tables(f"{_count(cases, 'case')}, strict twin of {rules}, mean ± SD", summary["strict"]["regions"])
+    if "lesion_recall" in summary:
+        tables.append(_recall_table(summary["lesion_recall"]))
     return tables
+
+
+def _recall_table(regions: Mapping[str, Any]) -> TextTable:
+    classes = next(iter(regions.values()))
+    headings = [
+        f"from {found['from_ml']:g} ml" if found["to_ml"] is None else f"{found['from_ml']:g} to {found['to_ml']:g} ml"
+        for found in classes
+    ]
+    rows = ((name, *(f"{found['found']} of {found['lesions']}" for found in own)) for name, own in regions.items())
+    return TextTable("lesions found, by volume", ("region", *headings), tuple(rows))
 
 
 def _tables(title: str, regions: Mapping[str, Any]) -> list[TextTable]:

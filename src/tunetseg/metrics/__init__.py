@@ -2,6 +2,7 @@
 
 from tunetseg.metrics.box import grow, joint_box
 from tunetseg.metrics.elements import surface_elements
+from tunetseg.metrics.lesion_table import SIZES_ML, lesion_rows, recall_by_size
 from tunetseg.metrics.lesions import Lesion, LesionMatch, LesionRules, match_lesions
 from tunetseg.metrics.matching import MatchingRules, OneToOneMatch, match_one_to_one
 from tunetseg.metrics.overlap import Counts, count_voxels
@@ -9,7 +10,7 @@ from tunetseg.metrics.reliability import Reliability, reliability
 from tunetseg.metrics.rule_sets import RULES, find_rules
 from tunetseg.metrics.rules import EmptyRegions, RegionRules, Rules, WhenEmpty, emptiness
 from tunetseg.metrics.scores import SCORES, Score
-from tunetseg.metrics.scoring import score_case, score_region
+from tunetseg.metrics.scoring import match_case, score_case, score_region
 from tunetseg.metrics.statistics import Summary, count_empty, summarise, summarise_regions
 from tunetseg.metrics.surface import (
     HAUSDORFF,
@@ -26,6 +27,7 @@ __all__ = [
     "QU_BRATS_THRESHOLDS",
     "RULES",
     "SCORES",
+    "SIZES_ML",
     "Counts",
     "EmptyRegions",
     "Hausdorff",
@@ -50,8 +52,11 @@ __all__ = [
     "grow",
     "hausdorff",
     "joint_box",
+    "lesion_rows",
+    "match_case",
     "match_lesions",
     "match_one_to_one",
+    "recall_by_size",
     "reliability",
     "score_case",
     "score_region",

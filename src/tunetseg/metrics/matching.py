@@ -103,11 +103,12 @@ class OneToOneMatch:
     def panoptic_quality(self) -> float:
         """F1 times the mean Dice of all matched lesions; Kirillov et al., CVPR 2019, with Dice in place of IoU.
 
-        NaN where there is nothing on either side. Sizes are left aside.
+        NaN, or 1 by strict rules, where there is nothing on either side. Sizes are left aside.
         """
         matched = [lesion.dice for lesion in self.lesions if lesion.components]
         total = len(self.lesions) + len(matched) + self.false_positives
-        return 2 * sum(matched) / total if total else math.nan
+        nothing = 1.0 if self.rules.count_misses else math.nan
+        return 2 * sum(matched) / total if total else nothing
 
     @property
     def _matched(self) -> tuple[Lesion, ...]:

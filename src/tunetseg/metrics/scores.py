@@ -81,6 +81,7 @@ SCORES: dict[str, Score] = {
         Score("lesion_nsd_05", "lesion-wise NSD at 0.5 mm", table="lesions"),
         Score("lesion_nsd_10", "lesion-wise NSD at 1 mm", table="lesions"),
         Score("f1", "F1 of lesions", table="lesions"),
+        Score("pq", "panoptic quality", table="lesions"),
         Score("dauc", "DAUC", table="uncertainty"),
         Score("rftp", "RFTP", higher_is_better=False, table="uncertainty", paper_title="RFTPs"),
         Score("rftn", "RFTN", higher_is_better=False, table="uncertainty", paper_title="RFTNs"),

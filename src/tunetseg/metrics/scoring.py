@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from tunetseg.metrics.box import grow, joint_box
 from tunetseg.metrics.lesions import LesionMatch, Separated, match_lesions, separate
-from tunetseg.metrics.matching import OneToOneMatch, match_one_to_one
+from tunetseg.metrics.matching import MatchingRules, OneToOneMatch, match_one_to_one
 from tunetseg.metrics.overlap import Counts, count_voxels
 from tunetseg.metrics.rules import Rules, emptiness
 from tunetseg.metrics.scores import SCORES
 from tunetseg.metrics.surface import HAUSDORFF, surface_distances
 
-__all__ = ["match_region", "score_case", "score_region"]
+__all__ = ["match_case", "match_region", "score_case", "score_region"]
 
 _RATIOS = ("dice", "jaccard", "sensitivity", "precision")
 _LENGTHS = ("hd95", "hd100", "assd")
@@ -52,8 +52,8 @@ def score_region(
         ``hd100``, ``assd``, the average over both surfaces); volumes in ml (``reference_ml``, ``predicted_ml``,
         ``volume_error_ml``, predicted minus reference); ``empty``, which mask was empty; and with lesions counted
         ``lesion_dice``, ``lesion_hd95`` in mm, ``lesion_tp``, ``lesion_fp``, ``lesion_fn``, ``lesion_nsd`` for every
-        tolerance that the rules name, and ``f1`` where lesions are matched one to one. NaN where the rules leave a
-        score out.
+        tolerance that the rules name, and ``f1`` and ``pq`` (panoptic quality) where lesions are matched one to one.
+        NaN where the rules leave a score out.
 
     Raises:
         ValueError: Shapes, types or spacing do not fit.
@@ -140,7 +140,7 @@ def _lesions(match: LesionMatch | OneToOneMatch | None, rules: Rules) -> dict[st
     if match is None:
         return {}
     if isinstance(match, OneToOneMatch):
-        more = {"lesion_nsd": match.nsd, "f1": match.f1}
+        more = {"lesion_nsd": match.nsd, "f1": match.f1, "pq": match.panoptic_quality}
     else:
         more = {f"lesion_{name}": match.nsd(number) for number, (name, _) in enumerate(rules.nsd)}
     return {
@@ -218,6 +218,81 @@ def score_case(
         >>> rows[0]["dice"], rows[0]["hd95"]
         (1.0, 0.0)
     """
+    rules, masks, others = _prepare(prediction, reference, regions, spacing, rules, shape)
+    return [
+        score_region(
+            predicted,
+            present,
+            region=region,
+            spacing=spacing,
+            rules=rules,
+            tolerance=tolerance,
+            outside=outside + math.prod(prediction.shape[1:]) - predicted.size,
+            others=others,
+        )
+        for region, (predicted, present) in masks.items()
+        if rules.scores(region)
+    ]
+
+
+def match_case(
+    prediction: NDArray[np.bool_],
+    reference: NDArray[np.bool_],
+    *,
+    regions: Sequence[str],
+    spacing: Sequence[float],
+    rules: Rules,
+    tolerance: float = 1.0,
+    shape: Sequence[int] | None = None,
+) -> dict[str, LesionMatch | OneToOneMatch]:
+    """Return the lesions of every region of one case, counted or matched as the rules say.
+
+    Lesions are matched one to one where the rules count none.
+
+    Args:
+        prediction: Booleans, shape (region, x, y, z).
+        reference: Booleans, the same shape.
+        regions: Names, in the order of the first axis.
+        spacing: Voxel size in mm along x, y and z.
+        rules: How lesions are counted or matched.
+        tolerance: Millimetres of each lesion's normalised surface Dice.
+        shape: Shape of the whole grid, for rules whose penalty is its diagonal; by default that of the masks.
+
+    Returns:
+        Region -> its lesions, without regions that the rules do not score.
+
+    Raises:
+        ValueError: Shapes, types, names or spacing do not fit.
+
+    Examples:
+        >>> from tunetseg.metrics import RULES
+        >>> masks = np.ones((1, 2, 2, 2), bool)
+        >>> matches = match_case(masks, masks, regions=["whole"], spacing=(1, 1, 1), rules=RULES["brats2020"])
+        >>> matches["whole"].lesions
+        (Lesion(volume_mm3=8.0, components=1, dice=1.0, hd95=0.0, nsd=(1.0,)),)
+    """
+    rules, masks, others = _prepare(prediction, reference, regions, spacing, rules, shape)
+    matches: dict[str, LesionMatch | OneToOneMatch] = {}
+    for region, pair in masks.items():
+        if not rules.scores(region):
+            continue
+        lesions = rules.lesions_of(region)
+        if rules.matching is not None or lesions is None:
+            matches[region] = match_one_to_one(*pair, spacing, rules.matching or MatchingRules(), tolerance=tolerance)
+        else:
+            matches[region] = match_lesions(*pair, spacing, lesions, tolerances=[tolerance], others=others)
+    return matches
+
+
+def _prepare(
+    prediction: NDArray[np.bool_],
+    reference: NDArray[np.bool_],
+    regions: Sequence[str],
+    spacing: Sequence[float],
+    rules: Rules,
+    shape: Sequence[int] | None,
+) -> tuple[Rules, dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]], dict[str, Separated]]:
+    """Return the rules of the grid, the cropped masks of both sides per region, and the parts that join others'."""
     if prediction.shape != reference.shape or len(prediction) != len(regions):
         raise ValueError(
             f"prediction {prediction.shape} and reference {reference.shape} must both be (region, x, y, z) "
@@ -230,21 +305,7 @@ def score_case(
         region: (predicted[box], present[box])
         for region, predicted, present in zip(regions, prediction, reference, strict=True)
     }
-    others = _joining(masks, spacing, rules)
-    return [
-        score_region(
-            predicted,
-            present,
-            region=region,
-            spacing=spacing,
-            rules=rules,
-            tolerance=tolerance,
-            outside=outside + math.prod(grid) - predicted.size,
-            others=others,
-        )
-        for region, (predicted, present) in masks.items()
-        if rules.scores(region)
-    ]
+    return rules, masks, _joining(masks, spacing, rules)
 
 
 def _joining(
