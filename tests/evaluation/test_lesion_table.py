@@ -44,6 +44,15 @@ def test_one_row_per_lesion(tmp_path, flat, lesions, rules, counted):
     assert table.rows[2] == ("enhancing", "1 of 2", "1 of 1", "0 of 0", "0 of 0")
 
 
+def test_scores_within_cells_are_columns(tmp_path, flat, lesions):
+    predicted = lesions.copy()
+    predicted[:10] = 0
+    predictions, references = flat(tmp_path / "p", a=predicted), flat(tmp_path / "r", a=lesions)
+    (*_, row) = evaluate(predictions, references, rules="brats2020", labels="2023", cells=True).rows
+    assert (row["cc_dice"], row["cc_hd95"]) == pytest.approx((2 / 3, 373.12866 / 3))
+    assert row["dice"] > 0.9
+
+
 def test_a_tolerance_is_that_of_the_lesions_too(tmp_path, flat, lesions):
     predictions = flat(tmp_path / "p", a=np.roll(lesions, 2, axis=2))
     references = flat(tmp_path / "r", a=lesions)

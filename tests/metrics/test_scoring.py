@@ -54,7 +54,13 @@ def test_rows_hold_only_scores_of_the_table_and_counts():
     for predicted in (mask, ~mask, np.zeros_like(mask)):
         row = score_region(predicted, mask, region="r", spacing=UNIT, rules=RULES["brats2023-gli"], tolerance=1.0)
         counts = {"region", "reference_ml", "predicted_ml", "empty", "lesion_tp", "lesion_fp", "lesion_fn"}
-        official = {name for name in SCORES if name.endswith(("nsd_05", "nsd_10"))} | {"lesion_nsd", "f1", "pq"}
+        official = {name for name in SCORES if name.endswith(("nsd_05", "nsd_10"))} | {
+            "lesion_nsd",
+            "f1",
+            "pq",
+            "cc_dice",
+            "cc_hd95",
+        }
         assert set(row) - counts == set(SCORES) - {"dauc", "rftp", "rftn", "qu_score", "ece"} - official
 
 

@@ -20,6 +20,7 @@ def evaluate(
     tolerance: float | None = None,
     strict: bool = False,
     lesions: Path | None = None,
+    cells: bool = False,
     out: Path | None = None,
     tables: bool = False,
     labels: str | None = None,
@@ -49,6 +50,7 @@ def evaluate(
         strict: Score by the strict twin of the rules too, which leaves nothing out: failed cases, missed and false
             lesions count.
         lesions: CSV file for one row per lesion of the references: volume, found or not, Dice, HD95 and NSD.
+        cells: Score CC-Metrics too: each lesion alone in the part of the grid that is nearest to it.
         out: CSV file for one row per case and region; the summary is written next to it as JSON.
         tables: Write .md and .tex tables of the means next to the CSV file too.
         labels: Year or dataset of the label values of both sides, if the files do not say or say it wrongly.
@@ -84,6 +86,7 @@ def evaluate(
             tolerance=tolerance,
             strict=strict,
             lesions=lesions is not None,
+            cells=cells,
             workers=workers,
             progress=progress,
         )

@@ -38,6 +38,7 @@ class Settings:
         tolerance: Millimetres of the surface Dice; None: it is not scored.
         strict: Score every case by the strict twin of the rules too.
         lesions: Make one row per lesion too.
+        cells: Score within the Voronoi cell of each lesion too.
     """
 
     rules: Rules
@@ -48,6 +49,7 @@ class Settings:
     tolerance: float | None = None
     strict: bool = False
     lesions: bool = False
+    cells: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,8 @@ def score_label_maps(
     )
     common: dict[str, Any] = {"regions": tuple(regions), "spacing": reference.image.grid.spacing, "shape": truth.shape}
     outside = truth.size - inner_truth.size
-    score = partial(score_case, masks, present, **common, tolerance=settings.tolerance, outside=outside)
+    options: dict[str, Any] = {"tolerance": settings.tolerance, "outside": outside, "cells": settings.cells}
+    score = partial(score_case, masks, present, **common, **options)
     rows = score(rules=settings.rules)
     strict = score(rules=settings.rules.strict()) if settings.strict else []
     if settings.uncertainty and pair is not None:

@@ -41,6 +41,7 @@ def evaluate(
     tolerance: float | None = None,
     strict: bool = False,
     lesions: bool = False,
+    cells: bool = False,
     workers: int | None = None,
     progress: Progress = silent,
 ) -> Scores:
@@ -75,6 +76,7 @@ def evaluate(
         strict: Score by the strict twin of the rules too (`Rules.strict`), which leaves nothing out.
         lesions: Make one row per lesion too, with its normalised surface Dice at the tolerance, by default 1 mm; rules
             that count no lesions match them one to one.
+        cells: Score within the Voronoi cell of each lesion too (`score_cells`).
         workers: Number of cases scored at the same time; by default one per processor, at most four.
         progress: Called with ``"scoring"`` after each case of a folder.
 
@@ -118,6 +120,7 @@ def evaluate(
         tolerance,
         strict,
         lesions,
+        cells,
     )
     _check_uncertainty(settings)
     if is_path(prediction) and is_path(reference):

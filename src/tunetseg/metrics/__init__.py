@@ -1,6 +1,7 @@
 """Scores of segmentations: pure functions over arrays, which need only numpy and scipy."""
 
 from tunetseg.metrics.box import grow, joint_box
+from tunetseg.metrics.cells import score_cells
 from tunetseg.metrics.elements import surface_elements
 from tunetseg.metrics.lesion_table import SIZES_ML, lesion_rows, recall_by_size
 from tunetseg.metrics.lesions import Lesion, LesionMatch, LesionRules, match_lesions
@@ -59,6 +60,7 @@ __all__ = [
     "recall_by_size",
     "reliability",
     "score_case",
+    "score_cells",
     "score_region",
     "score_uncertainty",
     "summarise",

@@ -82,6 +82,8 @@ SCORES: dict[str, Score] = {
         Score("lesion_nsd_10", "lesion-wise NSD at 1 mm", table="lesions"),
         Score("f1", "F1 of lesions", table="lesions"),
         Score("pq", "panoptic quality", table="lesions"),
+        Score("cc_dice", "CC-Dice", when_empty="overlap", table="lesions"),
+        _distance("cc_hd95", "CC-HD95", when_empty="distance", table="lesions"),
         Score("dauc", "DAUC", table="uncertainty"),
         Score("rftp", "RFTP", higher_is_better=False, table="uncertainty", paper_title="RFTPs"),
         Score("rftn", "RFTN", higher_is_better=False, table="uncertainty", paper_title="RFTNs"),

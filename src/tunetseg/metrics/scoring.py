@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunetseg.metrics.box import grow, joint_box
+from tunetseg.metrics.cells import score_cells
 from tunetseg.metrics.lesions import LesionMatch, Separated, match_lesions, separate
 from tunetseg.metrics.matching import MatchingRules, OneToOneMatch, match_one_to_one
 from tunetseg.metrics.overlap import Counts, count_voxels
-from tunetseg.metrics.rules import Rules, emptiness
+from tunetseg.metrics.rules import Emptiness, Rules, emptiness
 from tunetseg.metrics.scores import SCORES
 from tunetseg.metrics.surface import HAUSDORFF, surface_distances
 
@@ -32,6 +33,7 @@ def score_region(
     outside: int = 0,
     shape: Sequence[int] | None = None,
     others: Mapping[str, Separated] | None = None,
+    cells: bool = False,
 ) -> dict[str, Any]:
     """Score one predicted mask.
 
@@ -45,6 +47,8 @@ def score_region(
         outside: Voxels of the grid that were cropped away because both masks are background there.
         shape: Shape of the whole grid, for rules whose penalty is its diagonal; by default that of the masks.
         others: Parts of the regions that join the lesions of this one; `score_case` finds them.
+        cells: Score within the Voronoi cell of each lesion too (`score_cells`): ``cc_dice`` and ``cc_hd95``, the latter
+            with the grid's diagonal in mm for a miss where the rules have no penalty.
 
     Returns:
         ``region``; ratios in 0 to 1 (``dice``, ``jaccard``, ``sensitivity``, ``specificity``, ``precision``,
@@ -84,6 +88,8 @@ def score_region(
         names = (*_LENGTHS, *nsd) if tolerance is None else (*_LENGTHS, *nsd, "surface_dice")
         # Masks that share no voxel count as a miss where the rules say so.
         scores |= {name: _value_by_rule(name, rules, "prediction" if empty == "none" else empty) for name in names}
+    if cells:
+        scores |= _cells(prediction, reference, spacing, rules, empty, prediction.shape if shape is None else shape)
     scores["specificity"] = counts.specificity if counts.tn + counts.fp else 1.0
     return {
         "region": region,
@@ -92,6 +98,24 @@ def score_region(
         "empty": empty,
         **_lesions(match_region(prediction, reference, region, spacing, rules, others), rules),
     }
+
+
+def _cells(
+    prediction: NDArray[np.bool_],
+    reference: NDArray[np.bool_],
+    spacing: Sequence[float],
+    rules: Rules,
+    empty: Emptiness,
+    shape: Sequence[int],
+) -> dict[str, float]:
+    """Return the scores within Voronoi cells; without a lesion in the reference those of the rules."""
+    if empty in ("both", "reference"):
+        return {name: _value_by_rule(name, rules, empty) for name in ("cc_dice", "cc_hd95")}
+    penalty = rules.penalty_mm
+    if penalty is None:
+        penalty = math.hypot(*(n * side for n, side in zip(shape, spacing, strict=True)))
+    dice, hd95 = score_cells(prediction, reference, spacing, penalty_mm=penalty, definition=rules.hausdorff)
+    return {"cc_dice": dice, "cc_hd95": hd95}
 
 
 def _value_by_rule(name: str, rules: Rules, empty: Literal["both", "reference", "prediction"]) -> float:
@@ -191,6 +215,7 @@ def score_case(
     tolerance: float | None = None,
     outside: int = 0,
     shape: Sequence[int] | None = None,
+    cells: bool = False,
 ) -> list[dict[str, Any]]:
     """Score every region of one case.
 
@@ -204,6 +229,7 @@ def score_case(
         outside: Voxels of the grid that were cropped away because all masks are background there; they count
             as true negatives.
         shape: Shape of the whole grid, for rules whose penalty is its diagonal; by default that of the masks.
+        cells: Score within the Voronoi cell of each lesion too.
 
     Returns:
         One dictionary per region that the rules score, as `score_region` gives it.
@@ -229,6 +255,7 @@ def score_case(
             tolerance=tolerance,
             outside=outside + math.prod(prediction.shape[1:]) - predicted.size,
             others=others,
+            cells=cells,
         )
         for region, (predicted, present) in masks.items()
         if rules.scores(region)
