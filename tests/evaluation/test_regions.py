@@ -61,6 +61,13 @@ def test_older_label_values_are_translated(tmp_path, flat, treated):
     assert math.isnan(scores.rows[5]["dice"])
 
 
+def test_label_maps_that_look_older_are_pointed_out(tmp_path, flat, treated, tumour):
+    older, newer = flat(tmp_path / "older", a=tumour()), flat(tmp_path / "newer", a=treated)
+    for side, labels, doubtful in ((older, None, True), (older, "2021", False), (newer, None, False)):
+        lines = summary_lines(evaluate(side, side, rules="brats2026", labels=labels).summary)
+        assert any("have a 4 but no 3" in line for line in lines) == doubtful
+
+
 def test_paediatric_regions(tmp_path, flat, treated):
     side = flat(tmp_path / "side", a=treated)
     rows = evaluate(side, side, rules="brats2024-ped").rows

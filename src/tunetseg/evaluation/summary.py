@@ -50,6 +50,7 @@ def summarise_cases(
             },
             "counted_as": "an empty prediction",
             "left_out": settings.rules.skip_failed,
+            "older_labels": _look_older(results, settings.rules),
             "invalid_maps": {r.case: r.fault for r in results if r.status == "scored" and r.fault is not None},
             "predictions_without_reference": list(without_reference),
         },
@@ -57,6 +58,13 @@ def summarise_cases(
         **({"strict": _strict(rows, strict, settings)} if strict else {}),
         **({"lesion_recall": _recall(rows, results)} if settings.lesions else {}),
     }
+
+
+def _look_older(results: Sequence[CaseResult], rules: Rules) -> bool:
+    """Return whether label maps taken to be of 2024 on look older: with a 4, the enhancing tumour then, but no 3."""
+    by_rules = [result.reference for result in results if result.reference.how == "rules"]
+    values = frozenset[int]().union(*(finding.values for finding in by_rules))
+    return rules.labels == "brats2024" and 4 in values and 3 not in values
 
 
 def strict_summary(summary: Mapping[str, Any]) -> dict[str, Any]:

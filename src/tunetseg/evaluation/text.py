@@ -176,6 +176,11 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
             lines.append(f"WARNING: predictions that {what} and {treatment}: {_reasons(cases[status])}.")
     if cases["invalid_maps"]:
         lines.append(f"WARNING: invalid maps, which get the worst scores possible: {_reasons(cases['invalid_maps'])}.")
+    if cases["older_labels"]:
+        lines.append(
+            "WARNING: the references have a 4 but no 3: under these rules a resection cavity and no enhancing tumour. "
+            "Label maps of 2017 to 2022 write the enhancing tumour as 4; if these are such, name their year."
+        )
     if "strict" in summary:
         counts = ", ".join(f"{region} {number}" for region, number in summary["strict"]["differing"].items())
         lines.append(

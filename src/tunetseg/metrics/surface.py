@@ -141,7 +141,12 @@ class SurfaceDistances:
 
 
 def _weighted_percentile(distances: NDArray[np.float64], areas: NDArray[np.float64], percentile: float) -> float:
-    # Equal distances go by area, as in surface-distance, so that sums are rounded alike.
+    order = np.argsort(distances)
+    sums = np.cumsum(areas[order])
+    near, far = np.searchsorted(sums, percentile / 100 * sums[-1] * np.array([1 - 1e-12, 1 + 1e-12]))
+    if near == far < len(order):
+        return float(distances[order[near]])
+    # Rounding decides. Equal distances go by area, as in surface-distance, so that sums are rounded alike.
     order = np.lexsort((areas, distances))
     shares = np.cumsum(areas[order]) / areas[order].sum()
     # Rounding may leave the last share just below 1.
