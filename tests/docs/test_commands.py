@@ -31,6 +31,7 @@ SKIPPED = {
     "README.md": 2,
     "docs/getting-started/install.md": 3,
     "docs/how-to/cluster.md": 2,
+    "docs/how-to/gpu.md": 1,
     "docs/how-to/networks.md": 1,
     "docs/how-to/paper.md": 1,
     "docs/how-to/prepare-images.md": 2,

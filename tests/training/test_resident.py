@@ -20,7 +20,6 @@ from tunetseg.training.sampling import Key
 from tunetseg.training.transforms import augment
 
 Tiny = Callable[..., Recipe]
-NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 
 def case(seed: int, shape: tuple[int, int, int] = (14, 12, 10), levels: int = 3) -> PackedCase:
@@ -110,7 +109,7 @@ def test_what_cannot_be_asked_for(tmp_path: Path) -> None:
         TrainConfig(cohort="c", out="o", snapshot_minutes=0.0)
 
 
-@NEEDS_GPU
+@pytest.mark.needs_gpu
 def test_patches_of_a_gpu_are_those_of_the_cpu() -> None:
     settings = stage(augmentation={"carvemix": {"probability": 0.8}})
     own = TrainingPatches(CASES, settings, (7,), 1)
@@ -121,7 +120,7 @@ def test_patches_of_a_gpu_are_those_of_the_cpu() -> None:
         assert torch.equal(found["image"].cpu(), own[Key(0, sample, sample)]["image"])
 
 
-@NEEDS_GPU
+@pytest.mark.needs_gpu
 def test_no_step_waits_for_the_gpu() -> None:
     """Cutting, augmentation, forward and backward pass only put work into the queue of the device."""
     device = torch.device("cuda")
