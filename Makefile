@@ -11,7 +11,7 @@ demo: $(VENV)/ready  ## Segment the embedded patient, score it, show where to lo
 	$(BIN)/tunet demo --out demo
 
 test: $(VENV)/ready  ## The fast tests; with FLAGS=--cov also which lines none of them runs, failing below 90 %
-	$(BIN)/python -m pytest -q $(FLAGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 $(FLAGS)
 
 check: $(VENV)/ready  ## What CI runs besides the tests
 	$(BIN)/ruff check .

@@ -51,13 +51,18 @@ def _commands(_: str) -> str:
 
 
 def _rules(_: str) -> str:
-    from tunetseg.metrics.rules import RULES
+    from tunetseg.metrics import RULES
 
     header = ("rules", "HD95 definition", "counts lesions", "in one sentence")
     return _table(
         header,
         (
-            (f"`{rules.name}`", f"`{rules.hausdorff}`", "yes" if rules.lesions else "", f"{rules.description}.")
+            (
+                f"`{rules.name}`",
+                f"`{rules.hausdorff}`",
+                "yes" if rules.lesions or rules.matching else "",
+                f"{rules.description}.",
+            )
             for rules in RULES.values()
         ),
     )

@@ -43,6 +43,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in _SHARED:
         if item.get_closest_marker(marker) is not None and (reason := _skip_reason(marker)):
             pytest.skip(reason)
+    if item.get_closest_marker("needs_gpu") is not None:
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("there is no GPU")
 
 
 @pytest.fixture(scope="session")

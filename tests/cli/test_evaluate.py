@@ -34,7 +34,8 @@ def call(*args: object) -> None:
 def test_rules_in_the_help_are_those_that_exist():
     assert evaluate.__doc__ is not None
     for name in RULES:
-        assert name in evaluate.__doc__ or name.replace("brats2023", "") in evaluate.__doc__
+        year, dash, challenge = name.partition("-")
+        assert name in evaluate.__doc__ or (year in evaluate.__doc__ and f"{dash}{challenge}" in evaluate.__doc__), name
 
 
 def test_table_is_written_and_summary_printed(side, tmp_path, capsys):
@@ -164,3 +165,15 @@ def test_help_needs_nothing_heavy():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_lesions_and_the_strict_twin_are_written(side, tmp_path, capsys):
+    out, lesions = tmp_path / "scores.csv", tmp_path / "lesions.csv"
+    call(side, side, "--rules", "brats2026-gli", "--labels", "2021", "--strict", "--out", out, "--lesions", lesions)
+    assert lesions.read_text().startswith("case,region,lesion,volume_ml,counted,matched,components,dice,hd95,nsd\n")
+    assert (tmp_path / "scores-strict.csv").exists()
+    printed = capsys.readouterr().out
+    assert "strict twin of brats2026-gli" in printed
+    assert "lesions found, by volume" in printed
+    with pytest.raises(InputError, match=r"\.csv"):
+        call(side, side, "--lesions", tmp_path / "lesions.txt")

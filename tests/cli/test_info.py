@@ -1,4 +1,4 @@
-"""``tunet info``, for people and for programs."""
+"""``tunet info``, for readers and for programs."""
 
 import json
 

@@ -94,6 +94,16 @@ def test_files_of_a_dataset_that_is_named(segment: Callable[..., int], tmp_path:
     assert json.loads((tmp_path / "out/p7.json").read_text())["case"] == "p7"
 
 
+def test_rules_that_are_chosen(case: Case, segment: Callable[..., int], tmp_path: Path) -> None:
+    used = {}
+    for name in ("model", "none"):
+        assert segment(case.images["t1"].parent, "--postprocessing", name, out=tmp_path / name) == 0
+        used[name] = json.loads((tmp_path / f"{name}/{case.id}.json").read_text())["settings"]["postprocessing"]
+    assert used["model"]["min_volume_mm3"] == 500
+    assert used["none"]["min_volume_mm3"] == 0
+    assert segment(case.images["t1"].parent, "--postprocessing", "mine") == 2
+
+
 def test_a_list_of_cases(mri_cohort: Path, segment: Callable[..., int], tmp_path: Path) -> None:
     wanted = [case.id for case in find_cases(mri_cohort)][1:3]
     (tmp_path / "validation.txt").write_text("\n".join(wanted))
@@ -116,12 +126,31 @@ def test_a_cohort_with_a_broken_case(
 ) -> None:
     shutil.copytree(mri_cohort, tmp_path / "cohort")
     cases = find_cases(tmp_path / "cohort")
-    cases[1].images["flair"].unlink()
+    for path in cases[1].images.values():
+        path.unlink()
     assert segment(tmp_path / "cohort") == 2
-    assert f"{cases[1].id}: no flair image" in capsys.readouterr().err
+    assert f"{cases[1].id}: no t1 and no t1ce and no flair and no t2 image" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     assert segment(tmp_path / "cohort", "--skip-broken") == 0
     assert {path.stem for path in (tmp_path / "out").glob("*.json")} == {case.id for case in cases} - {cases[1].id}
+
+
+def test_patients_who_lack_sequences(
+    mri_cohort: Path, segment: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(mri_cohort, tmp_path / "cohort")
+    first, second, *_ = find_cases(tmp_path / "cohort")
+    second.images["flair"].unlink()
+    assert segment(tmp_path / "cohort", "--without", "t2", "t1") == 0
+    missing = {
+        case.id: json.loads((tmp_path / f"out/{case.id}.json").read_text())["missing"] for case in (first, second)
+    }
+    assert missing == {first.id: ["t1", "t2"], second.id: ["t1", "flair", "t2"]}
+    assert "note: no t1 and no t2 image: zeros stand in place; the model is not known" in capsys.readouterr().out
+    assert segment("--t1ce", first.images["t1ce"], out=tmp_path / "one") == 0
+    assert json.loads((tmp_path / f"one/{first.id}.json").read_text())["missing"] == ["t1", "flair", "t2"]
+    assert segment(tmp_path / "cohort", "--without", "ct") == 2
+    assert "--without ct: unknown channel; choose from t1, t1ce, flair, t2" in capsys.readouterr().err
 
 
 def test_the_files_of_a_patient_are_never_replaced(

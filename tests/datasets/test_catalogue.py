@@ -8,13 +8,14 @@ import pytest
 from tunetseg.datasets import (
     DatasetDescription,
     candidate_schemes,
+    catalogue,
     find_cases,
     find_description,
     find_scheme,
     packaged_descriptions,
 )
 from tunetseg.errors import InputError
-from tunetseg.metrics.rules import find_rules
+from tunetseg.metrics import find_rules
 
 TWO_CHANNELS = """
 name = "onions"
@@ -145,7 +146,7 @@ def test_a_packaged_description_names_what_exists(description: DatasetDescriptio
     assert set(description.files.channels) == set(description.channel_names)
     assert description.title
     # A release fixes the size of its images; what fits anyone's files does not.
-    anyone = description.name in {"glioma", "bids", "kits19"}
+    anyone = description.name in {"glioma", "bids", "kits19", "brats2024-men-rt"}
     assert description.files.shape == (None if anyone else (240, 240, 155))
 
 
@@ -225,3 +226,9 @@ def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text("\ufeff" + TWO_CHANNELS, encoding="utf-8")
     assert find_description(path).name == "onions"
+
+
+def test_rules_per_region_are_inherited_for_the_regions_that_are_left() -> None:
+    rules = {"min_component_mm3": {"whole": 9, "core": 5}, "threshold": 0.4, "fallback_region": "core"}
+    kept = catalogue._of_regions(rules, [{"name": "whole", "labels": [1]}])
+    assert kept == {"min_component_mm3": {"whole": 9}, "threshold": 0.4}

@@ -146,6 +146,8 @@ def test_the_order_of_label_values_does_not_matter(raw: dict[str, Any], data: st
         (changed(postprocessing={"threshold": 1}), r"postprocessing\.threshold: expected `float` < 1"),
         (changed(postprocessing={"fallback_region": "x"}), r"postprocessing\.fallback_region: unknown region 'x'"),
         (changed(postprocessing={"min_volume_region": "x"}), "unknown region 'x'; choose from outer, inner"),
+        (changed(postprocessing={"thresholds": {"x": 0.4}}), r"postprocessing\.thresholds: unknown region 'x'"),
+        (changed(postprocessing={"min_component_mm3": {"x": 9}}), r"min_component_mm3: unknown region 'x'"),
     ],
 )
 def test_a_fault_is_one_sentence_with_file_and_field(raw: Any, message: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("benchmarks", "docs", "tests/docs", "tools")
+FOLDERS = ("benchmarks", "docs", "src", "tests", "tools")
 """Folders whose texts are checked, besides the pages at the top."""
 
 _ENDINGS = {".md", ".py", ".toml", ".yml"}

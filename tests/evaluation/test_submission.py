@@ -254,3 +254,23 @@ def test_labels_by_scheme_or_description(folder: Path, patients: Path) -> None:
     for labels in (find_scheme("2020"), "2021"):
         assert check_submission(folder, cohort=patients, labels=labels).labels == "brats2017"
     assert check_submission(folder, cohort=patients, dataset=find_description("2020")).labels == "brats2017"
+
+
+@pytest.mark.parametrize("year", ["2024", "2025", "2026"])
+def test_names_are_those_that_the_challenge_of_a_year_takes(folder: Path, tmp_path: Path, year: str) -> None:
+    place = tmp_path / "gli"
+    place.mkdir()
+    for name in ("BraTS-GLI-00001-000", "BraTS-GLI-00001-001", "BraTS-SSA-00001-000"):
+        nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4)), place / f"{name}.nii.gz")
+    both = check_submission(place, challenge=year).faults
+    assert [fault for fault in both if "scan" in fault] == [
+        f"{place}/BraTS-SSA-00001-000.nii.gz: is scan 00001-000 like {place}/BraTS-GLI-00001-000.nii.gz; "
+        "a scan may be there only once"
+    ]
+    older = check_submission(folder, challenge=year).faults
+    assert len([fault for fault in older if "takes only names that end like 00001-000.nii.gz" in fault]) == 2
+
+
+def test_unknown_challenges(folder: Path) -> None:
+    with pytest.raises(InputError, match="unknown challenge '2019'; choose from 2024, 2025, 2026"):
+        check_submission(folder, challenge="2019")

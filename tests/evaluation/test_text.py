@@ -11,12 +11,14 @@ def test_tables_that_were_requested_are_shown(tmp_path, references):
     assert [table.columns for table in first] == [
         ("region", "Dice", "HD95 in mm", "n", "sensitivity", "specificity"),
     ]
+    assert summary_tables(evaluate(references, references, tolerance=1.0).summary)[0].columns[4] == "NSD"
     both = summary_tables(evaluate(references, references, tolerance=1.0, rules="brats2023").summary)
     assert [table.columns[1:] for table in both[1:]] == [
         ("HD100 in mm", "ASSD in mm", "surface Dice"),
         ("lesion-wise Dice", "lesion-wise HD95 in mm"),
     ]
-    assert both[0].rows[0] == ("whole", "1.000 ± 0.000", "0.00 ± 0.00", "2", "1.000 ± 0.000", "1.0000 ± 0.0000")
+    ones = ["1.000 ± 0.000"] * 3
+    assert both[0].rows[0] == ("whole", ones[0], "0.00 ± 0.00", "2", *ones[1:], "1.0000 ± 0.0000")
 
 
 def test_one_case_has_no_spread(tmp_path, tumour, flat):

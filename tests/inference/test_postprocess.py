@@ -1,10 +1,13 @@
 """Lower thresholds, the rule of 500 mm3, and nesting, against values worked out by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tunetseg.datasets import Postprocessing, find_description
-from tunetseg.inference.postprocess import postprocess
+from tunetseg.errors import InputError
+from tunetseg.inference.postprocess import find_postprocessing, postprocess, remove_small_components
 
 REGIONS = ("whole", "core", "enhancing")
 PAPER = find_description("brats2020").postprocessing
@@ -112,3 +115,55 @@ def test_rules_of_other_regions() -> None:
         "kidney found only at threshold 0.2",
         "tumour of 72 mm3 was removed, as it is smaller than 80 mm3",
     ]
+
+
+def test_a_threshold_per_region() -> None:
+    given = probabilities(0.45, 0.45, 0.3)
+    rules = Postprocessing(thresholds={"whole": 0.4, "enhancing": 0.25})
+    masks, _ = postprocess(given, REGIONS, 1.0, rules)
+    assert masks.all(), "what is enhancing is core too"
+    masks, _ = postprocess(given, REGIONS, 1.0, Postprocessing(thresholds={"whole": 0.4}))
+    assert [bool(mask.any()) for mask in masks] == [True, False, False]
+
+
+def test_small_components_go_with_all_that_is_in_them() -> None:
+    given = probabilities(0.1, 0.1, 0.1, side=20)
+    given[:, 1:9, 1:9, 1:9] = 0.9
+    given[:, 15:18, 15:18, 15:18] = 0.9  # 27 voxels of all three regions
+    given[0, 18, 18, 18] = 0.9  # touches it by a corner
+    masks, notes = postprocess(given, REGIONS, 1.0, Postprocessing(min_component_mm3={"whole": 29}))
+    assert [int(mask.sum()) for mask in masks] == [512, 512, 512]
+    assert notes == ["1 component of whole smaller than 29 mm3 removed"]
+    masks, notes = postprocess(given, REGIONS, 1.0, Postprocessing(min_component_mm3={"whole": 28, "core": 28}))
+    assert [int(mask.sum()) for mask in masks] == [540, 512, 512], "28 voxels are not fewer than 28"
+    assert postprocess(given, REGIONS, 2.0, Postprocessing(min_component_mm3={"whole": 29}))[1] == []
+
+
+def test_an_empty_region_has_no_components() -> None:
+    rules = Postprocessing(min_component_mm3=dict.fromkeys(REGIONS, 9.0))
+    masks, notes = postprocess(probabilities(0.9, 0.1, 0.1), REGIONS, 1.0, rules)
+    assert [bool(mask.any()) for mask in masks] == [True, False, False]
+    assert notes == []
+    assert remove_small_components(np.zeros((3, 3, 3), bool), 5)[1] == 0
+
+
+def test_rules_by_name(tmp_path: Path) -> None:
+    brats, kits = find_description("brats2023"), find_description("kits19")
+    assert find_postprocessing("model", kits) == kits.postprocessing
+    assert find_postprocessing("paper", brats) == PAPER
+    assert find_postprocessing("none", brats) == Postprocessing()
+    path = tmp_path / "rules.toml"
+    path.write_text("[postprocessing]\nthreshold = 0.4\nmin_component_mm3 = { core = 20 }\n")
+    assert find_postprocessing(path, brats) == Postprocessing(threshold=0.4, min_component_mm3={"core": 20})
+    with pytest.raises(InputError, match=r"is for a region 'core', but the model has kidney, tumour"):
+        find_postprocessing(path, kits)
+    with pytest.raises(InputError, match="unknown post-processing 'mine'; choose from model, paper, none"):
+        find_postprocessing("mine", brats)
+    path.write_text("[postprocessing]\nthreshold = 2\n")
+    with pytest.raises(InputError, match=r"rules\.toml: postprocessing: threshold: expected"):
+        find_postprocessing(path, brats)
+    path.write_text("name = 1\n")
+    with pytest.raises(InputError, match=r"has no table \[postprocessing\]"):
+        find_postprocessing(path, brats)
+    with pytest.raises(InputError, match="cannot be read"):
+        find_postprocessing(tmp_path / "none.toml", brats)

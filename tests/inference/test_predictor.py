@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from tunetseg.datasets.phantom import make_patient
 from tunetseg.errors import InputError
 from tunetseg.inference import predictor
 from tunetseg.inference.predictor import Ensemble, load_model
+from tunetseg.inference.segment import segment
 from tunetseg.io import Grid
 from tunetseg.networks import missing_packages
 from tunetseg.preparation import Volume
@@ -161,3 +163,13 @@ def test_the_default_model() -> None:
     assert model.describe()["models"][0]["file"] == "narrow/model.safetensors"
     assert model.dataset.channel_names == ("t1", "t1ce", "flair", "t2")
     assert "_networks" not in repr(model)
+
+
+@pytest.mark.needs_gpu
+def test_a_gpu_finds_what_the_cpu_finds() -> None:
+    patient = make_patient(2, shape=(80, 80, 52), spacing=3.0)
+    maps = [
+        segment(patient.images, affine=patient.affine, model=load_model(device=device, precision="32")).label_map > 0
+        for device in ("cpu", "cuda")
+    ]
+    assert 2 * (maps[0] & maps[1]).sum() / (maps[0].sum() + maps[1].sum()) > 0.999

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, whoever else writes them at the same time."""
+"""Files appear complete or not at all, also when other threads and processes write them at the same time."""
 
 import os
 import stat

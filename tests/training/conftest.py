@@ -43,7 +43,7 @@ TINY = {
 """Two stages of two epochs of three steps."""
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def _one_thread() -> Iterator[None]:
     """Threads cost more than they bring at these sizes."""
     threads = torch.get_num_threads()

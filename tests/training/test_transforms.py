@@ -117,7 +117,7 @@ def test_intensity_changes_leave_background_and_place_alone(seed: int) -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_probabilities_are_what_they_say(change: dict) -> None:
-    """Alone and beside others: an earlier version multiplied some of them with that of another (B17)."""
+    """Alone and together with others: an earlier version multiplied some of them with that of another (B17)."""
     image, masks = sample(batch=1)
     image, masks = image[:, :, 4:16, 6:18, 4:12].repeat(300, 1, 1, 1, 1), masks[:, :, 4:16, 6:18, 4:12]
     masks = masks.repeat(300, 1, 1, 1, 1)

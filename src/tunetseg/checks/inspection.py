@@ -88,14 +88,18 @@ def inspect_case(case: Case, description: DatasetDescription) -> Inspection:
         description: Says which channels are needed.
     """
     try:
-        findings = check_volume(read_volume(case, description), description)
+        volume = read_volume(case, description, missing="allow")
+        findings = check_volume(volume, description)
+        if volume.missing:
+            message = f"no {' and no '.join(volume.missing)} image; use a model that was trained with missing images"
+            findings.insert(0, Finding("missing-channel", "warning", message))
     except InputError as fault:
         findings = [Finding("unreadable", "refuse", str(fault))]
     known = case.dataset.name if case.dataset is not None else ""
     channels, reasons = {}, {}
     for name, path in case.images.items():
-        volume = case.volumes.get(name)
-        channels[name] = str(path) if volume is None else f"{path}, volume {volume}"
+        number = case.volumes.get(name)
+        channels[name] = str(path) if number is None else f"{path}, volume {number}"
         reasons[name] = f"named like {known}" if known else "by its name"
     return Inspection(case.id, known, channels, reasons, tuple(findings))
 

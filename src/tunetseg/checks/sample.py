@@ -71,9 +71,11 @@ def take_sample(volume: Volume, description: DatasetDescription) -> Sample | Non
     names = description.channel_names
     if description.foreground.kind != "nonzero" or len(set(names) & set(SEQUENCES)) < 3:
         return None
+    present = [number for number, name in enumerate(names) if name not in volume.missing]
     steps = [max(1, round(_SPACING / size)) for size in volume.grid.spacing]
     # No axis is left with less than eight voxels by it.
     steps = [min(step, max(1, length // 8)) for step, length in zip(steps, volume.grid.shape, strict=True)]
     inner = tuple(slice(step // 2, None, step) for step in steps)
     x, y, z = (step * size for step, size in zip(steps, volume.grid.spacing, strict=True))
-    return Sample(names, volume.array[(slice(None), *inner)], (x, y, z))
+    array = volume.array[(slice(None), *inner)]
+    return Sample(tuple(names[number] for number in present), array[present], (x, y, z))

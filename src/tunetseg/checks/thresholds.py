@@ -27,8 +27,8 @@ class Thresholds:
         kinship: Least of r(T1, T1ce) + r(FLAIR, T2) - r(T1, FLAIR) - r(T1ce, T2), and of the same without the pairs
             T1 and T2, and T1ce and FLAIR [0.08].
         region: Greatest share of the brain that a region fills [0.20].
-        uncertainty: Greatest mean uncertainty inside the outermost region with the packaged model [25.5]; of twelve
-            brains without tumour, made by mirroring, ten are beyond.
+        uncertainty: Greatest mean uncertainty, before calibration, inside the outermost region with the packaged model
+            [25.5]; of twelve brains without tumour, made by mirroring, ten are beyond.
     """
 
     voxel_mm: tuple[float, float] = (0.1, 20.0)

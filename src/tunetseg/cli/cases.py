@@ -1,12 +1,12 @@
 """The cases that the arguments of a command choose."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tunetseg.datasets import Case, DatasetDescription, case_from_files, find_cases, read_case_list
 from tunetseg.errors import InputError
 
-__all__ = ["choose_cases", "images_by_channel"]
+__all__ = ["choose_cases", "images_by_channel", "without_channels"]
 
 
 def images_by_channel(pairs: Sequence[str], flags: Mapping[str, Path | None]) -> dict[str, Path]:
@@ -56,7 +56,7 @@ def choose_cases(
     if images:
         if only is not None:
             raise InputError("--cases chooses among the cases of folders, but single files are given; leave it out")
-        return [case_from_files(images, needed, name=name)]
+        return [case_from_files(images, needed, name=name, missing="allow")]
     if name is not None:
         raise InputError("--name is for single files, but folders are given, whose cases have names; leave it out")
     cases: dict[str, Case] = {}
@@ -72,3 +72,15 @@ def choose_cases(
     if missing is not None:
         raise InputError(f"{only}: case {missing} is not in the folders that are given; correct the list")
     return [cases[case] for case in wanted]
+
+
+def without_channels(cases: Iterable[Case], channels: Sequence[str], needed: DatasetDescription) -> list[Case]:
+    """Return cases as if they had no images of some channels.
+
+    Raises:
+        InputError: A channel is unknown.
+    """
+    unknown = next((channel for channel in channels if channel not in needed.channel_names), None)
+    if unknown is not None:
+        raise InputError(f"--without {unknown}: unknown channel; choose from {', '.join(needed.channel_names)}")
+    return [case.without(*channels) for case in cases]

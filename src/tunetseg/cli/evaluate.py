@@ -18,6 +18,9 @@ def evaluate(
     uncertainty: bool = False,
     thresholds: tuple[float, ...] | None = None,
     tolerance: float | None = None,
+    strict: bool = False,
+    lesions: Path | None = None,
+    cells: bool = False,
     out: Path | None = None,
     tables: bool = False,
     labels: str | None = None,
@@ -34,15 +37,20 @@ def evaluate(
         predictions: Predicted label maps.
         references: Reference segmentations.
         rules: Rule set: brats2019 leaves empty regions out of HD95, brats2020 gives them 373.12866 mm; brats2023-gli,
-            -ssa, -ped, -men and -met count lesions; qu-brats scores uncertainty; kits19. By default that of --dataset,
-            else brats2020.
+            -ssa, -ped, -men and -met count lesions, and so do brats2024- and brats2025-gli, -met, -ssa, -ped, -men and
+            -men-rt; brats2026-gli, -met, -ped, -goat, -men and -men-rt match them one to one; qu-brats scores
+            uncertainty; kits19. By default that of --dataset, else brats2020.
         dataset: Dataset of both sides, such as kits19, or a .toml file that describes it; by default the names of the
             files say.
         cases: Text file of case names, such as a run folder's validation.txt; only these are scored.
         uncertainty: Score the uncertainty maps next to the predictions too, and probability maps where there are any;
             REFERENCES must hold the images of the patients, which show where the brain is.
         thresholds: Thresholds of uncertainty, such as 0 10 25 50 75, instead of 0 2.5 ... 100; implies --uncertainty.
-        tolerance: Score surface Dice too, at this many mm.
+        tolerance: Score surface Dice too, at this many mm, over areas and over surface voxels (NSD).
+        strict: Score by the strict twin of the rules too, which leaves nothing out: failed cases, missed and false
+            lesions count.
+        lesions: CSV file for one row per lesion of the references: volume, found or not, Dice, HD95 and NSD.
+        cells: Score CC-Metrics too: each lesion alone in the part of the grid that is nearest to it.
         out: CSV file for one row per case and region; the summary is written next to it as JSON.
         tables: Write .md and .tex tables of the means next to the CSV file too.
         labels: Year or dataset of the label values of both sides, if the files do not say or say it wrongly.
@@ -53,12 +61,17 @@ def evaluate(
     from tunetseg.cli.tables import print_scores
     from tunetseg.errors import InputError
     from tunetseg.evaluation.evaluate import evaluate as score
-    from tunetseg.evaluation.scores import check_scores_target
+    from tunetseg.evaluation.scores import check_scores_target, strict_target
+    from tunetseg.io.files import check_target
 
     if out is not None:
         check_scores_target(out)
+        if strict:
+            check_scores_target(strict_target(out))
     elif tables:
         raise InputError("--tables writes tables next to the table of scores; name it with --out")
+    if lesions is not None:
+        check_target(lesions, ".csv")
     with shown() as progress:
         scores = score(
             predictions,
@@ -71,10 +84,15 @@ def evaluate(
             uncertainty=uncertainty,
             thresholds=thresholds,
             tolerance=tolerance,
+            strict=strict,
+            lesions=lesions is not None,
+            cells=cells,
             workers=workers,
             progress=progress,
         )
     written = [] if out is None else scores.save(out, tables=tables)
+    if lesions is not None:
+        written.append(scores.save_lesions(lesions))
     console = table_console()
     print_scores(console, scores)
     if written:

@@ -17,6 +17,7 @@ COMMANDS = {
     "pack": "put a prepared cohort into a few files",
     "evaluate": "score segmentations against reference segmentations",
     "compare": "compare the scores of methods on the same cases",
+    "tune": "choose post-processing and calibration on patients that models never saw",
     "submission": "check and zip a folder for a challenge",
     "info": "versions, device, networks, datasets, recipes, models",
     "demo": "segment the embedded patient and score the result",

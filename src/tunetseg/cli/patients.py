@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import to_builtins
 from rich.console import Console
 
 from tunetseg.cli.console import line_console, shown
-from tunetseg.datasets import Case, find_scheme
+from tunetseg.datasets import Case, Postprocessing, find_scheme
 from tunetseg.errors import InputError
 from tunetseg.inference.predictor import Ensemble
 from tunetseg.inference.save import is_complete
@@ -70,6 +71,8 @@ def segment_patients(
     picture: bool = False,
     skip_broken: bool = False,
     redo: bool = False,
+    postprocessing: Postprocessing | None = None,
+    calibrated: bool = True,
 ) -> bool:
     """Segment cases with a progress bar, and print what was found, where it is, and last what was warned of.
 
@@ -84,6 +87,8 @@ def segment_patients(
         picture: Draw a picture of each case too.
         skip_broken: Report a broken case and continue without it.
         redo: Segment those of several cases again whose results are complete.
+        postprocessing: Rules; by default those of the model.
+        calibrated: Let uncertainty follow from calibrated probabilities, where the model has a calibration.
 
     Returns:
         Whether anything was warned of.
@@ -94,7 +99,13 @@ def segment_patients(
     console = line_console()
     wanted = [kind for kind, asked in (("prob", probabilities), ("png", picture)) if asked]
     scheme = find_scheme(labels).name if labels else ""
-    waiting = [case for case in cases if redo or len(cases) == 1 or not is_complete(out, case, model, wanted, scheme)]
+    settings = {
+        "postprocessing": to_builtins(postprocessing or model.dataset.postprocessing),
+        "calibrated": calibrated and any(model.calibration),
+    }
+    waiting = [
+        case for case in cases if redo or len(cases) == 1 or not is_complete(out, case, model, wanted, scheme, settings)
+    ]
     work = _Work(len(cases), skipped=len(cases) - len(waiting))
     current: list[str] = []
 
@@ -113,7 +124,7 @@ def segment_patients(
             _LOG.info("%d of %d cases are complete and were skipped", work.skipped, len(cases))
         if not skip_broken:
             for case in waiting:
-                case.check(model.dataset.channel_names)
+                case.check(model.dataset.channel_names, missing="allow")
         results = segment_cases(
             begun(),
             model,
@@ -121,6 +132,9 @@ def segment_patients(
             labels=labels,
             probabilities=probabilities,
             picture=picture,
+            postprocessing=postprocessing,
+            missing="allow",
+            calibrated=calibrated,
             on_fault=leave_out if skip_broken else None,
             progress=progress,
         )

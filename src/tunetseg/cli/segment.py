@@ -18,12 +18,15 @@ def segment(
     t2: Path | None = None,
     flair: Path | None = None,
     image: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CHANNEL=FILE")] = (),
+    without: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CHANNEL")] = (),
     name: str | None = None,
     cases: Path | None = None,
     dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME-OR-FILE")] = None,
     device: str = "auto",
     labels: str | None = None,
+    postprocessing: Annotated[str, tyro.conf.arg(metavar="model|paper|none|FILE.toml")] = "model",
     probabilities: bool = False,
+    plain_uncertainty: bool = False,
     picture: bool = False,
     mirror: bool = False,
     overlap: float = 0.5,
@@ -35,7 +38,8 @@ def segment(
 
     PATIENT is the folder of a case or of a cohort; or give the file of each sequence with --t1 --t1ce --t2 --flair,
     and of any other channel with --image. The images must be co-registered and, for brains, skull-stripped. Regions of
-    the default model: whole tumour (WT), tumour core (TC), enhancing tumour (ET). Research use, not a medical device.
+    the default model: whole tumour (WT), tumour core (TC), enhancing tumour (ET). Where a patient lacks a sequence,
+    zeros stand in its place, and a note says so. Research use, not a medical device.
 
     Args:
         patients: Folders of cases or cohorts.
@@ -46,12 +50,16 @@ def segment(
         t2: T2 image.
         flair: FLAIR image.
         image: Image of any channel of the model, such as ct=scan.nii.gz.
+        without: Channels that are not used, such as t2, as if the patients lacked them.
         name: Name of the case whose files are given one by one.
         cases: Text file of case names, one per line, such as validation.txt of a run folder; only these are segmented.
         dataset: Dataset whose file names the folders follow: a name from 'tunet info', or a .toml file.
         device: auto, cpu, cuda or mps.
         labels: Dataset or BraTS year whose label values are written; by default those of each case's own dataset.
+        postprocessing: Rules that turn probabilities into labels: the model's own, the paper's, none but a threshold of
+            one half, or those of a file that 'tunet tune' has written.
         probabilities: Write probability maps too.
+        plain_uncertainty: Let uncertainty follow from the probabilities as they are, without the model's calibration.
         picture: Draw <case>.png: images, labels and uncertainty in the slice with the most tumour.
         mirror: Average with the prediction of the mirror image; takes twice as long.
         overlap: Least overlap of windows, for models trained on patches.
@@ -60,9 +68,10 @@ def segment(
             skipped otherwise.
         strict: End with exit code 3 if anything was warned of.
     """
-    from tunetseg.cli.cases import choose_cases, images_by_channel
+    from tunetseg.cli.cases import choose_cases, images_by_channel, without_channels
     from tunetseg.cli.patients import segment_patients
     from tunetseg.datasets import find_description
+    from tunetseg.inference.postprocess import find_postprocessing
     from tunetseg.inference.predictor import load_model
 
     given = {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}
@@ -75,6 +84,8 @@ def segment(
         only=cases,
         dataset=find_description(dataset) if dataset else None,
     )
+    if without:
+        chosen = without_channels(chosen, without, predictor.dataset)
     warned = segment_patients(
         chosen,
         out,
@@ -84,6 +95,8 @@ def segment(
         picture=picture,
         skip_broken=skip_broken,
         redo=redo,
+        postprocessing=find_postprocessing(postprocessing, predictor.dataset),
+        calibrated=not plain_uncertainty,
     )
     if strict and warned:
         raise SystemExit(3)

@@ -16,6 +16,7 @@ def submission(
     dataset: str | None = None,
     labels: str | None = None,
     uncertainty: bool = False,
+    challenge: str | None = None,
     out: Path | None = None,
 ) -> None:
     """Check a folder of segmentations as a challenge would, and zip it.
@@ -31,6 +32,7 @@ def submission(
         labels: Year or dataset of the label values that are wanted; by default those that the manifests in FOLDER
             say, else the dataset's.
         uncertainty: The maps of task 3 must be there too.
+        challenge: Year of a BraTS challenge, 2024, 2025 or 2026: every file must have the names that it takes.
         out: The .zip file, written only if nothing is wrong.
     """
     from tunetseg.cli.console import shown, table_console
@@ -48,6 +50,7 @@ def submission(
             dataset=dataset,
             labels=labels,
             uncertainty=uncertainty,
+            challenge=challenge,
             progress=progress,
         )
     console = table_console()

@@ -43,8 +43,11 @@ class Arguments:
         device: auto, cpu, cuda or mps.
         devices: Processes that share each batch, one per device.
         workers: Processes that read patches, per device.
+        data_on_device: Hold the prepared cases in the memory of the device and cut patches there; for a GPU.
+        channels_last: Store activations with the channels last; always so with --compile.
         compile: Use torch.compile: a step then takes about half the time, after a minute or two per stage. On a CPU it
             needs a C++ compiler.
+        snapshot_minutes: Minutes between two writings of the weights to snapshot.safetensors.
         max_minutes: Time budget; the stages are shortened to fit it.
         resume: Continue from the last checkpoint of the run folder.
         skip_broken: Report a broken case and continue without it.
@@ -66,7 +69,10 @@ class Arguments:
     device: str = "auto"
     devices: int = 1
     workers: int = 0
+    data_on_device: bool = False
+    channels_last: bool = False
     compile: bool = False
+    snapshot_minutes: float | None = None
     max_minutes: float | None = None
     resume: bool = False
     skip_broken: bool = False
@@ -122,7 +128,10 @@ def _config(arguments: Arguments) -> TrainConfig:
         device=arguments.device,
         devices=arguments.devices,
         workers=arguments.workers,
+        data_on_device=arguments.data_on_device,
+        channels_last=arguments.channels_last,
         compile=arguments.compile,
+        snapshot_minutes=arguments.snapshot_minutes,
         max_minutes=arguments.max_minutes,
         resume=arguments.resume,
         skip_broken=arguments.skip_broken,

@@ -1,6 +1,6 @@
 """Datasets: their descriptions, cases, label values, folds, and synthetic patients."""
 
-from tunetseg.datasets.case import Case, read_case_list
+from tunetseg.datasets.case import Case, Missing, read_case_list
 from tunetseg.datasets.catalogue import candidate_schemes, find_description, find_scheme, packaged_descriptions
 from tunetseg.datasets.cohort import NoCaseError, case_from_files, check_case_name, find_cases
 from tunetseg.datasets.description import (
@@ -23,6 +23,7 @@ __all__ = [
     "FileLayout",
     "Foreground",
     "LabelScheme",
+    "Missing",
     "NoCaseError",
     "Normalisation",
     "Postprocessing",

@@ -1,13 +1,17 @@
 """The files of one case."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from tunetseg.datasets.description import DatasetDescription
 from tunetseg.errors import InputError
 
-__all__ = ["Case", "read_case_list"]
+__all__ = ["Case", "Missing", "read_case_list"]
+
+Missing = Literal["raise", "allow"]
+"""What is done where a case lacks a channel: an error is raised, or what is there is enough."""
 
 
 @dataclass(frozen=True)
@@ -41,22 +45,27 @@ class Case:
         """The patient, by whom folds split; a case without a known patient is its own."""
         return self.patient_id or self.id
 
-    def check(self, channels: Sequence[str]) -> None:
+    def without(self, *channels: str) -> "Case":
+        """Return the case as if it had no images of some channels."""
+        return replace(self, images={name: path for name, path in self.images.items() if name not in channels})
+
+    def check(self, channels: Sequence[str], *, missing: Missing = "raise") -> None:
         """Raise InputError if a channel is missing, its file is not there, or one file is given twice.
 
         Args:
             channels: Names of the channels that are needed.
+            missing: ``allow`` is content with one of them.
         """
         if self.faults:
             raise InputError(self.faults[0])
-        missing = [channel for channel in channels if channel not in self.images]
-        if missing:
+        present = [channel for channel in channels if channel in self.images]
+        if not present or (missing == "raise" and len(present) < len(channels)):
+            absent = [channel for channel in channels if channel not in self.images]
             folder = f" in {next(iter(self.images.values())).parent}" if self.images else ""
-            raise InputError(
-                f"{self.id}: no {' and no '.join(missing)} image{folder}; all of {', '.join(channels)} are needed"
-            )
+            needed = f"all of {', '.join(channels)} are" if missing == "raise" else "one of them is"
+            raise InputError(f"{self.id}: no {' and no '.join(absent)} image{folder}; {needed} needed")
         seen: dict[tuple[Path, int | None], str] = {}
-        for channel in channels:
+        for channel in present:
             path = self.images[channel]
             if not path.is_file():
                 raise InputError(f"{path}: there is no such {channel} file")

@@ -12,7 +12,14 @@ from tunetseg.datasets.folders import describe_folder
 from tunetseg.datasets.labels import LabelScheme
 from tunetseg.errors import InputError
 
-__all__ = ["candidate_schemes", "find_description", "find_scheme", "packaged_descriptions", "read_description"]
+__all__ = [
+    "candidate_schemes",
+    "find_description",
+    "find_scheme",
+    "packaged_descriptions",
+    "read_description",
+    "read_toml",
+]
 
 _NOT_INHERITED = ("name", "title", "aliases", "generic", "recognise")
 
@@ -69,7 +76,11 @@ def _inherit(raw: dict[str, Any], source: str) -> dict[str, Any]:
 def _of_regions(rules: dict[str, Any], regions: Any) -> dict[str, Any]:
     """Return rules without those of regions that are not there."""
     names = {region.get("name") for region in regions if isinstance(region, dict)} if isinstance(regions, list) else ()
-    return {key: value for key, value in rules.items() if not (key.endswith("_region") and value not in names)}
+    kept = {key: value for key, value in rules.items() if not (key.endswith("_region") and value not in names)}
+    return {
+        key: {region: size for region, size in value.items() if region in names} if isinstance(value, dict) else value
+        for key, value in kept.items()
+    }
 
 
 def read_description(path: str | Path) -> DatasetDescription:
@@ -81,13 +92,21 @@ def read_description(path: str | Path) -> DatasetDescription:
     Raises:
         InputError: The file cannot be read or does not fit the schema.
     """
+    return DatasetDescription.from_dict(_inherit(read_toml(path), str(path)), str(path))
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Return what a TOML file holds.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
     try:
-        raw = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{path}: invalid TOML ({error})") from None
-    return DatasetDescription.from_dict(_inherit(raw, str(path)), str(path))
 
 
 def find_description(name: str | Path) -> DatasetDescription:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tunetseg.datasets.case import Case
+from tunetseg.datasets.case import Case, Missing
 from tunetseg.datasets.catalogue import packaged_descriptions
 from tunetseg.datasets.description import DatasetDescription
 from tunetseg.datasets.folders import describe_folder
@@ -226,13 +226,20 @@ def _with_row(case: Case, row: PatientRow | None) -> Case:
     return replace(case, grade=case.grade or row.grade, patient_id=row.patient or case.patient_id)
 
 
-def case_from_files(images: Mapping[str, Path], description: DatasetDescription, *, name: str | None = None) -> Case:
+def case_from_files(
+    images: Mapping[str, Path],
+    description: DatasetDescription,
+    *,
+    name: str | None = None,
+    missing: Missing = "raise",
+) -> Case:
     """Return the case of files that are given one by one.
 
     Args:
         images: Channel -> file, for every channel of ``description``.
         description: The channels that are needed.
         name: What to call the case; by default as the name of the first file says.
+        missing: ``allow`` is content with one channel.
 
     Raises:
         InputError: A channel is unknown or missing, a file is not there or given twice, or the names say that the
@@ -261,7 +268,7 @@ def case_from_files(images: Mapping[str, Path], description: DatasetDescription,
     }
     called = name or (match.case if match else stem) or "patient"
     case = Case(called, dict(images), volumes=volumes, dataset=_told(match))
-    case.check(channels)
+    case.check(channels, missing=missing)
     _check_names(images, matches)
     return case
 

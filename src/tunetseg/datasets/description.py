@@ -193,18 +193,33 @@ class Postprocessing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Args:
         threshold: Smallest probability that counts as found.
+        thresholds: Region -> the same for that region, in place of ``threshold``.
         fallback_region: Region whose threshold is lowered until something of it is found.
         threshold_fallbacks: Lower thresholds, in turn.
+        min_component_mm3: Region -> smallest volume of a connected component that is kept; smaller ones are removed
+            with all that lies inside them. Voxels that share a face, an edge or a corner are connected.
         min_volume_region: Region that is removed where it is small, with all regions inside it.
         min_volume_mm3: Smallest volume that is kept. The paper says 500 voxels, which are of 1 mm3 in BraTS; counting
             mm3 gives the same there and the same lesion at any other spacing.
     """
 
     threshold: Annotated[float, Meta(gt=0, lt=1)] = 0.5
+    thresholds: dict[str, Annotated[float, Meta(gt=0, lt=1)]] = {}
     fallback_region: str | None = None
     threshold_fallbacks: tuple[Annotated[float, Meta(gt=0, lt=1)], ...] = ()
+    min_component_mm3: dict[str, Annotated[float, Meta(ge=0)]] = {}
     min_volume_region: str | None = None
     min_volume_mm3: Annotated[float, Meta(ge=0)] = 0.0
+
+    def regions(self) -> list[tuple[str, str]]:
+        """Return each field that names a region, with that region."""
+        single = [(name, getattr(self, name)) for name in ("fallback_region", "min_volume_region")]
+        several = [(name, region) for name in ("thresholds", "min_component_mm3") for region in getattr(self, name)]
+        return [(name, region) for name, region in (*single, *several) if region is not None]
+
+    def threshold_of(self, region: str) -> float:
+        """Return the smallest probability of a region that counts as found."""
+        return self.thresholds.get(region, self.threshold)
 
 
 class DatasetDescription(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
@@ -261,9 +276,8 @@ class DatasetDescription(Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError(
                 f"files.channels: unknown channel {unknown[0]!r}; choose from {', '.join(self.channel_names)}"
             )
-        for field in ("fallback_region", "min_volume_region"):
-            region = getattr(self.postprocessing, field)
-            if region is not None and region not in self.region_names:
+        for field, region in self.postprocessing.regions():
+            if region not in self.region_names:
                 raise ValueError(
                     f"postprocessing.{field}: unknown region {region!r}; choose from {', '.join(self.region_names)}"
                 )

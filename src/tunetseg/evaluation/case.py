@@ -1,23 +1,37 @@
 """Score the label maps of one case."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tunetseg.datasets import DatasetDescription, LabelScheme, candidate_schemes, find_scheme, present_labels
 from tunetseg.errors import InputError
 from tunetseg.evaluation.labels import Finding, HowKnown, choose_scheme, default_schemes, manifest_scheme
 from tunetseg.evaluation.maps import score_maps
 from tunetseg.evaluation.pairing import LabelFile, Pair
+from tunetseg.evaluation.regions import of_rules, region_masks
 from tunetseg.io import Image, check_same_lattice, labels_of, read_image, read_label_map
-from tunetseg.metrics import Rules, joint_box, score_case
+from tunetseg.metrics import SCORES, Rules, grow, joint_box, lesion_rows, match_case, score_case
 
-__all__ = ["CaseResult", "LabelMap", "Settings", "Status", "score_label_maps", "score_pair", "to_label_map"]
+__all__ = [
+    "CaseResult",
+    "LabelMap",
+    "Settings",
+    "Status",
+    "reference_scheme",
+    "score_label_maps",
+    "score_pair",
+    "to_label_map",
+]
 
 Status = Literal["scored", "missing", "unreadable", "misaligned"]
+
+_Known = tuple[HowKnown, Sequence[LabelScheme]] | None
+"""How the label scheme of a label map is known, and the schemes in question; None where nothing is known."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +45,9 @@ class Settings:
         dataset: Dataset of both sides; None: names say.
         uncertainty: Score uncertainty and probability maps too.
         tolerance: Millimetres of the surface Dice; None: it is not scored.
+        strict: Score every case by the strict twin of the rules too.
+        lesions: Make one row per lesion too.
+        cells: Score within the Voronoi cell of each lesion too.
     """
 
     rules: Rules
@@ -39,6 +56,9 @@ class Settings:
     dataset: DatasetDescription | None = None
     uncertainty: bool = False
     tolerance: float | None = None
+    strict: bool = False
+    lesions: bool = False
+    cells: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +114,8 @@ class CaseResult:
         prediction: Label scheme of the prediction; None where it was not scored.
         status: Whether the prediction was scored, or why it counts as an empty one.
         fault: What is wrong with the prediction or its maps, if anything.
+        strict_rows: One per region by the strict twin of the rules, where it was requested.
+        lesions: One row per lesion of every region, where these were requested.
     """
 
     case: str
@@ -102,10 +124,14 @@ class CaseResult:
     prediction: Finding | None
     status: Status
     fault: str | None
+    strict_rows: list[dict[str, Any]] = field(default_factory=list)
+    lesions: list[dict[str, Any]] = field(default_factory=list)
 
 
 def score_pair(pair: Pair, settings: Settings) -> CaseResult:
     """Read and score one case; a prediction that is missing, unreadable or misaligned counts as an empty one.
+
+    Rules whose official code skips a case that fails leave out one that is unreadable or misaligned.
 
     Raises:
         InputError: The reference cannot be read, its label values are not its scheme's, or its regions not the rules'.
@@ -155,9 +181,9 @@ def score_label_maps(
     """
     truth = reference.image.array
     predicted = prediction.image.array if prediction is not None else np.zeros_like(truth)
-    box = joint_box(predicted, truth)
+    box = grow(joint_box(predicted, truth), settings.rules.margin, truth.shape)
     inner_prediction, inner_truth = predicted[box], truth[box]
-    reference_finding = _reference_scheme(reference, present_labels(inner_truth), settings)
+    reference_finding = reference_scheme(reference, present_labels(inner_truth), settings)
     prediction_finding = None
     if prediction is not None:
         try:
@@ -166,41 +192,48 @@ def score_label_maps(
         except InputError as error:
             status, fault, inner_prediction = "unreadable", str(error), np.zeros_like(inner_prediction)
     schemes = (reference_finding if prediction_finding is None else prediction_finding).scheme, reference_finding.scheme
-    masks, present = _masks(case, schemes, (inner_prediction, inner_truth))
-    rows = score_case(
-        masks,
-        present,
-        regions=reference_finding.scheme.region_names,
-        spacing=reference.image.grid.spacing,
-        rules=settings.rules,
-        tolerance=settings.tolerance,
-        outside=truth.size - inner_truth.size,
+    _check_regions(case, *schemes)
+    regions = of_rules(settings.rules) or schemes[1].regions
+    masks, present = (
+        region_masks(label_map, scheme, settings.rules)
+        for label_map, scheme in zip((inner_prediction, inner_truth), schemes, strict=True)
     )
+    common: dict[str, Any] = {"regions": tuple(regions), "spacing": reference.image.grid.spacing, "shape": truth.shape}
+    outside = truth.size - inner_truth.size
+    options: dict[str, Any] = {"tolerance": settings.tolerance, "outside": outside, "cells": settings.cells}
+    score = partial(score_case, masks, present, **common, **options)
+    rows = score(rules=settings.rules)
+    strict = score(rules=settings.rules.strict()) if settings.strict else []
     if settings.uncertainty and pair is not None:
-        regions = reference_finding.scheme.region_names
-        map_rows, map_fault = score_maps(pair, reference.image, regions, masks, present, box, settings.rules)
+        map_rows, map_fault = score_maps(pair, reference.image, tuple(regions), masks, present, box, settings.rules)
         rows = [{**row, **extra} for row, extra in zip(rows, map_rows, strict=True)]
         fault = fault or map_fault
-    rows = [{"case": case, **row, "status": status} for row in rows]
-    return CaseResult(case, rows, reference_finding, prediction_finding, status, fault)
+    skipped = settings.rules.skip_failed and status in ("unreadable", "misaligned")
+    lesions = []
+    if settings.lesions and not skipped:
+        tolerance = 1.0 if settings.tolerance is None else settings.tolerance
+        matches = match_case(masks, present, **common, rules=settings.rules, tolerance=tolerance)
+        lesions = [
+            {"case": case, "region": region, **row} for region, match in matches.items() for row in lesion_rows(match)
+        ]
+    if skipped:
+        rows = [{name: math.nan if name in SCORES else value for name, value in row.items()} for row in rows]
+    rows, strict = ([{"case": case, **row, "status": status} for row in found] for found in (rows, strict))
+    return CaseResult(case, rows, reference_finding, prediction_finding, status, fault, strict, lesions)
 
 
-def _masks(
-    case: str, schemes: tuple[LabelScheme, LabelScheme], label_maps: tuple[NDArray[np.uint8], NDArray[np.uint8]]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return the masks of prediction and reference, which must have the same regions."""
-    predicted, present = schemes
+def _check_regions(case: str, predicted: LabelScheme, present: LabelScheme) -> None:
+    """Raise InputError unless prediction and reference have the same regions."""
     if predicted.region_names != present.region_names:
         raise InputError(
             f"{case}: the prediction has the regions {', '.join(predicted.region_names)} ({predicted.name}) "
             f"but the reference {', '.join(present.region_names)} ({present.name})"
         )
-    return predicted.masks(label_maps[0]), present.masks(label_maps[1])
 
 
 def _known_schemes(
     label_map: LabelMap, overrule: LabelScheme | None, settings: Settings, others: Sequence[LabelScheme] = ()
-) -> tuple[HowKnown, Sequence[LabelScheme]] | None:
+) -> _Known:
     """Return what option, manifest and dataset say of a label map, in this order; None where they say nothing."""
     if overrule is not None:
         return "option", [overrule]
@@ -217,9 +250,25 @@ def _known_schemes(
     return "dataset" if len(candidates) == 1 else "values", candidates
 
 
-def _reference_scheme(reference: LabelMap, values: list[int], settings: Settings) -> Finding:
+def _for_rules(known: _Known, rules: Rules) -> _Known:
+    """Return the scheme of the rules where names say one with the same regions: names of cases outlive label values.
+
+    The names of 2023 are those of 2024 too, whose label maps have a cavity.
+    """
+    if known is None or not rules.regions or rules.labels is None or known[0] not in ("dataset", "values"):
+        return known
+    scheme = find_scheme(rules.labels)
+    return ("rules", [scheme]) if all(found.regions == scheme.regions for found in known[1]) else known
+
+
+def reference_scheme(reference: LabelMap, values: list[int], settings: Settings) -> Finding:
+    """Return the label scheme of a reference that holds some values.
+
+    Raises:
+        InputError: The values are not its scheme's, or its regions not the rules'.
+    """
     known = _known_schemes(reference, settings.labels, settings)
-    how, candidates = known or default_schemes(settings.rules.labels)
+    how, candidates = _for_rules(known, settings.rules) or default_schemes(settings.rules.labels)
     finding = choose_scheme(reference.source, values, how, candidates)
     if settings.rules.labels is not None:
         wanted = find_scheme(settings.rules.labels).region_names
@@ -237,7 +286,7 @@ def _prediction_scheme(prediction: LabelMap, values: list[int], reference: Label
     Where nothing else says, its values decide between the reference's scheme and the usual ones of the same regions.
     """
     known = _known_schemes(prediction, settings.prediction_labels, settings, [reference])
-    how, candidates = known or _usual_schemes(reference, settings.rules)
+    how, candidates = _for_rules(known, settings.rules) or _usual_schemes(reference, settings.rules)
     return choose_scheme(prediction.source, values, how, candidates)
 
 

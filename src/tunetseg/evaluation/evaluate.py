@@ -39,6 +39,9 @@ def evaluate(
     uncertainty: bool = False,
     thresholds: Sequence[float] | None = None,
     tolerance: float | None = None,
+    strict: bool = False,
+    lesions: bool = False,
+    cells: bool = False,
     workers: int | None = None,
     progress: Progress = silent,
 ) -> Scores:
@@ -47,7 +50,8 @@ def evaluate(
     Each side is one label map, as an array, an image of nibabel, a `Segmentation` or a file, or a folder of many: a
     flat folder of ``<case>.nii.gz``, or a cohort. Axes may be in any order: label maps on the same lattice are
     reoriented without loss. In a cohort, a reference whose prediction is missing, unreadable, on another grid or of
-    label values that no scheme has counts as one with an empty prediction, and is listed; none is ever left out.
+    label values that no scheme has counts as one with an empty prediction, and is listed; none is ever left out, but
+    where the official code of the rules skips it (`Rules.skip_failed`), which is listed too.
 
     Args:
         prediction: The prediction or predictions.
@@ -67,7 +71,12 @@ def evaluate(
             The references must be a cohort, whose images show the brain. Always done with ``qu-brats``.
         thresholds: Thresholds of uncertainty instead of those of the rules: two or more, rising, within 0 to 100.
             Implies ``uncertainty``.
-        tolerance: Millimetres; if given, the surface Dice at this tolerance is scored too.
+        tolerance: Millimetres; if given, the surface Dice at this tolerance is scored too, over areas
+            (``surface_dice``) and over surface voxels (``nsd``, unless the rules have a tolerance of their own).
+        strict: Score by the strict twin of the rules too (`Rules.strict`), which leaves nothing out.
+        lesions: Make one row per lesion too, with its normalised surface Dice at the tolerance, by default 1 mm; rules
+            that count no lesions match them one to one.
+        cells: Score within the Voronoi cell of each lesion too (`score_cells`).
         workers: Number of cases scored at the same time; by default one per processor, at most four.
         progress: Called with ``"scoring"`` after each case of a folder.
 
@@ -109,13 +118,25 @@ def evaluate(
         description,
         uncertainty or chosen.uncertainty is not None,
         tolerance,
+        strict,
+        lesions,
+        cells,
     )
+    _check_uncertainty(settings)
     if is_path(prediction) and is_path(reference):
         if spacing is not None or affine is not None:
             raise InputError("spacing and affine are for arrays; files have their own")
         usual = rules is None and description is None and thresholds is None
         return _evaluate_files(Path(prediction), Path(reference), settings, cases, workers, progress, usual_rules=usual)
     return _evaluate_images(prediction, reference, settings, spacing, affine)
+
+
+def _check_uncertainty(settings: Settings) -> None:
+    """Raise InputError where uncertainty maps are wanted of regions that have none."""
+    if settings.uncertainty and settings.rules.regions:
+        raise InputError(
+            f"the rules {settings.rules.name} score regions that have no uncertainty maps; score these by qu-brats"
+        )
 
 
 def _find_dataset(dataset: str | Path | DatasetDescription | None) -> DatasetDescription | None:
@@ -146,7 +167,9 @@ def _evaluate_images(
     result = score_label_maps(case, predicted, present, settings)
     if result.prediction is None:
         raise InputError(result.fault or f"{predicted.source}: cannot be scored")
-    return Scores(tuple(result.rows), summarise_cases([result], settings))
+    return Scores(
+        tuple(result.rows), summarise_cases([result], settings), tuple(result.strict_rows), tuple(result.lesions)
+    )
 
 
 def _evaluate_files(
@@ -163,9 +186,12 @@ def _evaluate_files(
     pairing = pair_files(predictions, references, only, settings.dataset)
     if usual_rules and (own := _rules_of(pairing)) is not None:
         settings = replace(settings, rules=own, uncertainty=settings.uncertainty or own.uncertainty is not None)
+        _check_uncertainty(settings)
     results = _score_all(partial(score_pair, settings=settings), pairing.pairs, workers, progress)
     rows = tuple(row for result in results for row in result.rows)
-    return Scores(rows, summarise_cases(results, settings, pairing.without_reference))
+    strict = tuple(row for result in results for row in result.strict_rows)
+    lesions = tuple(row for result in results for row in result.lesions)
+    return Scores(rows, summarise_cases(results, settings, pairing.without_reference), strict, lesions)
 
 
 def _rules_of(pairing: Pairing) -> Rules | None:

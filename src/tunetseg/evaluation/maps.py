@@ -13,7 +13,7 @@ from tunetseg.evaluation.pairing import Pair
 from tunetseg.io import Image, check_same_lattice, read_image
 from tunetseg.metrics import QU_BRATS_THRESHOLDS, SCORES, Rules, joint_box, reliability, score_uncertainty
 
-__all__ = ["score_maps"]
+__all__ = ["patient_mask", "read_map", "score_maps"]
 
 _WORST = {name: 0.0 if SCORES[name].higher_is_better else 1.0 for name in ("dauc", "rftp", "rftn", "qu_score")}
 """Scores of a region without a usable uncertainty map, which counts as a miss like a missing label map."""
@@ -46,7 +46,7 @@ def score_maps(
     Raises:
         InputError: The reference has no image, so the brain is unknown.
     """
-    brain = _foreground(pair, reference)
+    brain = patient_mask(pair, reference)
     shape = reference.grid.shape
     marks = np.zeros(shape, bool)
     marks[box] = True
@@ -76,7 +76,7 @@ def _score_region(
     if pair.prediction is None:
         return row, None
     try:
-        uncertainty = _read_map(pair, "unc", region, reference, 100)
+        uncertainty = read_map(pair, "unc", region, reference, 100)
         if uncertainty is None:
             path = pair.prediction.sibling("unc", region_words(region, pair.reference.dataset))
             raise InputError(f"{path}: there is no such uncertainty map")
@@ -84,7 +84,7 @@ def _score_region(
             masks[0], masks[1], uncertainty[around], brain, rules.uncertainty or QU_BRATS_THRESHOLDS
         )
         row |= {"dauc": scores.dauc, "rftp": scores.rftp, "rftn": scores.rftn, "qu_score": scores.score}
-        probability = _read_map(pair, "prob", region, reference, 1)
+        probability = read_map(pair, "prob", region, reference, 1)
         if probability is not None:
             row["ece"] = reliability(probability[around], masks[1], brain).expected_error
     except InputError as error:
@@ -92,7 +92,7 @@ def _score_region(
     return row, None
 
 
-def _foreground(pair: Pair, reference: Image) -> NDArray[np.bool_]:
+def patient_mask(pair: Pair, reference: Image) -> NDArray[np.bool_]:
     """Return the voxels of the patient, which MRI shows as not zero and CT as denser than air."""
     file = pair.reference
     if file.image is None:
@@ -111,7 +111,7 @@ def _is_foreground(array: NDArray[np.float32], dataset: DatasetDescription | Non
     return array != 0
 
 
-def _read_map(
+def read_map(
     pair: Pair, kind: Literal["unc", "prob"], region: str, reference: Image, most: float
 ) -> NDArray[np.float32] | None:
     """Return a map on the reference's grid, with values from 0 to ``most``; None where there is none."""

@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunetseg.evaluation.paper_tables import PAPER_GROUPS, write_tables
-from tunetseg.evaluation.tables import columns, write_scores
+from tunetseg.evaluation.summary import strict_summary
+from tunetseg.evaluation.tables import LESION_COLUMNS, columns, write_rows, write_scores
 from tunetseg.evaluation.text import format_table, summary_lines, summary_tables
 from tunetseg.io.files import check_target, spare_other
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Scores", "check_scores_target"]
+__all__ = ["Scores", "check_scores_target", "strict_target"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -24,6 +25,9 @@ class Scores:
             `score_maps`, and ``status``: ``scored``, or ``missing``, ``unreadable`` or ``misaligned`` for a prediction
             that counts as empty. NaN where the rules leave a score out.
         summary: Rules, label schemes, cases and the statistics of every region, ready for JSON.
+        strict_rows: The rows by the strict twin of the rules, where it was requested.
+        lesions: One row per lesion of every case and region, where these were requested: ``case``, ``region`` and the
+            values of `lesion_rows`.
 
     Examples:
         >>> import numpy as np
@@ -40,6 +44,8 @@ class Scores:
 
     rows: tuple[dict[str, Any], ...]
     summary: dict[str, Any]
+    strict_rows: tuple[dict[str, Any], ...] = ()
+    lesions: tuple[dict[str, Any], ...] = ()
 
     def __repr__(self) -> str:
         """Return the means as tables, and what must be known with them."""
@@ -61,7 +67,7 @@ class Scores:
         return pandas.DataFrame(list(self.rows), columns=list(columns(self.rows[0])))
 
     def save(self, path: str | Path, *, tables: bool = False) -> list[Path]:
-        """Write the rows as CSV and the summary as JSON next to it.
+        """Write the rows as CSV and the summary as JSON next to it; strict rows as ``<name>-strict.csv`` likewise.
 
         Args:
             path: Ends in ``.csv``.
@@ -76,9 +82,31 @@ class Scores:
         target = check_scores_target(path)
         write_scores(self.rows, self.summary, target)
         files = [target, target.with_suffix(".json")]
+        if self.strict_rows:
+            twin = check_scores_target(strict_target(target))
+            write_scores(self.strict_rows, strict_summary(self.summary), twin)
+            files += [twin, twin.with_suffix(".json")]
         if tables:
             files += write_tables({target.stem: self.summary["regions"]}, PAPER_GROUPS, target)
         return files
+
+    def save_lesions(self, path: str | Path) -> Path:
+        """Write one row per lesion as CSV; the distance of a missed lesion is a blank cell.
+
+        Args:
+            path: Ends in ``.csv``.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
+        target = check_target(path, ".csv")
+        write_rows(self.lesions, LESION_COLUMNS, target)
+        return target
+
+
+def strict_target(path: Path) -> Path:
+    """Return where the table by the strict twin of the rules goes."""
+    return path.with_name(f"{path.stem}-strict.csv")
 
 
 def check_scores_target(path: str | Path) -> Path:

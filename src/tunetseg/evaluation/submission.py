@@ -30,7 +30,16 @@ from tunetseg.io import Image, check_same_lattice, read_image, read_label_map
 from tunetseg.io.files import check_target, read_json, whole_file
 from tunetseg.progress import Progress, silent
 
-__all__ = ["SubmissionCheck", "check_submission", "write_zip"]
+__all__ = ["NAME_PATTERNS", "SubmissionCheck", "check_submission", "write_zip"]
+
+_SCAN = r"(\d{5}-\d{3})\.nii\.gz$"
+
+NAME_PATTERNS = {"2024": _SCAN, "2025": _SCAN, "2026": _SCAN}
+"""Regular expression that the challenge of a year searches in every name of an upload; its group is the scan.
+
+From the validation scripts of the challenge's platform (``Sage-Bionetworks-Challenges/brats-infra``); one scan may
+occur only once, and a single name that does not fit makes the upload invalid.
+"""
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,7 @@ def check_submission(
     dataset: str | Path | DatasetDescription | None = None,
     labels: str | Path | LabelScheme | None = None,
     uncertainty: bool = False,
+    challenge: str | None = None,
     progress: Progress = silent,
 ) -> SubmissionCheck:
     """Check a folder of predicted label maps and, for BraTS' task 3 of 2019 and 2020, uncertainty maps.
@@ -91,6 +101,7 @@ def check_submission(
         labels: Dataset or scheme of the label values that are wanted; by default those that the manifests next to
             the label maps say, else the dataset's.
         uncertainty: The uncertainty maps must be there too.
+        challenge: Year of a BraTS challenge in `NAME_PATTERNS`, whose names every file must have.
         progress: Called with ``"checking"`` after each case.
 
     Returns:
@@ -102,6 +113,8 @@ def check_submission(
     place = Path(folder)
     if not place.is_dir():
         raise InputError(f"{place}: there is no such folder")
+    if challenge is not None and challenge not in NAME_PATTERNS:
+        raise InputError(f"unknown challenge {challenge!r}; choose from {', '.join(NAME_PATTERNS)}")
     description = dataset if dataset is None or isinstance(dataset, DatasetDescription) else find_description(dataset)
     patients = {case.id: case for case in find_cases(cohort, description)} if cohort is not None else {}
     only = read_case_list(cases) if isinstance(cases, str | Path) else cases
@@ -118,6 +131,8 @@ def check_submission(
     if scheme is None and not faults:
         faults += _check_together(place, values)
     files = {name: path for entry in entries for name, path in entry.files.items()}
+    if challenge is not None:
+        faults += _check_names(files, challenge)
     others = {path for path in place.iterdir() if not path.name.startswith(".")} - set(files.values())
     unwanted = {path for path in others if (stem := nifti_stem(path)) and not is_map_name(stem, description)}
     faults += [f"{path}: is not one of the cases that are wanted; remove it" for path in sorted(unwanted)]
@@ -125,6 +140,21 @@ def check_submission(
     return SubmissionCheck(
         tuple(entry.case for entry in entries), files, tuple(faults), left_out, scheme.name if scheme else None
     )
+
+
+def _check_names(files: Mapping[str, Path], challenge: str) -> list[str]:
+    """Return the names in the zip that the challenge of a year would refuse, one sentence each."""
+    faults = []
+    scans: dict[str, Path] = {}
+    for name, path in files.items():
+        found = re.search(NAME_PATTERNS[challenge], name)
+        if found is None:
+            faults.append(
+                f"{path}: the challenge of {challenge} takes only names that end like 00001-000.nii.gz; rename it"
+            )
+        elif scans.setdefault(found[1], path) is not path:
+            faults.append(f"{path}: is scan {found[1]} like {scans[found[1]]}; a scan may be there only once")
+    return faults
 
 
 def _wanted(

@@ -1,15 +1,16 @@
 """Summary of an evaluation: rules, label schemes, cases and statistics, ready for JSON."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from tunetseg import __version__
 from tunetseg.evaluation.case import CaseResult, Settings
 from tunetseg.evaluation.labels import describe_findings
-from tunetseg.metrics import QU_BRATS_THRESHOLDS, count_empty, summarise_regions
+from tunetseg.metrics import QU_BRATS_THRESHOLDS, SCORES, Rules, count_empty, recall_by_size, summarise_regions
 
-__all__ = ["summarise_cases"]
+__all__ = ["strict_summary", "summarise_cases"]
 
 _NOTE = "For research use; not a medical device."
 
@@ -26,14 +27,16 @@ def summarise_cases(
 
     Returns:
         ``software``, ``note``, ``rules``, ``labels`` (per side: schemes and a sentence), ``cases`` (those that were
-        not scored, with reasons) and ``regions`` (region -> score -> `Summary`, and how often it was empty).
+        not scored, with reasons), ``regions`` (region -> score -> `Summary`, and how often it was empty) and, where
+        requested, ``strict`` (``rules`` and ``regions`` of the strict twin, ``differing``: region -> number of cases
+        that the two score differently) and ``lesion_recall`` (region -> `recall_by_size`).
     """
     rows = [row for result in results for row in result.rows]
-    empty, statistics = count_empty(rows), summarise_regions(rows)
+    strict = [row for result in results for row in result.strict_rows]
     return {
         "software": f"tunetseg {__version__}",
         "note": _NOTE,
-        "rules": _rules(settings),
+        "rules": _rules(settings.rules, settings),
         "labels": {
             "predictions": describe_findings(r.prediction for r in results if r.prediction is not None),
             "references": describe_findings(result.reference for result in results),
@@ -46,15 +49,62 @@ def summarise_cases(
                 for status in ("unreadable", "misaligned")
             },
             "counted_as": "an empty prediction",
+            "left_out": settings.rules.skip_failed,
+            "older_labels": _look_older(results, settings.rules),
             "invalid_maps": {r.case: r.fault for r in results if r.status == "scored" and r.fault is not None},
             "predictions_without_reference": list(without_reference),
         },
-        "regions": {name: {"empty": empty[name], **statistics[name]} for name in statistics},
+        "regions": _regions(rows),
+        **({"strict": _strict(rows, strict, settings)} if strict else {}),
+        **({"lesion_recall": _recall(rows, results)} if settings.lesions else {}),
     }
 
 
-def _rules(settings: Settings) -> dict[str, Any]:
-    rules = settings.rules
+def _look_older(results: Sequence[CaseResult], rules: Rules) -> bool:
+    """Return whether label maps taken to be of 2024 on look older: with a 4, the enhancing tumour then, but no 3."""
+    by_rules = [result.reference for result in results if result.reference.how == "rules"]
+    values = frozenset[int]().union(*(finding.values for finding in by_rules))
+    return rules.labels == "brats2024" and 4 in values and 3 not in values
+
+
+def strict_summary(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the summary of the strict twin alone, with what the two have in common.
+
+    Args:
+        summary: Of an evaluation that has a strict twin.
+    """
+    twin = summary["strict"]
+    common = {name: value for name, value in summary.items() if name != "strict"}
+    cases = {**summary["cases"], "left_out": False}
+    return {**common, "cases": cases, "rules": twin["rules"], "regions": twin["regions"]}
+
+
+def _regions(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    empty, statistics = count_empty(rows), summarise_regions(rows)
+    return {name: {"empty": empty[name], **statistics[name]} for name in statistics}
+
+
+def _strict(
+    rows: Sequence[Mapping[str, Any]], strict: Sequence[Mapping[str, Any]], settings: Settings
+) -> dict[str, Any]:
+    differing = dict.fromkeys((row["region"] for row in rows), 0)
+    for row, twin in zip(rows, strict, strict=True):
+        differing[row["region"]] += any(not _same(row[name], twin[name]) for name in SCORES if name in twin)
+    rules = settings.rules.strict()
+    return {"rules": _rules(rules, settings), "regions": _regions(strict), "differing": differing}
+
+
+def _recall(rows: Sequence[Mapping[str, Any]], results: Sequence[CaseResult]) -> dict[str, Any]:
+    lesions = [lesion for result in results for lesion in result.lesions]
+    regions = dict.fromkeys(row["region"] for row in rows)
+    return {name: recall_by_size([lesion for lesion in lesions if lesion["region"] == name]) for name in regions}
+
+
+def _same(first: float, second: float) -> bool:
+    return math.isclose(first, second, rel_tol=1e-9) or (math.isnan(first) and math.isnan(second))
+
+
+def _rules(rules: Rules, settings: Settings) -> dict[str, Any]:
     return {
         "name": rules.name,
         "version": rules.version,
@@ -62,7 +112,11 @@ def _rules(settings: Settings) -> dict[str, Any]:
         "hd95": rules.hausdorff,
         "hd95_description": rules.hd95_description,
         "penalty_mm": rules.penalty_mm,
+        "penalty": rules.penalty,
         "lesions": None if rules.lesions is None else asdict(rules.lesions),
+        "matching": None if rules.matching is None else asdict(rules.matching),
+        "regions": {region.name: asdict(region) for region in rules.regions} or None,
+        "nsd_tolerances": dict(rules.nsd),
         "uncertainty_thresholds": (rules.uncertainty or QU_BRATS_THRESHOLDS) if settings.uncertainty else None,
         "surface_dice_tolerance_mm": settings.tolerance,
     }

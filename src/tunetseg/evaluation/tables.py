@@ -11,10 +11,16 @@ from typing import Any
 from tunetseg.io.files import whole_file
 from tunetseg.metrics import SCORES
 
-__all__ = ["columns", "write_json", "write_scores"]
+__all__ = ["LESION_COLUMNS", "columns", "write_json", "write_rows", "write_scores"]
 
 _COUNTS = ("reference_ml", "predicted_ml", "lesion_tp", "lesion_fp", "lesion_fn", "empty", "status")
 """Columns that are not scores: they are not averaged."""
+
+
+LESION_COLUMNS = (
+    "case", "region", "lesion", "volume_ml", "counted", "matched", "components", "dice", "hd95", "nsd",
+)  # fmt: skip
+"""Columns of a table of lesions."""
 
 
 def columns(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -30,7 +36,7 @@ def columns(row: Mapping[str, Any]) -> tuple[str, ...]:
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else repr(round(value, 6))
-    return str(value)
+    return str(int(value) if isinstance(value, bool) else value)
 
 
 def _without_nan(value: Any) -> Any:
@@ -50,14 +56,18 @@ def write_scores(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any], 
         summary: Anything that JSON can hold; NaN becomes null.
         path: Ends in ``.csv``.
     """
+    write_rows(rows, columns(rows[0]), path)
+    write_json(summary, path.with_suffix(".json"))
+
+
+def write_rows(rows: Sequence[Mapping[str, Any]], names: Sequence[str], path: Path) -> None:
+    """Write some columns of rows as CSV; NaN is a blank cell, and true and false are 1 and 0."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    names = columns(rows[0])
     writer.writerow(names)
     writer.writerows([_cell(row[name]) for name in names] for row in rows)
     with whole_file(path) as partial:
         partial.write_text(text.getvalue(), encoding="utf-8", newline="")
-    write_json(summary, path.with_suffix(".json"))
 
 
 def write_json(facts: Mapping[str, Any], path: Path) -> None:

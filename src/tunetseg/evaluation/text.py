@@ -69,18 +69,41 @@ def summary_tables(summary: Mapping[str, Any]) -> list[TextTable]:
         summary: Of an evaluation, as `Scores` has it.
 
     Returns:
-        One table of the label maps, and one each of surfaces, lesions and uncertainty where these were requested.
+        One table of the label maps, and one each of surfaces, lesions and uncertainty where these were requested; then
+        the same by the strict twin of the rules and the lesions found by volume, where these were requested.
     """
     cases, rules = summary["cases"]["references"], summary["rules"]["name"]
-    regions = summary["regions"]
+    tables = _tables(f"{_count(cases, 'case')}, rules {rules}, mean ± SD", summary["regions"])
+    if "strict" in summary:
+        tables += _tables(f"{_count(cases, 'case')}, strict twin of {rules}, mean ± SD", summary["strict"]["regions"])
+    if "lesion_recall" in summary:
+        tables.append(_recall_table(summary["lesion_recall"]))
+    return tables
+
+
+def _recall_table(regions: Mapping[str, Any]) -> TextTable:
+    classes = next(iter(regions.values()))
+    headings = [
+        f"from {found['from_ml']:g} ml" if found["to_ml"] is None else f"{found['from_ml']:g} to {found['to_ml']:g} ml"
+        for found in classes
+    ]
+    rows = ((name, *(f"{found['found']} of {found['lesions']}" for found in own)) for name, own in regions.items())
+    return TextTable("lesions found, by volume", ("region", *headings), tuple(rows))
+
+
+def _tables(title: str, regions: Mapping[str, Any]) -> list[TextTable]:
     computed = next(iter(regions.values()))
     groups: dict[str, list[Score]] = {}
     for score in SCORES.values():
         if score.table is not None:
             groups.setdefault(score.table, []).append(score)
     main = [score for score in groups.pop("masks") if score.name in computed]
-    more = [group for group in groups.values() if all(score.name in computed for score in group)]
-    title = f"{_count(cases, 'case')}, rules {rules}, mean ± SD"
+    more = []
+    for name, group in groups.items():
+        found = [score for score in group if score.name in computed]
+        # Lesions are counted in different ways; the other tables are shown only where they were requested.
+        if found and (name == "lesions" or len(found) == len(group)):
+            more.append(found)
     return [_table(title, main, regions), *(_table("", group, regions) for group in more)]
 
 
@@ -110,7 +133,7 @@ def _reasons(faults: Mapping[str, str]) -> str:
     return "; ".join(f"{case} ({why})" for case, why in list(faults.items())[:_LISTED])
 
 
-def _empty_line(region: str, summary: Mapping[str, Any], penalty: float | None) -> str:
+def _empty_line(region: str, summary: Mapping[str, Any], penalty: str | None) -> str:
     """Return how empty masks of one region were counted."""
     empty, hd95 = summary["empty"], summary["hd95"]
     counts = f"both {empty['both']}, reference only {empty['reference']}, prediction only {empty['prediction']}"
@@ -118,7 +141,8 @@ def _empty_line(region: str, summary: Mapping[str, Any], penalty: float | None) 
         treatment = f"HD95 left out of {hd95['left_out']}"
     else:
         penalised = empty["reference"] + empty["prediction"]
-        treatment = f"HD95 penalised with {penalty} mm in {penalised} and 0 in {empty['both']}"
+        both = "left out" if hd95["left_out"] else "0"
+        treatment = f"HD95 penalised with {penalty} in {penalised} and {both} in {empty['both']}"
     return f"{region}: empty in {_count(sum(empty.values()), 'case')} ({counts}); {treatment}"
 
 
@@ -140,7 +164,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     ]
     for region, statistics in summary["regions"].items():
         if any(statistics["empty"].values()):
-            lines.append(f"{_empty_line(region, statistics, rules['penalty_mm'])}.")
+            lines.append(f"{_empty_line(region, statistics, rules['penalty'])}.")
     if cases["missing"]:
         lines.append(
             f"WARNING: {len(cases['missing'])} of {cases['references']} references have no prediction, which counts as "
@@ -148,9 +172,20 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
         )
     for status, what in (("unreadable", "cannot be read"), ("misaligned", "lie on another grid")):
         if cases[status]:
-            lines.append(f"WARNING: predictions that {what} and count as empty: {_reasons(cases[status])}.")
+            treatment = "are left out, as by the official code" if cases["left_out"] else "count as empty"
+            lines.append(f"WARNING: predictions that {what} and {treatment}: {_reasons(cases[status])}.")
     if cases["invalid_maps"]:
         lines.append(f"WARNING: invalid maps, which get the worst scores possible: {_reasons(cases['invalid_maps'])}.")
+    if cases["older_labels"]:
+        lines.append(
+            "WARNING: the references have a 4 but no 3: under these rules a resection cavity and no enhancing tumour. "
+            "Label maps of 2017 to 2022 write the enhancing tumour as 4; if these are such, name their year."
+        )
+    if "strict" in summary:
+        counts = ", ".join(f"{region} {number}" for region, number in summary["strict"]["differing"].items())
+        lines.append(
+            f"Strict twin: {summary['strict']['rules']['description']}. Cases that it scores differently: {counts}."
+        )
     extra = cases["predictions_without_reference"]
     if extra:
         lines.append(f"WARNING: {_count(len(extra), 'prediction')} without a reference left out: {_listed(extra)}.")

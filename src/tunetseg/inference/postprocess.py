@@ -1,11 +1,61 @@
 """From probabilities to nested region masks (paper, 2.6)."""
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from tunetseg.datasets import Postprocessing, nested
+from tunetseg.datasets import DatasetDescription, Postprocessing, find_description, nested
+from tunetseg.datasets.catalogue import read_toml
+from tunetseg.datasets.description import convert
+from tunetseg.errors import InputError
 
-__all__ = ["postprocess"]
+__all__ = ["find_postprocessing", "postprocess", "remove_small_components"]
+
+_TOUCHING = np.ones((3, 3, 3), bool)
+"""Voxels that share a face, an edge or a corner belong to one component."""
+
+_SLACK = 1 - 1e-6
+"""The float32 affine of an oblique file makes a little less of 1 mm3."""
+
+
+def find_postprocessing(name: str | Path, dataset: DatasetDescription) -> Postprocessing:
+    """Return rules by name.
+
+    Args:
+        name: ``model``: those of the model's dataset; ``paper``: those of the paper (2.6), as BraTS 2020's description
+            has them; ``none``: a threshold of one half and nothing else; or a TOML file with a table
+            ``[postprocessing]``, as ``tunet tune`` writes it.
+        dataset: Dataset of the model.
+
+    Raises:
+        InputError: There are no such rules, or they are of other regions.
+    """
+    if name == "model":
+        return dataset.postprocessing
+    if name == "none":
+        return Postprocessing()
+    if name == "paper":
+        rules = find_description("brats2020").postprocessing
+    elif Path(name).suffix == ".toml":
+        rules = _read(Path(name))
+    else:
+        raise InputError(f"unknown post-processing {str(name)!r}; choose from model, paper, none, or name a .toml file")
+    other = next((region for _, region in rules.regions() if region not in dataset.region_names), None)
+    if other is not None:
+        raise InputError(
+            f"post-processing {name}: is for a region {other!r}, but the model has {', '.join(dataset.region_names)}"
+        )
+    return rules
+
+
+def _read(path: Path) -> Postprocessing:
+    raw = read_toml(path)
+    if not isinstance(raw.get("postprocessing"), dict):
+        raise InputError(f"{path}: has no table [postprocessing]; name a file that tunet tune has written")
+    rules: Postprocessing = convert(raw["postprocessing"], Postprocessing, f"{path}: postprocessing")
+    return rules
 
 
 def postprocess(
@@ -28,11 +78,15 @@ def postprocess(
     Returns:
         Nested masks, shape (region, x, y, z), and a sentence for each rule that changed something.
     """
-    masks = probabilities >= settings.threshold
+    thresholds = np.array([settings.threshold_of(region) for region in regions], np.float32)
+    masks = probabilities >= thresholds[:, None, None, None]
     notes: list[str] = []
     if settings.fallback_region in regions:
         notes += _lower_threshold(masks, probabilities, regions.index(settings.fallback_region), settings)
     masks = nested(masks)
+    for level, region in enumerate(regions):
+        if settings.min_component_mm3.get(region, 0) > 0:
+            notes += _remove_islands(masks, level, region, voxel_mm3, settings.min_component_mm3[region])
     if settings.min_volume_region in regions:
         notes += _remove_small(masks, regions.index(settings.min_volume_region), voxel_mm3, settings)
     return masks, notes
@@ -53,11 +107,37 @@ def _lower_threshold(
     return []
 
 
+def remove_small_components(mask: NDArray[np.bool_], least: float) -> tuple[NDArray[np.bool_], int]:
+    """Return a mask without its small components, and how many of them there were.
+
+    Args:
+        mask: Booleans, shape (x, y, z).
+        least: Voxels of the smallest component that is kept. Voxels that share a face, an edge or a corner are
+            connected.
+    """
+    components, count = ndimage.label(mask, _TOUCHING)
+    small = np.bincount(components.ravel(), minlength=count + 1) < least * _SLACK
+    small[0] = False
+    return mask & ~small[components], int(small.sum())
+
+
+def _remove_islands(masks: NDArray[np.bool_], level: int, region: str, voxel_mm3: float, least_mm3: float) -> list[str]:
+    """Remove the small components of a region, in place, with what lies of the regions inside it in them."""
+    if not masks[level].any():
+        return []
+    box = ndimage.find_objects(masks[level].astype(np.uint8))[0]
+    kept, count = remove_small_components(masks[level][box], least_mm3 / voxel_mm3)
+    if not count:
+        return []
+    masks[(slice(level, None), *box)] &= kept
+    parts = "1 component" if count == 1 else f"{count} components"
+    return [f"{parts} of {region} smaller than {least_mm3:g} mm3 removed"]
+
+
 def _remove_small(masks: NDArray[np.bool_], level: int, voxel_mm3: float, settings: Postprocessing) -> list[str]:
     """Remove a region that is too small, in place, with all regions inside it."""
     volume = float(masks[level].sum()) * voxel_mm3
-    # The float32 affine of an oblique file makes a little less of 1 mm3.
-    if not 0 < volume < settings.min_volume_mm3 * (1 - 1e-6):
+    if not 0 < volume < settings.min_volume_mm3 * _SLACK:
         return []
     masks[level:] = False
     return [

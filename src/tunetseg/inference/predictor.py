@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tunetseg.datasets import DatasetDescription
 from tunetseg.errors import InputError
 from tunetseg.inference.windows import predict_windows
+from tunetseg.models.calibration import Calibration
 from tunetseg.models.device import Precision, choose_device, uses_bfloat16
 from tunetseg.models.store import ModelSpec, file_hash, load_network, read_spec
 from tunetseg.models.zoo import MODEL, find_models
@@ -90,6 +91,11 @@ class Ensemble:
     def dataset(self) -> DatasetDescription:
         """Dataset of the first model, whose channels and regions are those of all."""
         return self.specs[0].dataset
+
+    @property
+    def calibration(self) -> tuple[dict[str, Calibration], ...]:
+        """Region -> curve of each model, for `tunetseg.models.calibration.calibrate`."""
+        return tuple(spec.calibration for spec in self.specs)
 
     def describe(self) -> dict[str, Any]:
         """Return the models and settings, as data for JSON."""

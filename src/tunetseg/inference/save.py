@@ -3,8 +3,9 @@
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -80,7 +81,14 @@ def check_free(folder: Path, case: Case, dataset: DatasetDescription) -> None:
     _refuse_to_replace(folder, _stem(case.id, case, dataset), case, dataset)
 
 
-def is_complete(folder: Path, case: Case, model: "Predictor", wanted: Sequence[str] = (), labels: str = "") -> bool:
+def is_complete(
+    folder: Path,
+    case: Case,
+    model: "Predictor",
+    wanted: Sequence[str] = (),
+    labels: str = "",
+    settings: Mapping[str, Any] = MappingProxyType({}),
+) -> bool:
     """Return whether a folder holds the whole result of a case, made by the same model with the same settings.
 
     Args:
@@ -89,6 +97,7 @@ def is_complete(folder: Path, case: Case, model: "Predictor", wanted: Sequence[s
         model: Which model is asked for.
         wanted: What the result must hold besides the label map and the uncertainty: ``prob`` maps, a ``png`` picture.
         labels: Name of the label scheme that is asked for; empty for that of the case.
+        settings: Settings besides those of the model, as the manifest has them.
     """
     stem = _stem(case.id, case, model.dataset)
     manifest = folder / f"{stem}.json"
@@ -98,11 +107,13 @@ def is_complete(folder: Path, case: Case, model: "Predictor", wanted: Sequence[s
     files = said.get("files", [])
     kinds = {"png": f"{stem}.png", "prob": f"{stem}_prob_{model.dataset.regions[0].word}.nii.gz"}
     facts = json.loads(json.dumps(model.describe()))
+    asked = {**json.loads(json.dumps(dict(settings))), **facts.get("settings", {})}
     return (
         {f"{stem}.nii.gz", *(kinds[kind] for kind in wanted)} <= set(files)
         and all((folder / name).is_file() for name in files)
         and said.get("models") == facts.get("models")
-        and facts.get("settings", {}).items() <= said.get("settings", {}).items()
+        and said.get("inputs") == _inputs(case, model.dataset)
+        and all(said.get("settings", {}).get(name) == value for name, value in asked.items())
         and said.get("labels") == (labels or said.get("labels"))
     )
 
@@ -117,9 +128,10 @@ def _stem(name: str, source: Case | None, dataset: DatasetDescription) -> str:
 def _maps(result: Segmentation, stem: str, probabilities: bool) -> dict[str, NDArray]:
     """Return file name -> array; the label map last, so that it appears only when all maps are there."""
     maps: dict[str, NDArray] = {}
-    for region, probability in zip(result.dataset.regions, result.probabilities, strict=True):
+    calibrated = result.calibrated(result.probabilities)
+    for region, probability, certain in zip(result.dataset.regions, result.probabilities, calibrated, strict=True):
         # Whole percents: the challenge asks for 0 to 100, and finer steps only cost disk.
-        maps[f"{stem}_unc_{region.word}.nii.gz"] = np.rint(uncertainty(probability)).astype(np.uint8)
+        maps[f"{stem}_unc_{region.word}.nii.gz"] = np.rint(uncertainty(certain)).astype(np.uint8)
         if probabilities:
             maps[f"{stem}_prob_{region.word}.nii.gz"] = probability
     maps[f"{stem}.nii.gz"] = result.label_map
@@ -138,9 +150,11 @@ def _manifest(result: Segmentation, files: list[str]) -> dict[str, Any]:
         "findings": [finding.to_dict() for finding in result.findings],
         "files": files,
         "inputs": _inputs(result.source, result.dataset),
+        "missing": list(facts.get("missing", ())),
         "models": facts.get("models", []),
         "settings": {
             "postprocessing": msgspec.to_builtins(facts.get("postprocessing")),
+            "calibrated": facts.get("calibrated", False),
             **facts.get("settings", {}),
         },
         "seconds": round(result.seconds, 2),
@@ -150,7 +164,9 @@ def _manifest(result: Segmentation, files: list[str]) -> dict[str, Any]:
 
 
 def _inputs(source: Case | None, dataset: DatasetDescription) -> dict[str, str]:
-    return {} if source is None else {name: source.images[name].name for name in dataset.channel_names}
+    if source is None:
+        return {}
+    return {name: source.images[name].name for name in dataset.channel_names if name in source.images}
 
 
 def _draw(result: Segmentation, path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import ArrayLike
@@ -15,6 +16,7 @@ from tunetseg.datasets import (
     Case,
     DatasetDescription,
     LabelScheme,
+    Missing,
     Postprocessing,
     case_from_files,
     check_case_name,
@@ -49,6 +51,8 @@ def segment(
     labels: str | None = None,
     postprocessing: Postprocessing | None = None,
     name: str | None = None,
+    missing: Missing = "raise",
+    calibrated: bool = True,
     progress: Progress = silent,
 ) -> Segmentation:
     """Segment one patient. Nothing is written.
@@ -64,6 +68,10 @@ def segment(
             model's.
         postprocessing: Rules; by default those of the model.
         name: Name of the case; by default that of its files, or ``patient``.
+        missing: ``allow`` is content with any one channel; zeros stand in place of those that are missing, and a note
+            of the result names them.
+        calibrated: Let uncertainty follow from calibrated probabilities, where the model has a calibration. Labels and
+            probabilities are the same either way.
         progress: Receives the share that is done, from 0 to 1, with the name of the case as the task.
 
     Returns:
@@ -90,14 +98,16 @@ def segment(
     if not isinstance(images, Mapping) or all(isinstance(image, str | Path) for image in images.values()):
         if affine is not None or spacing is not None:
             raise InputError("affine and spacing are for arrays; files have their own")
-        return _segment_case(_case(images, predictor.dataset, name), predictor, labels, postprocessing, progress)
+        case = _case(images, predictor.dataset, name, missing)
+        return _segment_case(case, predictor, labels, postprocessing, missing, calibrated, progress)
     scheme = _scheme(labels, None, predictor.dataset)
     return segment_volume(
-        _volume(images, predictor.dataset, affine, spacing),
+        _volume(images, predictor.dataset, affine, spacing, missing),
         predictor,
         case=name or "patient",
         scheme=scheme,
         postprocessing=postprocessing,
+        calibrated=calibrated,
         progress=progress,
     )
 
@@ -111,6 +121,8 @@ def segment_cases(
     picture: bool = False,
     labels: str | None = None,
     postprocessing: Postprocessing | None = None,
+    missing: Missing = "raise",
+    calibrated: bool = True,
     on_fault: Callable[[InputError], None] | None = None,
     progress: Progress = silent,
 ) -> Iterator[Segmentation]:
@@ -127,6 +139,8 @@ def segment_cases(
         picture: Save a picture of each case too.
         labels: Dataset or year whose label values are used; by default those of each case's own dataset.
         postprocessing: Rules; by default those of the model.
+        missing: ``allow`` is content with any one channel of a case.
+        calibrated: Let uncertainty follow from calibrated probabilities, where the model has a calibration.
         on_fault: Receives the error of each broken case, which is then left out; None raises the first.
         progress: Receives the share that is done of each case, from 0 to 1, with the name of the case as the task.
 
@@ -149,9 +163,9 @@ def segment_cases(
 
     def segment_one(case: Case) -> Segmentation:
         if folder is None:
-            return _segment_case(case, model, labels, postprocessing, progress)
+            return _segment_case(case, model, labels, postprocessing, missing, calibrated, progress)
         check_free(folder, case, model.dataset)
-        result = _segment_case(case, model, labels, postprocessing, progress)
+        result = _segment_case(case, model, labels, postprocessing, missing, calibrated, progress)
         save_segmentation(result, folder, probabilities=probabilities, picture=picture)
         return result
 
@@ -182,6 +196,7 @@ def segment_volume(
     case: str = "patient",
     scheme: LabelScheme | None = None,
     postprocessing: Postprocessing | None = None,
+    calibrated: bool = True,
     source: Case | None = None,
     progress: Progress = silent,
 ) -> Segmentation:
@@ -193,6 +208,7 @@ def segment_volume(
         case: Name of the case.
         scheme: Label values of the result, for the regions of the model; by default those of the model's dataset.
         postprocessing: Rules; by default those of the model's dataset.
+        calibrated: Let uncertainty follow from calibrated probabilities, where the model has a calibration.
         source: The files that the volume was read from.
         progress: Receives the share that is done, from 0 to 1.
 
@@ -216,6 +232,9 @@ def segment_volume(
     masks, notes = postprocess(probabilities, dataset.region_names, volume.grid.voxel_ml * 1000, rules)
     foreground = foreground_mask(volume.array, dataset.foreground)
     findings += check_result(masks, uncertainty(probabilities[0]), foreground, dataset)
+    facts = model.describe()
+    calibration = getattr(model, "calibration", ()) if calibrated else ()
+    notes += _missing_notes(volume, facts)
     return Segmentation(
         case=case,
         label_map=volume.stored.from_lps(label_scheme.merge(masks)),
@@ -225,11 +244,12 @@ def segment_volume(
         dataset=dataset,
         notes=tuple(notes),
         findings=tuple(findings),
-        facts={**model.describe(), "postprocessing": rules},
+        facts={**facts, "postprocessing": rules, "missing": volume.missing, "calibrated": any(calibration)},
         source=source,
         images=volume.stored.from_lps(volume.array),
         oriented=volume.oriented,
         seconds=time.monotonic() - began,
+        calibration=calibration,
     )
 
 
@@ -238,15 +258,24 @@ def _segment_case(
     model: Predictor,
     labels: str | None,
     postprocessing: Postprocessing | None,
+    missing: Missing,
+    calibrated: bool,
     progress: Progress,
 ) -> Segmentation:
     began = time.monotonic()
     scheme = _scheme(labels, case.dataset, model.dataset)
     progress(case.id, 0.0, 1.0)
-    volume = read_volume(case, model.dataset)
+    volume = read_volume(case, model.dataset, missing=missing)
     reading = time.monotonic() - began
     result = segment_volume(
-        volume, model, case=case.id, scheme=scheme, postprocessing=postprocessing, source=case, progress=progress
+        volume,
+        model,
+        case=case.id,
+        scheme=scheme,
+        postprocessing=postprocessing,
+        calibrated=calibrated,
+        source=case,
+        progress=progress,
     )
     _LOG.debug("%s: %.1f s, of which reading %.1f s", case.id, reading + result.seconds, reading)
     return replace(result, seconds=reading + result.seconds)
@@ -258,10 +287,13 @@ def _predictor(model: Predictor | str | Path | None) -> Predictor:
     return load_model(model) if isinstance(model, str | Path) else model
 
 
-def _case(images: str | Path | Case | Mapping[str, ImageLike], dataset: DatasetDescription, name: str | None) -> Case:
+def _case(
+    images: str | Path | Case | Mapping[str, ImageLike], dataset: DatasetDescription, name: str | None, missing: Missing
+) -> Case:
     """Return the case of a folder or of files."""
     if isinstance(images, Mapping):
-        return case_from_files({channel: Path(str(path)) for channel, path in images.items()}, dataset, name=name)
+        files = {channel: Path(str(path)) for channel, path in images.items()}
+        return case_from_files(files, dataset, name=name, missing=missing)
     if isinstance(images, Case):
         case = images
     else:
@@ -273,15 +305,18 @@ def _case(images: str | Path | Case | Mapping[str, ImageLike], dataset: DatasetD
 
 
 def _volume(
-    images: Mapping[str, ImageLike], dataset: DatasetDescription, affine: ArrayLike | None, spacing: ArrayLike | None
+    images: Mapping[str, ImageLike],
+    dataset: DatasetDescription,
+    affine: ArrayLike | None,
+    spacing: ArrayLike | None,
+    missing: Missing,
 ) -> Volume:
     """Return the volume of images of which some are in memory."""
     unknown = sorted(set(images) - set(dataset.channel_names))
     if unknown:
         raise InputError(f"unknown channel {unknown[0]!r}; choose from {', '.join(dataset.channel_names)}")
-    return stack_images(
-        {channel: _image(image, channel, affine, spacing) for channel, image in images.items()}, dataset
-    )
+    found = {channel: _image(image, channel, affine, spacing) for channel, image in images.items()}
+    return stack_images(found, dataset, missing=missing)
 
 
 def _image(image: ImageLike, channel: str, affine: ArrayLike | None, spacing: ArrayLike | None) -> Image:
@@ -305,3 +340,13 @@ def _scheme(labels: str | None, own: DatasetDescription | None, dataset: Dataset
     if own is not None and not own.label_candidates and own.region_names == dataset.region_names:
         return own.scheme
     return dataset.scheme
+
+
+def _missing_notes(volume: Volume, facts: Mapping[str, Any]) -> list[str]:
+    """Return a sentence on the channels that are missing, with a warning where a model does not know that."""
+    if not volume.missing:
+        return []
+    sentence = f"no {' and no '.join(volume.missing)} image: zeros stand in place"
+    if not all(model.get("training", {}).get("channel_dropout", 0) for model in facts.get("models", [])):
+        sentence += "; the model is not known to have been trained with missing images, so expect worse results"
+    return [sentence]

@@ -1,7 +1,7 @@
 """The result of segmenting one patient, in memory."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
@@ -24,6 +24,7 @@ from tunetseg.errors import InputError
 from tunetseg.findings import Finding
 from tunetseg.inference.uncertainty import uncertainty
 from tunetseg.io import Grid, check_same_lattice, read_label_map
+from tunetseg.models.calibration import Calibration, calibrate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,7 +43,8 @@ class Segmentation:
     Args:
         case: Name of the case.
         label_map: uint8, shape (x, y, z), values of ``scheme``.
-        probabilities: float32, shape (region, x, y, z), before post-processing; outermost region first.
+        probabilities: float32, shape (region, x, y, z), as the models give them: before calibration and
+            post-processing; outermost region first.
         grid: Where the voxels lie.
         scheme: The label values.
         dataset: Dataset of the model: names and titles of regions and channels.
@@ -53,6 +55,7 @@ class Segmentation:
         images: The images that were segmented, float32, shape (channel, x, y, z).
         oriented: False where the images do not say how the patient lies.
         seconds: Time from reading the images to the label map.
+        calibration: Region -> curve of each model, which uncertainty follows from; empty for plain uncertainty.
     """
 
     case: str
@@ -68,6 +71,7 @@ class Segmentation:
     images: NDArray[np.float32] | None = None
     oriented: bool = True
     seconds: float = 0.0
+    calibration: Sequence[Mapping[str, Calibration]] = ()
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -81,8 +85,15 @@ class Segmentation:
 
     @property
     def uncertainty(self) -> NDArray[np.float32]:
-        """Uncertainty of each voxel and region, 0 certain to 100 uncertain, shape (region, x, y, z) (paper, Eq. 2)."""
-        return uncertainty(self.probabilities)
+        """Uncertainty of each voxel and region, 0 certain to 100 uncertain, shape (region, x, y, z) (paper, Eq. 2).
+
+        It follows from the calibrated probabilities where the models have a calibration.
+        """
+        return uncertainty(self.calibrated(self.probabilities))
+
+    def calibrated(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return probabilities of the regions, shape (region, ...), after the calibration of the models."""
+        return calibrate(probabilities, self.regions, self.calibration)
 
     @property
     def warnings(self) -> tuple[Finding, ...]:

@@ -146,7 +146,7 @@ def read_mgh(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | 
 def read_analyze(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | None = None) -> Image:
     """Read an Analyze 7.5 or SPM image (``.hdr`` with ``.img``).
 
-    Such files do not say how the patient lies, unless SPM left a ``.mat`` file beside them. Without one, axes towards
+    Such files do not say how the patient lies, unless SPM left a ``.mat`` file next to them. Without one, axes towards
     left, anterior and superior are assumed, as nibabel and SPM do, and `Image.oriented` is False.
 
     Args:

@@ -1,13 +1,17 @@
 """Scores of segmentations: pure functions over arrays, which need only numpy and scipy."""
 
-from tunetseg.metrics.box import joint_box
+from tunetseg.metrics.box import grow, joint_box
+from tunetseg.metrics.cells import score_cells
 from tunetseg.metrics.elements import surface_elements
+from tunetseg.metrics.lesion_table import SIZES_ML, lesion_rows, recall_by_size
 from tunetseg.metrics.lesions import Lesion, LesionMatch, LesionRules, match_lesions
+from tunetseg.metrics.matching import MatchingRules, OneToOneMatch, match_one_to_one
 from tunetseg.metrics.overlap import Counts, count_voxels
 from tunetseg.metrics.reliability import Reliability, reliability
-from tunetseg.metrics.rules import RULES, EmptyRegions, Rules, WhenEmpty, emptiness, find_rules
+from tunetseg.metrics.rule_sets import RULES, find_rules
+from tunetseg.metrics.rules import EmptyRegions, RegionRules, Rules, WhenEmpty, emptiness
 from tunetseg.metrics.scores import SCORES, Score
-from tunetseg.metrics.scoring import score_case, score_region
+from tunetseg.metrics.scoring import match_case, score_case, score_region
 from tunetseg.metrics.statistics import Summary, count_empty, summarise, summarise_regions
 from tunetseg.metrics.surface import (
     HAUSDORFF,
@@ -24,12 +28,16 @@ __all__ = [
     "QU_BRATS_THRESHOLDS",
     "RULES",
     "SCORES",
+    "SIZES_ML",
     "Counts",
     "EmptyRegions",
     "Hausdorff",
     "Lesion",
     "LesionMatch",
     "LesionRules",
+    "MatchingRules",
+    "OneToOneMatch",
+    "RegionRules",
     "Reliability",
     "Rules",
     "Score",
@@ -42,11 +50,17 @@ __all__ = [
     "count_voxels",
     "emptiness",
     "find_rules",
+    "grow",
     "hausdorff",
     "joint_box",
+    "lesion_rows",
+    "match_case",
     "match_lesions",
+    "match_one_to_one",
+    "recall_by_size",
     "reliability",
     "score_case",
+    "score_cells",
     "score_region",
     "score_uncertainty",
     "summarise",

@@ -1,9 +1,11 @@
 """The box that holds every non-zero voxel of two arrays."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["joint_box"]
+__all__ = ["grow", "joint_box"]
 
 
 def joint_box(first: NDArray[np.generic], second: NDArray[np.generic]) -> tuple[slice, ...]:
@@ -43,3 +45,15 @@ def _box(array: NDArray[np.generic]) -> tuple[slice, ...]:
     used = np.flatnonzero(array.reshape(len(array), -1).any(axis=1)) if array.size else np.empty(0, int)
     outer = slice(int(used[0]), int(used[-1]) + 1) if used.size else slice(0, 0)
     return (outer,) if array.ndim == 1 else (outer, *_box(np.any(array[outer], axis=0)))
+
+
+def grow(box: tuple[slice, ...], margin: int, shape: Sequence[int]) -> tuple[slice, ...]:
+    """Return a box with a margin around it, as far as the grid reaches; an empty box stays empty.
+
+    Examples:
+        >>> grow((slice(2, 4), slice(1, 2)), 2, (5, 5))
+        (slice(0, 5, None), slice(0, 4, None))
+    """
+    if not margin or not all(side.stop for side in box):
+        return box
+    return tuple(slice(max(0, b.start - margin), min(n, b.stop + margin)) for b, n in zip(box, shape, strict=True))

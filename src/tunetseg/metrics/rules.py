@@ -1,22 +1,19 @@
-"""Named sets of evaluation rules: what a score is where its definition leaves a choice."""
+"""A set of evaluation rules: what a score is where its definition leaves a choice."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from tunetseg.errors import InputError
 from tunetseg.metrics.lesions import LesionRules
+from tunetseg.metrics.matching import MatchingRules
 from tunetseg.metrics.overlap import Counts
 from tunetseg.metrics.scores import EmptyRule
 from tunetseg.metrics.surface import HAUSDORFF
-from tunetseg.metrics.uncertainty import QU_BRATS_THRESHOLDS
 
-__all__ = ["RULES", "Emptiness", "EmptyRegions", "Rules", "WhenEmpty", "emptiness", "find_rules"]
+__all__ = ["LEFT_OUT", "Emptiness", "EmptyRegions", "RegionRules", "Rules", "WhenEmpty", "emptiness", "penalised"]
 
 Emptiness = Literal["none", "both", "reference", "prediction"]
-
-# The length of the diagonal of 240 x 240 x 155 voxels of 1 mm, as the challenge's tables print it.
-_BRATS_DIAGONAL_MM = 373.12866
 
 
 def emptiness(counts: Counts) -> Emptiness:
@@ -47,10 +44,12 @@ class WhenEmpty:
 
 
 _PERFECT_OR_NOTHING = WhenEmpty(both=1.0, reference=0.0, prediction=0.0)
-_LEFT_OUT = WhenEmpty(both=None, reference=None, prediction=None)
+LEFT_OUT = WhenEmpty(both=None, reference=None, prediction=None)
+"""Rule of a score that leaves out every case with an empty mask."""
 
 
-def _penalty(mm: float) -> WhenEmpty:
+def penalised(mm: float) -> WhenEmpty:
+    """Return the rule of a distance that is 0 where both masks are empty and a penalty where one is."""
     return WhenEmpty(both=0.0, reference=mm, prediction=mm)
 
 
@@ -82,6 +81,23 @@ class EmptyRegions:
 
 
 @dataclass(frozen=True)
+class RegionRules:
+    """One region that rules score, in terms of the label values of the dataset that the rules are for.
+
+    Args:
+        name: Name in tables, such as ``necrosis``.
+        labels: Label values that make the region up; regions need not be nested.
+        lesions: How its lesions are counted, if not as the rules say for every region.
+        scored: False: the region only joins the lesions of others.
+    """
+
+    name: str
+    labels: tuple[int, ...]
+    lesions: LesionRules | None = None
+    scored: bool = True
+
+
+@dataclass(frozen=True)
 class Rules:
     """One named set of evaluation rules.
 
@@ -93,12 +109,23 @@ class Rules:
             None: any nested regions.
         hausdorff: Key of `HAUSDORFF`: the meaning of HD95 and HD100, and the surface elements that the average
             distance is taken over.
-        lesions: How lesions are counted; None: they are not counted.
+        lesions: How lesions are counted; None: they are not counted, or by ``matching``.
         uncertainty: Thresholds of the scores of uncertainty maps; None: such maps are scored only on request.
         round_labels: Round label values that are not whole, instead of refusing them.
         version: Raised whenever a score under these rules may change.
+        regions: Regions that are scored, from the label values of ``labels``; empty: those of the label scheme.
+        matching: How lesions are matched one to one; None: they are counted by ``lesions``, if at all.
+        nsd: Columns of the normalised surface Dice over surface voxels (`SurfaceDistances.nsd`) and their tolerances
+            in mm.
+        voxel_units: Distances of the whole region, and the tolerances of ``nsd``, are in voxels, as by an official
+            code that ignores the spacing there.
+        diagonal: The penalty is the grid's diagonal, counted in ``voxels`` or in ``mm``; None: it is the one given.
+        overlap_needed: Where two masks share no voxel, distances have the penalty and surface Dice is 0.
+        skip_failed: A case whose prediction cannot be scored is left out, as by the official code, instead of counting
+            as one with an empty prediction.
 
     Examples:
+        >>> from tunetseg.metrics import RULES
         >>> RULES["brats2020"].penalty_mm
         373.12866
     """
@@ -112,6 +139,13 @@ class Rules:
     uncertainty: tuple[float, ...] | None = None
     round_labels: bool = False
     version: int = 1
+    regions: tuple[RegionRules, ...] = ()
+    matching: MatchingRules | None = None
+    nsd: tuple[tuple[str, float], ...] = ()
+    voxel_units: bool = False
+    diagonal: Literal["voxels", "mm"] | None = None
+    overlap_needed: bool = False
+    skip_failed: bool = False
 
     def __post_init__(self) -> None:
         """Check that the definition of HD95 exists."""
@@ -123,85 +157,94 @@ class Rules:
 
     @property
     def penalty_mm(self) -> float | None:
-        """HD95 of a region that was missed completely, in millimetres; None where such cases are left out."""
+        """HD95 of a region that was missed completely, in millimetres; None where such cases are left out.
+
+        None too where it is the grid's diagonal, until `for_grid` fills it in.
+        """
         return self.empty.distance.prediction
+
+    @property
+    def penalty(self) -> str | None:
+        """The penalty in words, for tables and files; None where such cases are left out."""
+        if self.diagonal is not None:
+            return f"the grid's diagonal in {self.diagonal}"
+        return None if self.penalty_mm is None else f"{self.penalty_mm} mm"
 
     @property
     def hd95_description(self) -> str:
         """Meaning of HD95 under these rules, for tables and files."""
         return HAUSDORFF[self.hausdorff].description.format(p=95)
 
+    @property
+    def margin(self) -> int:
+        """Voxels of background that must be kept around the masks of a case for its lesions to be joined as given."""
+        rules = [region.lesions or self.lesions for region in self.regions]
+        joined = any(found is not None and found.joined_by for found in rules)
+        return max((found.dilation for found in rules if found is not None), default=0) if joined else 0
 
-_BRATS2020 = EmptyRegions(distance=_penalty(_BRATS_DIAGONAL_MM))
+    def scores(self, region: str) -> bool:
+        """Return whether a region is scored, and not only there to join the lesions of others."""
+        return all(found.scored for found in self.regions if found.name == region)
 
+    def lesions_of(self, region: str) -> LesionRules | None:
+        """Return how the lesions of a region are counted; None where they are not, or are matched one to one."""
+        own = next((found.lesions for found in self.regions if found.name == region), None)
+        return own or self.lesions
 
-def _brats2023(challenge: str, lesions: LesionRules) -> Rules:
-    return Rules(
-        f"brats2023-{challenge}",
-        f"lesion-wise: the reference dilated by {lesions.dilation}, lesions of {lesions.min_volume_mm3:g} mm3 or less "
-        f"not counted, {lesions.penalty_mm:g} mm for a missed lesion or a false positive; also the whole regions, "
-        f"with HD95 0 where both masks are empty and {lesions.penalty_mm:g} mm where one is",
-        EmptyRegions(distance=_penalty(lesions.penalty_mm)),
-        hausdorff=lesions.hausdorff,
-        lesions=lesions,
-    )
+    def for_grid(self, shape: Sequence[int], spacing: Sequence[float]) -> "Rules":
+        """Return the rules with the penalty that they have on one grid.
 
+        Args:
+            shape: Of the whole grid.
+            spacing: Voxel size in mm along each axis.
 
-RULES: dict[str, Rules] = {
-    rules.name: rules
-    for rules in (
-        Rules(
-            "brats2019",
-            "HD95 leaves out a case where either mask is empty; Dice is 1 where both are empty and 0 where one is",
-            # Inferred: the ranked means of that year are too small to contain a single penalty.
-            EmptyRegions(distance=_LEFT_OUT),
-        ),
-        Rules(
-            "brats2020",
-            f"HD95 is 0 where both masks are empty and {_BRATS_DIAGONAL_MM} mm where one is; "
-            "Dice is 1 where both are empty and 0 where one is",
-            _BRATS2020,
-        ),
-        *(_brats2023(challenge, LesionRules()) for challenge in ("gli", "ssa", "ped")),
-        _brats2023("men", LesionRules(dilation=1)),
-        _brats2023("met", LesionRules(dilation=1, min_volume_mm3=2.0)),
-        Rules(
-            "qu-brats",
-            "uncertainty maps filtered at rising thresholds; the rest as in brats2020",
-            _BRATS2020,
-            uncertainty=QU_BRATS_THRESHOLDS,
-        ),
-        Rules(
-            "kits19",
-            "Dice of kidney with tumour and of tumour, left out where both masks are empty, as the official code's "
-            "NaN does; label values that are not whole are rounded, as there",
-            EmptyRegions(
-                distance=_LEFT_OUT,
-                overlap=WhenEmpty(both=None, reference=0.0, prediction=0.0),
-                sensitivity=WhenEmpty(both=None, reference=None, prediction=0.0),
-                precision=WhenEmpty(both=None, reference=0.0, prediction=None),
+        Examples:
+            >>> from tunetseg.metrics import find_rules
+            >>> find_rules("brats2024-met").for_grid((3, 4, 12), (1, 1, 1)).penalty_mm
+            13.0
+        """
+        if self.diagonal is None:
+            return self
+        units = spacing if self.diagonal == "mm" else (1.0,) * len(shape)
+        length = math.hypot(*(n * unit for n, unit in zip(shape, units, strict=True)))
+        return replace(
+            self,
+            diagonal=None,
+            empty=replace(self.empty, distance=penalised(length)),
+            lesions=None if self.lesions is None else replace(self.lesions, penalty_mm=length),
+            regions=tuple(
+                replace(found, lesions=found.lesions and replace(found.lesions, penalty_mm=length))
+                for found in self.regions
             ),
-            labels="kits19",
-            round_labels=True,
-        ),
-    )
-}
-"""Rule sets by name."""
+        )
 
-_ALIASES = {"brats2023": "brats2023-gli", "brats2021": "brats2020"}
+    def strict(self) -> "Rules":
+        """Return the strict twin, which leaves nothing out and counts every miss.
 
+        A case whose prediction cannot be scored counts as one with an empty prediction; a region that is empty on
+        both sides is perfect, and one that is empty on one side is a miss, with the penalty, or the grid's diagonal
+        where the rules have none; missed and false lesions enter every lesion-wise mean; distances are in mm.
 
-def find_rules(name: str) -> Rules:
-    """Return a set of rules by its name; ``brats2023`` is that of adult glioma, ``brats2021`` is ``brats2020``.
-
-    Raises:
-        InputError: Unknown name; the message lists the known ones.
-
-    Examples:
-        >>> find_rules("brats2023").name
-        'brats2023-gli'
-    """
-    rules = RULES.get(_ALIASES.get(name, name))
-    if rules is None:
-        raise InputError(f"unknown rules {name!r}; choose from {', '.join((*RULES, *_ALIASES))}")
-    return rules
+        Examples:
+            >>> from tunetseg.metrics import RULES
+            >>> twin = RULES["brats2019"].strict()
+            >>> twin.name, twin.for_grid((240, 240, 155), (1, 1, 1)).penalty_mm == math.hypot(240, 240, 155)
+            ('brats2019-strict', True)
+        """
+        diagonal = "mm" if self.penalty_mm is None and self.diagonal is None else self.diagonal
+        distance = penalised(self.penalty_mm) if diagonal is None and self.penalty_mm is not None else LEFT_OUT
+        return replace(
+            self,
+            name=f"{self.name}-strict",
+            description=f"as {self.name}, but nothing is left out: failed cases, missed and false lesions count",
+            empty=EmptyRegions(distance=distance),
+            diagonal=diagonal,
+            skip_failed=False,
+            lesions=self.lesions and replace(self.lesions, count_false_positives=True),
+            regions=tuple(
+                replace(found, lesions=found.lesions and replace(found.lesions, count_false_positives=True))
+                for found in self.regions
+            ),
+            matching=self.matching and replace(self.matching, count_misses=True, reversed_axes=False),
+            voxel_units=False,
+        )

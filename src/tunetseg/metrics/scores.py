@@ -28,8 +28,8 @@ class Score:
         digits: After the decimal point, in printed tables.
         higher_is_better: Direction that methods are ranked by; None for a score that is not ranked.
         when_empty: Rule that gives its value where a mask is empty; None for a score that needs no rule.
-        table: Printed table that shows it; None for a score that stands in files only. A further table than
-            ``masks`` is printed where all of its scores were computed.
+        table: Printed table that shows it; None for a score that stands in files only. ``surfaces`` and
+            ``uncertainty`` are printed where all of their scores were computed, the others with those that were.
         paper_title: Heading in the layout of the paper's tables; empty: `title`.
 
     Examples:
@@ -64,6 +64,9 @@ SCORES: dict[str, Score] = {
     for score in (
         Score("dice", "Dice", when_empty="overlap", table="masks", paper_title="DSC"),
         _distance("hd95", "HD95", when_empty="distance", table="masks"),
+        Score("nsd", "NSD", when_empty="overlap", table="masks"),
+        Score("nsd_05", "NSD at 0.5 mm", when_empty="overlap", table="masks"),
+        Score("nsd_10", "NSD at 1 mm", when_empty="overlap", table="masks"),
         Score("sensitivity", "sensitivity", when_empty="sensitivity", table="masks"),
         Score("specificity", "specificity", digits=4, table="masks"),
         Score("precision", "precision", when_empty="precision"),
@@ -74,6 +77,13 @@ SCORES: dict[str, Score] = {
         Score("volume_error_ml", "volume error", unit="ml", digits=2, higher_is_better=None),
         Score("lesion_dice", "lesion-wise Dice", table="lesions", paper_title="lesion-wise DSC"),
         _distance("lesion_hd95", "lesion-wise HD95", table="lesions"),
+        Score("lesion_nsd", "lesion-wise NSD", table="lesions"),
+        Score("lesion_nsd_05", "lesion-wise NSD at 0.5 mm", table="lesions"),
+        Score("lesion_nsd_10", "lesion-wise NSD at 1 mm", table="lesions"),
+        Score("f1", "F1 of lesions", table="lesions"),
+        Score("pq", "panoptic quality", table="lesions"),
+        Score("cc_dice", "CC-Dice", when_empty="overlap", table="lesions"),
+        _distance("cc_hd95", "CC-HD95", when_empty="distance", table="lesions"),
         Score("dauc", "DAUC", table="uncertainty"),
         Score("rftp", "RFTP", higher_is_better=False, table="uncertainty", paper_title="RFTPs"),
         Score("rftn", "RFTN", higher_is_better=False, table="uncertainty", paper_title="RFTNs"),

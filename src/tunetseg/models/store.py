@@ -7,17 +7,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from tunetseg.datasets import DatasetDescription
+from tunetseg.datasets.description import convert
 from tunetseg.errors import InputError
 from tunetseg.io.files import whole_file
+from tunetseg.models.calibration import Calibration
 from tunetseg.networks import NetworkSpec, SegmentationNetwork, build_network
 from tunetseg.preparation import Preprocessing
 
-__all__ = ["ModelSpec", "file_hash", "load_network", "read_spec", "save_model", "write_tensors"]
+__all__ = ["ModelSpec", "file_hash", "load_network", "read_spec", "replace_spec", "save_model", "write_tensors"]
 
 _FORMAT = "tunetseg model"
 _VERSION = 2
@@ -34,7 +37,9 @@ class ModelSpec:
         whole_volume: True where a patch held a whole volume, so that inference is one pass.
         dataset: Channels and their normalisation, regions and label values, post-processing.
         training: What it was trained with, for readers: recipe, stage, spacing in mm, cases, epochs, steps, scores, the
-            SHA-256 of the model whose weights the first stage started from, and the cases that it never saw.
+            SHA-256 of the model whose weights the first stage started from, the cases that it never saw, and how often
+            channels were dropped.
+        calibration: Region -> curve from its probabilities to how often they are right, where it was measured.
 
     Raises:
         ValueError: Parts do not fit each other.
@@ -46,6 +51,7 @@ class ModelSpec:
     whole_volume: bool
     dataset: DatasetDescription
     training: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, Calibration] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check that the network has the channels and regions of the dataset."""
@@ -59,6 +65,9 @@ class ModelSpec:
                 f"a network of the regions {', '.join(self.network.regions)} for a dataset of the regions "
                 f"{', '.join(self.dataset.region_names)}"
             )
+        unknown = next((region for region in self.calibration if region not in self.dataset.region_names), None)
+        if unknown is not None:
+            raise ValueError(f"a calibration of an unknown region {unknown!r}")
         if len(self.patch_size) != 3 or not all(isinstance(side, int) and side > 0 for side in self.patch_size):
             raise ValueError(f"patch size {self.patch_size}, where three whole numbers of voxels are needed")
 
@@ -73,6 +82,7 @@ class ModelSpec:
             "whole_volume": self.whole_volume,
             "dataset": self.dataset.to_dict(),
             "training": self.training,
+            "calibration": msgspec.to_builtins(self.calibration),
         }
 
     @classmethod
@@ -97,6 +107,7 @@ class ModelSpec:
                 bool(raw["whole_volume"]),
                 DatasetDescription.from_dict(raw["dataset"], "dataset"),
                 dict(raw["training"]),
+                convert(raw.get("calibration", {}), dict[str, Calibration], "calibration"),
             )
         except InputError as error:  # what this installation does not know, such as a network by its name
             raise InputError(
@@ -203,6 +214,25 @@ def load_network(path: str | Path, device: str | torch.device = "cpu") -> tuple[
             f"{network.stride}; copy it again"
         )
     return network.to(device).eval(), spec
+
+
+def replace_spec(path: str | Path, spec: ModelSpec) -> None:
+    """Give a model file another spec; its weights stay as they are, bit for bit.
+
+    Args:
+        path: The file, which is replaced at once.
+        spec: Of the same network.
+
+    Raises:
+        InputError: The file cannot be read.
+        ValueError: The spec is of another network.
+        OSError: The disk is full or cannot be written to.
+    """
+    if read_spec(path).network != spec.network:
+        raise ValueError(f"{path}: is of another network")
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    write_tensors(Path(path), tensors, {"spec": json.dumps(spec.to_dict())}, durable=True)
 
 
 def file_hash(path: str | Path) -> str:

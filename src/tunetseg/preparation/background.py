@@ -23,7 +23,7 @@ _RINGING = 0.03
 _SPIKE = 20
 """A voxel is damaged if it is this many times the 99.9th percentile."""
 _NOISE = 6
-"""Standard deviations of the border from which a voxel is no noise."""
+"""Standard deviations of the border beyond which a voxel is not noise."""
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,8 @@ def prepare(volume: Volume, settings: Preprocessing, description: DatasetDescrip
         InputError: No voxel is foreground.
     """
     array = volume.array
-    inside = foreground_mask(array, description.foreground)
+    present = [name not in volume.missing for name in description.channel_names]
+    inside = foreground_mask(array[present], description.foreground)
     if not inside.any():
         raise InputError("the images hold no foreground, so there is nothing to segment")
     if settings.denoise:
@@ -161,6 +162,7 @@ def prepare(volume: Volume, settings: Preprocessing, description: DatasetDescrip
     (x, y, z), *_ = ndimage.find_objects(inside.astype(np.uint8))
     box = (x, y, z)
     cropped = normalise(array[(slice(None), *box)], description.channels, description.foreground)
+    cropped[np.logical_not(present)] = 0  # as in training with dropped channels, whatever 0 is in the file's unit
     # The spacing of a file is only as exact as its float32 header.
     sx, sy, sz = (1.0 if abs(settings.spacing - s) < 1e-4 else settings.spacing / s for s in volume.grid.spacing)
     scale = (sx, sy, sz)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tunetseg.datasets import Case, DatasetDescription
+from tunetseg.datasets import Case, DatasetDescription, Missing
 from tunetseg.errors import InputError
 from tunetseg.io import Grid, Image, check_same_lattice, read_volumes
 from tunetseg.preparation.background import Background, clean
@@ -20,10 +20,11 @@ class Volume:
     """The images of a case as one array.
 
     Args:
-        array: float32, shape (channel, x, y, z), axes towards left, posterior, superior.
+        array: float32, shape (channel, x, y, z), axes towards left, posterior, superior; 0 where a channel is missing.
         grid: Where its voxels lie, in the same order of axes.
         stored: The same lattice in the order of axes of the first file, in which results are written.
         oriented: False where the first file does not say how the patient lies.
+        missing: Names of the channels that the case lacks.
         background: What was found of the background of each channel, which is 0 in ``array``; empty where the
             description says which values are foreground.
     """
@@ -32,33 +33,39 @@ class Volume:
     grid: Grid
     stored: Grid
     oriented: bool = True
+    missing: tuple[str, ...] = ()
     background: tuple[Background, ...] = ()
 
 
-def read_volume(case: Case, description: DatasetDescription) -> Volume:
+def read_volume(case: Case, description: DatasetDescription, *, missing: Missing = "raise") -> Volume:
     """Read the images of a case.
 
     Args:
         case: Says where the files are.
         description: Says which channels are needed, and in which order.
+        missing: ``allow`` is content with one channel; zeros stand in place of the others.
 
     Raises:
         InputError: A file is missing, damaged, not 3-D, constant, not finite, on another lattice than the first, or
             the same as another.
     """
-    channels = description.channel_names
-    case.check(channels)
+    case.check(description.channel_names, missing=missing)
+    channels = [name for name in description.channel_names if name in case.images]
     by_file: dict[Path, list[str]] = {}
     for name in channels:
         by_file.setdefault(case.images[name], []).append(name)
     images: dict[str, Image] = {}
     for path, names in by_file.items():
         images |= zip(names, read_volumes(path, [case.volumes.get(name) for name in names]), strict=True)
-    return stack_images(images, description, {name: str(case.images[name]) for name in channels})
+    return stack_images(images, description, {name: str(case.images[name]) for name in channels}, missing=missing)
 
 
 def stack_images(
-    images: Mapping[str, Image], description: DatasetDescription, sources: Mapping[str, str] | None = None
+    images: Mapping[str, Image],
+    description: DatasetDescription,
+    sources: Mapping[str, str] | None = None,
+    *,
+    missing: Missing = "raise",
 ) -> Volume:
     """Return images as one volume; a background that is not 0 is found and set to 0.
 
@@ -66,15 +73,18 @@ def stack_images(
         images: Channel -> image.
         description: Says which channels are needed, and in which order.
         sources: Channel -> file, for errors; by default the names of the channels.
+        missing: ``allow`` is content with one channel; zeros stand in place of the others.
 
     Raises:
         InputError: An image is missing, constant, on another lattice than the first, or the same as another.
     """
-    names = description.channel_names
-    source = {name: f"{name} image" for name in names} | dict(sources or {})
-    missing = [name for name in names if name not in images]
-    if missing:
-        raise InputError(f"no {' and no '.join(missing)} image; all of {', '.join(names)} are needed")
+    every = description.channel_names
+    names = [name for name in every if name in images]
+    source = {name: f"{name} image" for name in every} | dict(sources or {})
+    absent = tuple(name for name in every if name not in images)
+    if not names or (absent and missing == "raise"):
+        needed = f"all of {', '.join(every)} are" if missing == "raise" else "one of them is"
+        raise InputError(f"no {' and no '.join(absent)} image; {needed} needed")
     first = images[names[0]]
     for number, name in enumerate(names):
         image = images[name]
@@ -86,11 +96,13 @@ def stack_images(
                     f"{source[name]}: the same voxels as {source[earlier]}; {name} and {earlier} must differ"
                 )
     # In C order, whatever the order of the files, in which all that follows is faster.
-    array = np.stack([np.ascontiguousarray(images[name].array, np.float32) for name in names])
+    array = np.zeros((len(every), *first.array.shape), np.float32)
+    for name in names:
+        array[every.index(name)] = images[name].array
     background: tuple[Background, ...] = ()
     if description.foreground.kind == "nonzero":
         array, background = clean(array)
-    return Volume(array, first.grid, first.stored, first.oriented, background)
+    return Volume(array, first.grid, first.stored, first.oriented, absent, background)
 
 
 def _check_content(array: NDArray, name: str, source: str, description: DatasetDescription) -> None:

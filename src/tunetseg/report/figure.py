@@ -76,7 +76,7 @@ def draw_segmentation(
     _draw_labels(lower[0], nesting[:, :, level][box], len(result.regions), aspect)
     if reference is not None:
         _draw_lines(lower[0], result.grid.to_lps(result.scheme.nesting(reference))[:, :, level][box])
-    probabilities = result.grid.to_lps(result.probabilities)[..., level]
+    probabilities = result.calibrated(result.grid.to_lps(result.probabilities)[..., level])
     for axes, region, probability in zip(lower[1:], result.regions, probabilities, strict=False):
         panel = _Panel(f"uncertainty of {region}", uncertainty(probability), (0, 100))
         drawn = _show(axes, panel, box, aspect, colours="magma")

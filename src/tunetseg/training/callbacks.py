@@ -23,15 +23,36 @@ from tunetseg.training.sampling import Batches
 from tunetseg.training.state import Scores, StateFile
 from tunetseg.training.stopping import StopRequest, StopTraining
 
-__all__ = ["BEST", "Checkpoints", "Clock", "Control", "Journal", "PatientStop", "Validations", "described"]
+__all__ = [
+    "BEST",
+    "SNAPSHOT",
+    "Checkpoints",
+    "Clock",
+    "Control",
+    "Export",
+    "Journal",
+    "PatientStop",
+    "Snapshots",
+    "Validations",
+    "described",
+]
 
 _LOG = logging.getLogger(__name__)
+
+Export = Callable[[TrainingModule, Path, Scores | None], None]
+"""Writes the kept weights, with their scores where there are any, to a path."""
+
+SNAPSHOT = "snapshot.safetensors"
+"""Name of the weights as they are meanwhile, in a run folder."""
 
 BEST = "best.safetensors"
 """Name of the weights with the lowest validation loss, in the folder of a stage that is not finished."""
 
 SAVE_EVERY = 600.0
 """Seconds between two checkpoints within a long epoch."""
+
+UPDATE_EVERY = 60.0
+"""Seconds between two updates of the state within a long epoch, so that a running run can be told from a dead one."""
 
 
 @dataclass
@@ -68,7 +89,7 @@ class Validations(lightning.Callback):
         export: Writes the kept weights, with their scores, to a path.
     """
 
-    def __init__(self, number: int, best: Path | None, export: Callable[[TrainingModule, Path, Scores], None]) -> None:
+    def __init__(self, number: int, best: Path | None, export: Export) -> None:
         self.number = number
         self.path = best
         self.export = export
@@ -95,6 +116,33 @@ class Validations(lightning.Callback):
         """Take it back."""
         self.best, self.last = (msgspec.convert(state[name], Scores | None) for name in ("best", "last"))
         self.step = state["step"]
+
+
+class Snapshots(lightning.Callback):
+    """Writes the kept weights every few minutes, so that a run that is cut off leaves a model.
+
+    Args:
+        path: File, which is replaced each time.
+        seconds: Between two writings.
+        validations: Scores.
+        export: Writes the weights.
+    """
+
+    def __init__(self, path: Path, seconds: float, validations: Validations, export: Export) -> None:
+        self.path = path
+        self.seconds = seconds
+        self.validations = validations
+        self.export = export
+        self.written = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write where it is time."""
+        assert isinstance(module, TrainingModule)
+        if trainer.is_global_zero and time.monotonic() - self.written > self.seconds:
+            self.export(module, self.path, self.validations.last)
+            self.written = time.monotonic()
 
 
 class PatientStop(EarlyStopping):
@@ -132,6 +180,7 @@ class Journal(lightning.Callback):
         self.clock = clock
         self.progress = progress
         self.began = 0.0
+        self.written = time.monotonic()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Start the clock of the epoch."""
@@ -143,6 +192,8 @@ class Journal(lightning.Callback):
         """Report the step."""
         if trainer.is_global_zero:
             self.progress(self._task(trainer), batch_idx + 1, int(trainer.num_training_batches))
+            if time.monotonic() - self.written > UPDATE_EVERY:
+                self.update(trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Log the epoch and write the state."""
@@ -162,6 +213,7 @@ class Journal(lightning.Callback):
 
     def update(self, epoch: int) -> None:
         """Write the state."""
+        self.written = time.monotonic()
         best, last = self.validations.best, self.validations.last
         self.state.update(epoch=epoch, best=best, last=last, seconds=round(self.clock.spent, 1))
 

@@ -33,7 +33,12 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         devices: Processes that share each batch, one per device; every ``batch_size`` must be a multiple of it.
         workers: Processes that read and cut patches, per device; 0 reads them in the training process.
+        data_on_device: Hold the prepared cases in the memory of the device and cut patches there, so that no step waits
+            for a copy. Not with ``workers``.
+        channels_last: Store activations with the channels last; always so with ``compile``.
         compile: Use ``torch.compile``, which needs a C++ compiler on a CPU and pays after a minute or two per stage.
+        snapshot_minutes: Minutes between two writings of the weights as they are, in bf16, to ``snapshot.safetensors``
+            in the run folder; None: none is written.
         max_minutes: Time budget of the run; stages are shortened to fit it. None: no limit.
         resume: Continue the run of the folder from its last checkpoint, or start it if there is none.
         skip_broken: Report a broken case and continue without it.
@@ -61,7 +66,10 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     device: str = "auto"
     devices: int = 1
     workers: int = 0
+    data_on_device: bool = False
+    channels_last: bool = False
     compile: bool = False
+    snapshot_minutes: float | None = None
     max_minutes: float | None = None
     resume: bool = False
     skip_broken: bool = False
@@ -81,8 +89,12 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
             value = getattr(self, name)
             if isinstance(value, int) and value < least:
                 raise InputError(f"{name} is {value}; must be {least} or more")
-        if self.max_minutes is not None and not self.max_minutes > 0:
-            raise InputError(f"max_minutes is {self.max_minutes:g}; must be above 0")
+        for name in ("max_minutes", "snapshot_minutes"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"{name} is {value:g}; must be above 0")
+        if self.data_on_device and self.workers:
+            raise InputError(f"workers is {self.workers}; must be 0 where the data are held on the device")
 
     def _set(self, name: str, value: Any) -> None:
         msgspec.structs.force_setattr(self, name, value)

@@ -29,6 +29,7 @@ class TrainingModule(lightning.LightningModule):
         stage: Schedule and augmentation.
         steps: Optimiser steps of the whole stage, for the cosine schedule.
         compiled: Use ``torch.compile``.
+        channels_last: Store activations with the channels last; always so where compiled.
         channels: Names of the channels, for augmentation that names them.
         entropy: Of the run; what a network draws itself, as dropout does, follows from it, stage and step.
         number: Number of the stage.
@@ -51,6 +52,7 @@ class TrainingModule(lightning.LightningModule):
         steps: int,
         *,
         compiled: bool = False,
+        channels_last: bool = False,
         channels: Sequence[str] = (),
         entropy: Sequence[int] = (0,),
         number: int = 0,
@@ -58,7 +60,7 @@ class TrainingModule(lightning.LightningModule):
     ) -> None:
         super().__init__()
         # Channels last is what the matrix units of CPUs and GPUs want; uncompiled, normalising it is slow on a CPU.
-        self.layout = torch.channels_last_3d if compiled else torch.contiguous_format
+        self.layout = torch.channels_last_3d if compiled or channels_last else torch.contiguous_format
         self.network = network.train().to(memory_format=self.layout)  # type: ignore[call-overload]
         # Lightning's EMAWeightAveraging copies the whole module, has no warm-up, and waits for the device at each step.
         self.average = copy.deepcopy(network).requires_grad_(False) if recipe.ema_decay else None

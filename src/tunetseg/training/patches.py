@@ -3,23 +3,26 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from tunetseg.preparation.cache import CachedCase
 from tunetseg.preparation.pack import PackedCase
 from tunetseg.training.recipes import Stage
+from tunetseg.training.resident import ResidentCase
 from tunetseg.training.sampling import Key, generator_of
 
 __all__ = ["TrainingPatches", "ValidationPatches", "collate", "cut", "grid_starts", "paste_lesion"]
 
 Place = tuple[int, ...]
+TrainingCase = CachedCase | PackedCase | ResidentCase
 
 
 def grid_starts(size: int, patch: int) -> list[int]:
@@ -40,11 +43,16 @@ def _grid(shape: Sequence[int], patch: Sequence[int]) -> list[tuple[Place, Place
     return [(tuple(s for s, _ in place), tuple(n for _, n in place)) for place in itertools.product(*axes)]
 
 
-def cut(array: NDArray, start: Sequence[int], patch: Sequence[int]) -> NDArray:
-    """Return a patch of an array's last three axes; zeros where it reaches outside."""
+@overload
+def cut(array: NDArray, start: Sequence[int], patch: Sequence[int]) -> NDArray: ...
+@overload
+def cut(array: Tensor, start: Sequence[int], patch: Sequence[int]) -> Tensor: ...
+def cut(array: Any, start: Sequence[int], patch: Sequence[int]) -> Any:
+    """Return a patch of an array's or tensor's last three axes; zeros where it reaches outside."""
     sides = array.shape[-3:]
     inside = tuple(slice(max(0, s), min(n, s + p)) for s, n, p in zip(start, sides, patch, strict=True))
-    result = np.zeros((*array.shape[:-3], *patch), array.dtype)
+    shape = *array.shape[:-3], *patch
+    result = array.new_zeros(shape) if isinstance(array, Tensor) else np.zeros(shape, array.dtype)
     target = tuple(slice(i.start - s, i.stop - s) for i, s in zip(inside, start, strict=True))
     everything = (slice(None),) * (array.ndim - 3)
     result[everything + target] = array[everything + inside]
@@ -75,6 +83,20 @@ def paste_lesion(
     return np.where(carved, donor_image, image), np.where(carved, donor_nesting, nesting)
 
 
+def _paste_lesion(
+    image: Tensor, nesting: Tensor, donor_image: Tensor, donor_nesting: Tensor, margin: int
+) -> tuple[Tensor, Tensor]:
+    """Do what `paste_lesion` does, with tensors, on their device."""
+    carved = (donor_nesting > 0)[None, None].float()
+    for _ in range(margin):
+        # The neighbours across faces: the largest value along each axis in turn, not of the whole cube.
+        sides = ((3, 1, 1), (1, 3, 1), (1, 1, 3))
+        x, y, z = (F.max_pool3d(carved, side, 1, [n // 2 for n in side]) for side in sides)
+        carved = torch.maximum(torch.maximum(x, y), z)
+    inside = (carved[0, 0] > 0) & (image != 0).any(dim=0) & (donor_image != 0).any(dim=0)
+    return torch.where(inside, donor_image, image), torch.where(inside, donor_nesting, nesting)
+
+
 def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Stack arrays into tensors, and keep numbers as a list, which stays on the CPU."""
     return {
@@ -89,15 +111,13 @@ class TrainingPatches(Dataset[dict[str, Any]]):
     """Training patches of one stage.
 
     Args:
-        cases: Prepared at the spacing of the stage.
+        cases: Prepared at the spacing of the stage; of cases on a device, patches are cut there.
         stage: Patch size, sampling and so on.
         entropy: Of the run; all that is random follows from it, the stage's number and the key of a sample.
         number: Number of the stage.
     """
 
-    def __init__(
-        self, cases: Sequence[CachedCase | PackedCase], stage: Stage, entropy: Sequence[int], number: int
-    ) -> None:
+    def __init__(self, cases: Sequence[TrainingCase], stage: Stage, entropy: Sequence[int], number: int) -> None:
         self.cases = cases
         self.stage = stage
         self.entropy = tuple(entropy)
@@ -125,20 +145,17 @@ class TrainingPatches(Dataset[dict[str, Any]]):
             start = _random_start(self.cases[index], self.stage, generator)
         else:
             index, start = self.grid[key.sample]
-        image, nesting = cut(self.cases[index].image, start, patch), cut(self.cases[index].nesting, start, patch)
+        image, nesting = _cut_both(self.cases[index], start, patch)
         seed = int(generator.integers(2**62))
         carvemix = self.stage.augmentation.carvemix
         if generator.random() < carvemix.probability:
             donor = self.cases[int(generator.integers(len(self.cases)))]
             there = _random_start(donor, self.stage, generator)
-            image, nesting = paste_lesion(
-                image,
-                nesting,
-                cut(donor.image, there, patch),
-                cut(donor.nesting, there, patch),
-                int(generator.integers(carvemix.margin + 1)),
+            paste = _paste_lesion if isinstance(image, Tensor) else paste_lesion
+            image, nesting = paste(
+                image, nesting, *_cut_both(donor, there, patch), int(generator.integers(carvemix.margin + 1))
             )
-        return {"image": torch.from_numpy(image), "nesting": torch.from_numpy(nesting), "seed": seed, "case": index}
+        return {"image": torch.as_tensor(image), "nesting": torch.as_tensor(nesting), "seed": seed, "case": index}
 
 
 class ValidationPatches(Dataset[dict[str, Any]]):
@@ -150,7 +167,7 @@ class ValidationPatches(Dataset[dict[str, Any]]):
         stride: Sides of a whole volume are padded to multiples of it.
     """
 
-    def __init__(self, cases: Sequence[CachedCase | PackedCase], stage: Stage, stride: int) -> None:
+    def __init__(self, cases: Sequence[TrainingCase], stage: Stage, stride: int) -> None:
         self.cases = cases
         self.places: list[tuple[int, Place, Place, Place]] = []
         for index, case in enumerate(cases):
@@ -176,23 +193,36 @@ class ValidationPatches(Dataset[dict[str, Any]]):
             patches have shown.
         """
         index, start, sides, seen = self.places[key.sample]
-        case = self.cases[index]
-        image, nesting = cut(case.image, start, sides), cut(case.nesting, start, sides)
-        return {"image": torch.from_numpy(image), "nesting": torch.from_numpy(nesting), "case": index, "seen": seen}
+        image, nesting = _cut_both(self.cases[index], start, sides)
+        return {"image": torch.as_tensor(image), "nesting": torch.as_tensor(nesting), "case": index, "seen": seen}
 
 
-def _shape(case: CachedCase | PackedCase) -> tuple[int, ...]:
-    return case.nesting.shape
+def _shape(case: TrainingCase) -> tuple[int, ...]:
+    return tuple(case.nesting.shape)
 
 
-def _random_start(case: CachedCase | PackedCase, stage: Stage, generator: np.random.Generator) -> Place:
+def _cut_both(case: TrainingCase, start: Place, sides: Sequence[int]) -> tuple[Any, Any]:
+    """Return a patch of image and nesting, as arrays, or as tensors on the device of the case."""
+    return cut(case.image, start, sides), cut(case.nesting, start, sides)
+
+
+def _levels(case: TrainingCase) -> int:
+    """Return how many regions have a voxel in a case."""
+    return len(case.voxels) if isinstance(case, ResidentCase) else int(case.nesting.max(initial=0))
+
+
+def _voxels(case: TrainingCase, level: int) -> NDArray[np.int64]:
+    """Return the flat indices of the voxels of a region, from 1."""
+    return case.voxels[level - 1] if isinstance(case, ResidentCase) else np.flatnonzero(case.nesting >= level)
+
+
+def _random_start(case: TrainingCase, stage: Stage, generator: np.random.Generator) -> Place:
     """Return the first voxel of a random patch; it may reach outside where the volume is smaller."""
-    nesting, patch = case.nesting, stage.patch_size
-    room = [(min(0, n - p), max(0, n - p)) for n, p in zip(nesting.shape, patch, strict=True)]
-    if generator.random() < stage.foreground_probability and nesting.any():
-        level = int(generator.integers(1, int(nesting.max()) + 1))
-        voxels = np.flatnonzero(nesting >= level)
-        centre = np.unravel_index(int(generator.choice(voxels)), nesting.shape)
+    shape, patch = _shape(case), stage.patch_size
+    room = [(min(0, n - p), max(0, n - p)) for n, p in zip(shape, patch, strict=True)]
+    if generator.random() < stage.foreground_probability and (levels := _levels(case)):
+        level = int(generator.integers(1, levels + 1))
+        centre = np.unravel_index(int(generator.choice(_voxels(case, level))), shape)
         wanted = [int(c) - p // 2 for c, p in zip(centre, patch, strict=True)]
         return tuple(min(max(start, low), high) for start, (low, high) in zip(wanted, room, strict=True))
     return tuple(int(generator.integers(low, high + 1)) for low, high in room)

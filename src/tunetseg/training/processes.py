@@ -20,6 +20,7 @@ from pytorch_lightning.plugins.environments import ClusterEnvironment, SLURMEnvi
 from torch import distributed
 
 from tunetseg.errors import InputError
+from tunetseg.training.stopping import StopTraining
 
 __all__ = ["Processes", "run_together", "started_by_others"]
 
@@ -217,5 +218,5 @@ def _call(other: Callable[[Argument, Processes], Any], argument: Argument, place
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
     try:
         other(argument, place)
-    except (InputError, KeyboardInterrupt):  # the first process raises and reports the same
+    except (InputError, KeyboardInterrupt, StopTraining):  # the first process raises and reports the same
         sys.exit(1)

@@ -21,7 +21,7 @@ from tunetseg.models.zoo import MODEL
 from tunetseg.preparation.cache import CachedCase
 from tunetseg.preparation.pack import PackedCase
 from tunetseg.progress import Progress, silent
-from tunetseg.training.callbacks import Clock
+from tunetseg.training.callbacks import SNAPSHOT, Clock
 from tunetseg.training.checkpoint import LAST
 from tunetseg.training.config import TrainConfig
 from tunetseg.training.planning import Plan, plan, start_network
@@ -166,8 +166,9 @@ def _train_stages(session: Session, prepared: Prepared) -> Path:
         processes.barrier()
         if processes.first:
             os.replace(model, finished)
+            (run.out / SNAPSHOT).unlink(missing_ok=True)
+            _LOG.info("model: %s", finished)
         processes.barrier()
-    _LOG.info("model: %s", finished)
     return finished
 
 

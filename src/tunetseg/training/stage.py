@@ -23,20 +23,24 @@ from tunetseg.preparation.pack import PackedCase
 from tunetseg.progress import Progress
 from tunetseg.training.callbacks import (
     BEST,
+    SNAPSHOT,
     Checkpoints,
     Clock,
     Control,
+    Export,
     Journal,
     PatientStop,
+    Snapshots,
     Validations,
     described,
 )
 from tunetseg.training.checkpoint import LAST, SafeCheckpoints
 from tunetseg.training.module import TrainingModule
-from tunetseg.training.patches import TrainingPatches, ValidationPatches, collate
+from tunetseg.training.patches import TrainingCase, TrainingPatches, ValidationPatches, collate
 from tunetseg.training.planning import Plan
 from tunetseg.training.processes import Processes
-from tunetseg.training.recipes import Stage
+from tunetseg.training.recipes import Recipe, Stage
+from tunetseg.training.resident import to_device
 from tunetseg.training.sampling import Batches, OrderedBatches
 from tunetseg.training.state import Scores, StateFile
 from tunetseg.training.stopping import StopRequest, StopTraining
@@ -103,63 +107,31 @@ def train_stage(
         InputError: The loss is not a number, or the checkpoint is damaged.
         StopTraining: A signal arrived; the checkpoint is written.
     """
-    run, folder = session.plan, stage_folder(session.plan, number)
-    stage = run.recipe.stages[number]
-    train_loader, batches = _train_loader(session, number, training)
-    val_loader = _val_loader(session, stage, validation, network.stride)
-    if session.device.type == "cpu":
-        speed_up_on_cpu(network)
-    module = TrainingModule(
-        network,
-        run.recipe,
-        stage,
-        stage.epochs * len(batches),
-        compiled=run.config.compile,
-        channels=run.dataset.channel_names,
-        entropy=run.entropy,
-        number=number,
-        validation_cases=len(validation),
-    )
-
-    def export(module: TrainingModule, path: Path, scores: Scores) -> None:
-        facts = _facts(session, number, training, module.global_step / len(batches), module.global_step, scores)
-        spec = ModelSpec(
-            run.network, run.preprocessing(number), stage.patch_size, stage.whole_volume, run.dataset, facts
-        )
-        save_model(path, module.kept, spec)
-
-    validations = Validations(number, folder / BEST if run.recipe.keep == "best" else None, export)
+    folder, stage = stage_folder(session.plan, number), session.plan.recipe.stages[number]
+    train_loader, batches = _train_loader(session, number, _placed(session, training))
+    val_loader = _val_loader(session, stage, _placed(session, validation), network.stride)
+    module = _module(session, number, network, len(batches), len(validation))
+    export = _exporter(session, number, len(training), len(batches))
+    validations = Validations(number, folder / BEST if session.plan.recipe.keep == "best" else None, export)
     journal = Journal(validations, session.state, session.clock, session.progress)
-    checkpoints = Checkpoints(folder, batches)
-    control = Control(
-        session.clock,
-        lambda left: _share_of_time(run, number, left),
-        len(val_loader),
-        checkpoints,
-        session.stop,
-        session.processes,
-    )
-    callbacks = [validations, journal, checkpoints, control]
+    callbacks = [validations, journal, *_controls(session, number, batches, len(val_loader))]
+    if (minutes := session.plan.config.snapshot_minutes) is not None:
+        snapshot = _exporter(session, number, len(training), len(batches), torch.bfloat16)
+        callbacks.append(Snapshots(session.plan.out / SNAPSHOT, 60 * minutes, validations, snapshot))
     if stage.early_stopping_patience:
         callbacks.insert(1, PatientStop(stage))
     session.state.update(stage=number, epoch=0, epochs=stage.epochs, best=None, last=None)
-    _LOG.info(
-        "stage %d: %d cases at %g mm, %d steps x %d epochs, %s",
-        number,
-        len(training),
-        stage.spacing,
-        len(batches),
-        stage.epochs,
-        _precision(session),
-    )
+    if session.processes.first:
+        sizes = number, len(training), stage.spacing, len(batches), stage.epochs
+        _LOG.info("stage %d: %d cases at %g mm, %d steps x %d epochs, %s", *sizes, _precision(session))
     with _contained(session.device), session.stop:
         trainer = _trainer(session, stage, folder, callbacks)
         last = folder / LAST
         trainer.fit(module, train_loader, val_loader, ckpt_path=str(last) if last.exists() else None)
         if validations.step != module.global_step:  # the weights that are kept are always validated
             trainer.validate(module, val_loader, verbose=False)
-            assert validations.last is not None
-            _LOG.info("stage %d, end: %s", number, described(validations.last))
+            if session.processes.first and validations.last is not None:
+                _LOG.info("stage %d, end: %s", number, described(validations.last))
         if session.processes.first:
             _finish(session, folder, module, validations, export)
             journal.update(trainer.current_epoch)
@@ -169,7 +141,69 @@ def train_stage(
     return load_network(folder / MODEL)[0]
 
 
-def _finish(session: Session, folder: Path, module: TrainingModule, validations: Validations, export: Any) -> None:
+def _module(session: Session, number: int, network: SegmentationNetwork, steps: int, cases: int) -> TrainingModule:
+    """Return the module of a stage of so many steps per epoch that is validated on so many cases."""
+    run, stage = session.plan, session.plan.recipe.stages[number]
+    if session.device.type == "cpu":
+        speed_up_on_cpu(network)
+    return TrainingModule(
+        network,
+        run.recipe,
+        stage,
+        stage.epochs * steps,
+        compiled=run.config.compile,
+        channels_last=run.config.channels_last,
+        channels=run.dataset.channel_names,
+        entropy=run.entropy,
+        number=number,
+        validation_cases=cases,
+    )
+
+
+def _controls(session: Session, number: int, batches: Batches, validation_batches: int) -> list[lightning.Callback]:
+    """Return what saves and what ends a stage."""
+    run = session.plan
+    checkpoints = Checkpoints(stage_folder(run, number), batches)
+
+    def share(left: float) -> float:
+        return _share_of_time(run.recipe, number, left)
+
+    return [
+        checkpoints,
+        Control(session.clock, share, validation_batches, checkpoints, session.stop, session.processes),
+    ]
+
+
+def _exporter(session: Session, number: int, cases: int, steps: int, dtype: torch.dtype = torch.float32) -> Export:
+    """Return a function that writes the kept weights of a stage of so many steps per epoch to a model file."""
+    run, stage = session.plan, session.plan.recipe.stages[number]
+
+    def export(module: TrainingModule, path: Path, scores: Scores | None) -> None:
+        facts = {
+            "recipe": run.recipe.title,
+            "stage": number,
+            "spacing": stage.spacing,
+            "cases": cases,
+            "unseen": list(run.unseen),
+            "pretrained": run.pretrained_hash,
+            "epochs": round(module.global_step / steps, 2),
+            "steps": module.global_step,
+            "seconds": round(session.clock.spent, 1),
+            "max_minutes": run.config.max_minutes,
+            "channel_dropout": max(
+                earlier.augmentation.channel_dropout.probability for earlier in run.recipe.stages[: number + 1]
+            ),
+            "validation": None if scores is None else {"loss": scores.loss, "dice": scores.dice},
+        }
+        spec = ModelSpec(
+            run.network, run.preprocessing(number), stage.patch_size, stage.whole_volume, run.dataset, facts
+        )
+        save_model(path, module.kept, spec, dtype)
+
+    return export
+
+
+def _finish(session: Session, folder: Path, module: TrainingModule, validations: Validations, export: Export) -> None:
     """Write the model of a stage, and remove what only an unfinished stage needs."""
     if (folder / BEST).exists():
         network, spec = load_network(folder / BEST)
@@ -177,49 +211,28 @@ def _finish(session: Session, folder: Path, module: TrainingModule, validations:
         save_model(folder / MODEL, network, spec)
         (folder / BEST).unlink()
     else:
+        assert validations.last is not None
         export(module, folder / MODEL, validations.last)
     (folder / LAST).unlink(missing_ok=True)
 
 
-def _facts(
-    session: Session,
-    number: int,
-    training: Sequence[CachedCase | PackedCase],
-    epochs: float,
-    steps: int,
-    scores: Scores,
-) -> dict[str, Any]:
-    """Return what the model says of its training."""
-    run = session.plan
-    return {
-        "recipe": run.recipe.title,
-        "stage": number,
-        "spacing": run.recipe.stages[number].spacing,
-        "cases": len(training),
-        "unseen": list(run.unseen),
-        "pretrained": run.pretrained_hash,
-        "epochs": round(epochs, 2),
-        "steps": steps,
-        "seconds": round(session.clock.spent, 1),
-        "max_minutes": run.config.max_minutes,
-        "validation": {"loss": scores.loss, "dice": scores.dice},
-    }
-
-
-def _share_of_time(run: Plan, number: int, left: float) -> float:
+def _share_of_time(recipe: Recipe, number: int, left: float) -> float:
     """Return the share of the time left that belongs to a stage, of which ``left`` is not done: by voxels shown."""
 
     def voxels(stage: Stage) -> float:
         x, y, z = stage.patch_size
         return float(stage.epochs * stage.samples_per_case * x * y * z)
 
-    this, later = voxels(run.recipe.stages[number]) * left, sum(map(voxels, run.recipe.stages[number + 1 :]))
+    this, later = voxels(recipe.stages[number]) * left, sum(map(voxels, recipe.stages[number + 1 :]))
     return this / max(this + later, 1.0)
 
 
-def _train_loader(
-    session: Session, number: int, cases: Sequence[CachedCase | PackedCase]
-) -> tuple[DataLoader, Batches]:
+def _placed(session: Session, cases: Sequence[CachedCase | PackedCase]) -> Sequence[TrainingCase]:
+    """Return cases on the device of this process where the run asks for that."""
+    return to_device(cases, session.device) if session.plan.config.data_on_device else cases
+
+
+def _train_loader(session: Session, number: int, cases: Sequence[TrainingCase]) -> tuple[DataLoader, Batches]:
     run, stage = session.plan, session.plan.recipe.stages[number]
     dataset = TrainingPatches(cases, stage, run.entropy, number)
     batches = Batches(
@@ -233,7 +246,7 @@ def _train_loader(
     return _loader(session, dataset, batches), batches
 
 
-def _val_loader(session: Session, stage: Stage, cases: Sequence[CachedCase | PackedCase], stride: int) -> DataLoader:
+def _val_loader(session: Session, stage: Stage, cases: Sequence[TrainingCase], stride: int) -> DataLoader:
     dataset = ValidationPatches(cases, stage, stride)
     # Whole volumes differ in size, so they are validated one at a time.
     size = 1 if stage.whole_volume else max(1, stage.batch_size // session.processes.size)
@@ -248,7 +261,7 @@ def _loader(session: Session, dataset: Any, batches: Batches | OrderedBatches) -
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=collate,
-        pin_memory=session.device.type == "cuda",
+        pin_memory=session.device.type == "cuda" and not session.plan.config.data_on_device,
         persistent_workers=workers > 0,
     )
 

@@ -83,6 +83,11 @@ class _Draws:
         return self.uniform() < probability
 
 
+def _send(tensor: Tensor, like: Tensor) -> Tensor:
+    """Return a small tensor of the CPU with the type and on the device of another, without waiting for that device."""
+    return tensor.to(like.dtype).to(like.device, non_blocking=True)
+
+
 def _for_some(batch: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """Change the chosen samples of a batch.
 
@@ -96,7 +101,7 @@ def _for_some(batch: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], 
         return batch
     if len(rows) == len(batch):
         return change(batch, rows)
-    there = rows.to(batch.device)
+    there = rows.to(batch.device, non_blocking=True)
     return batch.index_copy(0, there, change(batch.index_select(0, there), rows))
 
 
@@ -144,10 +149,10 @@ def _warp(
 
     def moved(both: Tensor, rows: Tensor) -> Tensor:
         # grid_sample calls the last axis x, so matrices and displacements act on (z, y, x).
-        theta = torch.cat([matrices[rows].flip(1, 2), torch.zeros(len(rows), 3, 1)], dim=2).to(both)
+        theta = _send(torch.cat([matrices[rows].flip(1, 2), torch.zeros(len(rows), 3, 1)], dim=2), both)
         grid = F.affine_grid(theta, [len(rows), 1, *sides], align_corners=False)
         if bool(bent[rows].any()):
-            field = _spline_field(lattice[rows].to(both), sides) / half.to(both)[:, None, None, None]
+            field = _spline_field(_send(lattice[rows], both), sides) / _send(half, both)[:, None, None, None]
             grid = grid + field.flip(1).movedim(1, -1)
         return F.grid_sample(both, grid, mode="bilinear", align_corners=False)
 
@@ -160,7 +165,7 @@ def _spline_field(lattice: Tensor, sides: Sequence[int]) -> Tensor:
     """Return the cubic B-spline field of a lattice of values, shape (batch, 3, x, y, z) from (batch, 3, n, n, n)."""
     nodes = lattice.shape[-1]
     for axis, side in enumerate(sides):
-        weights = _spline_weights(side, nodes).to(lattice)
+        weights = _send(_spline_weights(side, nodes), lattice)
         lattice = torch.movedim(torch.tensordot(lattice, weights, dims=([axis + 2], [1])), -1, axis + 2)
     return lattice
 
@@ -184,13 +189,13 @@ def _lesion_contrast(image: Tensor, masks: Tensor, contrast: settings.LesionCont
     factors = torch.exp(draws.signed(masks.shape[1], image.shape[1]) * contrast.log_range)
 
     def changed(part: Tensor, rows: Tensor) -> Tensor:
-        inside = masks if len(rows) == len(masks) else masks.index_select(0, rows.to(masks.device))
+        inside = masks if len(rows) == len(masks) else masks.index_select(0, rows.to(masks.device, non_blocking=True))
         foreground = part != 0
         healthy = foreground * (1 - inside[:, :1])
         mean = (part * healthy).sum((2, 3, 4), keepdim=True) / healthy.sum((2, 3, 4), keepdim=True).clamp(min=1)
         # Nested masks: what belongs to one region alone is its mask less the next one's.
         alone = inside - torch.cat([inside[:, 1:], torch.zeros_like(inside[:, :1])], dim=1)
-        factor = 1 + torch.einsum("brc,brxyz->bcxyz", factors[rows].to(part) - 1, alone)
+        factor = 1 + torch.einsum("brc,brxyz->bcxyz", _send(factors[rows] - 1, part), alone)
         return ((part - mean) * factor + mean) * foreground
 
     return _for_some(image, chosen, changed)
@@ -218,7 +223,7 @@ def _gamma(image: Tensor, gamma: settings.Gamma, draws: _Draws) -> Tensor:
     def changed(part: Tensor, rows: Tensor) -> Tensor:
         low, high = part.amin((2, 3, 4), keepdim=True), part.amax((2, 3, 4), keepdim=True)
         spread = (high - low).clamp(min=1e-6)
-        return ((part - low) / spread).pow(exponents[rows].to(part)) * spread + low
+        return ((part - low) / spread).pow(_send(exponents[rows], part)) * spread + low
 
     return _for_some(image, chosen, changed)
 
@@ -228,7 +233,7 @@ def _bias_field(image: Tensor, bias: settings.BiasField, draws: _Draws) -> Tenso
     fields = draws.signed(image.shape[1], 3, 3, 3) * bias.log_range
 
     def changed(part: Tensor, rows: Tensor) -> Tensor:
-        field = F.interpolate(fields[rows].to(part), size=part.shape[2:], mode="trilinear").exp()
+        field = F.interpolate(_send(fields[rows], part), size=part.shape[2:], mode="trilinear").exp()
         # Intensities are z-scores: the field multiplies what lies above the darkest tissue.
         return (part + 3) * field - 3
 
@@ -242,7 +247,9 @@ def _contrast_and_brightness(
     per_channel = (image.shape[1], 1, 1, 1)
     scale = 1 + draws.signed(*per_channel) * contrast.scale * scaled[:, None, None, None, None]
     shift = draws.signed(*per_channel) * brightness.shift * shifted[:, None, None, None, None]
-    return _for_some(image, scaled | shifted, lambda part, rows: part * scale[rows].to(part) + shift[rows].to(part))
+    return _for_some(
+        image, scaled | shifted, lambda part, rows: part * _send(scale[rows], part) + _send(shift[rows], part)
+    )
 
 
 def _noise(image: Tensor, noise: settings.Noise, draws: _Draws) -> Tensor:
@@ -253,7 +260,7 @@ def _noise(image: Tensor, noise: settings.Noise, draws: _Draws) -> Tensor:
         grains = torch.empty_like(part)
         for grain, row in zip(grains, rows.tolist(), strict=True):
             grain.normal_(generator=torch.Generator(part.device).manual_seed(draws.seeds[row]))
-        return part + grains * std[rows].to(part)
+        return part + grains * _send(std[rows], part)
 
     return _for_some(image, chosen, changed)
 
@@ -275,4 +282,4 @@ def _channel_dropout(image: Tensor, dropout: settings.ChannelDropout, channels: 
     kept = torch.where(every, torch.ones_like(kept).scatter(1, dropped, False), kept)
     kept = torch.where(none, torch.zeros_like(kept).scatter(1, saved, True), kept)
     kept |= ~chosen[:, None]
-    return image * kept.to(image)[:, :, None, None, None]
+    return image * _send(kept, image)[:, :, None, None, None]

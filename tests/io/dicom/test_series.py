@@ -394,7 +394,7 @@ def test_compressed_without_decoder_names_the_way_out(tmp_path: Path, write_seri
         dataset = pydicom.dcmread(path)
         dataset.PixelData = encapsulate([b"\xff\xd8\xff\xd9"])
         dataset["PixelData"].is_undefined_length = True
-        dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.100")  # MPEG2, which is no slice
+        dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.100")  # MPEG2, not a slice
         dataset.save_as(path)
     with pytest.raises(InputError, match=r"compressed \(MPEG2.*install python-gdcm"):
         only(tmp_path).read()

@@ -172,7 +172,7 @@ def _kidneys(scene: _Scene) -> NDArray[np.uint8]:
         across, deep, along = _kidney_axes(scene, place, side)
         size = generator.uniform(0.92, 1.08)
         radius = np.sqrt(sum((mm / (size * a)) ** 2 for mm, a in zip((across, deep, along), _LENGTHS, strict=True)))
-        # The sinus opens towards the spine and the front; it holds fat and is no part of the label.
+        # The sinus opens towards the spine and the front; it holds fat and does not belong to the label.
         sinus = np.sqrt(((across + 16) / 17) ** 2 + (deep / 9) ** 2 + (along / 27) ** 2) < 1
         kidney = (radius < 1 + 0.04 * bumps) & ~sinus & (scene.inside > scene.fat)
         hu[(radius < 1) & sinus] = -60

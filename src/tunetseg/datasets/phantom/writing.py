@@ -28,6 +28,7 @@ _CASES = (  # names of cases, of which the first that fits a dataset's pattern i
     "BraTS19_PHA_{}_1",
     "BraTS-GLI-{:05d}-000",
     "BraTS-MEN-{:05d}-000",
+    "BraTS-MEN-RT-{:04d}-1",
     "BraTS-MET-{:05d}-000",
     "BraTS-PED-{:05d}-000",
     "BraTS-SSA-{:05d}-000",

@@ -170,7 +170,9 @@ def _step(heights: NDArray[np.float64], name: str) -> tuple[float, list[Finding]
             "; a series with even distances is needed",
         )
     if off > max(2 * _POSITION_MM, 0.05 * step):
-        message = f"{name}: its slices lie up to {off:.2g} mm beside even distances of {step:.3g} mm, which are assumed"
+        message = (
+            f"{name}: its slices lie up to {off:.2g} mm away from even distances of {step:.3g} mm, which are assumed"
+        )
         return step, [Finding("irregular", "warning", message)]
     return step, []
 

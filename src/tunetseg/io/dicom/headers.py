@@ -72,7 +72,7 @@ class Header:
         modality: ``MR``, ``CT`` or ``PT``.
         space: Frame of reference UID.
         when: Sorts series by time; not to be stored.
-        facts: Further tags for people, ready for JSON.
+        facts: Further tags for readers, ready for JSON.
         frames: Its slices.
         fault: Code and reason why the file cannot be used, or nothing.
         expected: Number of images of the acquisition, where the scanner wrote it.
@@ -180,7 +180,7 @@ def _private_words(dataset: "Dataset") -> set[str]:
 
 
 def _clean(text: str, private: set[str]) -> str:
-    """Remove the patient's name and number, dates, and what is no printable text."""
+    """Remove the patient's name and number, dates, and characters that cannot be printed."""
     words = re.split(r"(\W+|_)", text)
     kept = "".join("" if word.lower() in private else word for word in words)
     kept = re.sub(r"\d{1,4}[./-]\d{1,2}[./-]\d{2,4}|\d{6,}", "", kept)

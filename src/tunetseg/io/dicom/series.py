@@ -180,7 +180,7 @@ def find_series(place: str | Path, *, progress: Progress = silent) -> Contents:
         if not looks_like_dicom(file, stream):
             continue
         dataset = read_dataset(stream, tags=TAGS)
-        # What holds none of these is no DICOM file, whatever its first bytes.
+        # A file without any of these is not DICOM, whatever its first bytes.
         if dataset is None or not any(keyword in dataset for keyword in ("SOPClassUID", "Modality", "Rows")):
             unreadable.append(file.name)
             continue

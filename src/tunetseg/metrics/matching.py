@@ -1,0 +1,198 @@
+"""Lesions matched one to one, as the BraTS challenge scores them since 2026."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunetseg.metrics.box import joint_box
+from tunetseg.metrics.components import find_parts
+from tunetseg.metrics.lesions import Lesion, Separated, score_parts
+
+__all__ = ["MatchingRules", "OneToOneMatch", "assign", "match_one_to_one"]
+
+
+@dataclass(frozen=True)
+class MatchingRules:
+    """How lesions are matched one to one, and which of them enter the means.
+
+    Args:
+        threshold: Smallest Dice of a pair.
+        penalty_mm: HD95 where nothing is matched.
+        hausdorff: Key of `HAUSDORFF`.
+        large_mm3: Lesions of this volume and more enter the means, smaller ones only the F1; None: every lesion enters
+            both.
+        detection_dice: Dice from which a smaller lesion is detected; only with ``large_mm3``.
+        count_misses: Missed lesions and false positives enter the means, with 0 and the penalty, and a region that is
+            empty on both sides is perfect instead of left out.
+        reversed_axes: Lesions are numbered with the axes reversed, which decides between pairs of equal Dice, and
+            distances take the sides of a voxel in the order of the axes that were not reversed, as by an official code.
+    """
+
+    threshold: float = 1e-6
+    penalty_mm: float = 373.0
+    hausdorff: str = "pooled"
+    large_mm3: float | None = None
+    detection_dice: float = 0.2
+    count_misses: bool = False
+    reversed_axes: bool = False
+
+
+@dataclass(frozen=True)
+class OneToOneMatch:
+    """All lesions of one region of one case, each matched with at most one predicted component.
+
+    Args:
+        rules: Rules that they were matched by.
+        lesions: All lesions of the reference, smallest first.
+        false_positives: Predicted components that are matched with no lesion.
+    """
+
+    rules: MatchingRules
+    lesions: tuple[Lesion, ...]
+    false_positives: int
+
+    @property
+    def averaged(self) -> tuple[Lesion, ...]:
+        """Lesions that enter the means if they are matched: all, or the large ones."""
+        large = self.rules.large_mm3
+        return tuple(lesion for lesion in self.lesions if large is None or lesion.volume_mm3 >= large)
+
+    @property
+    def detectable(self) -> tuple[Lesion, ...]:
+        """Lesions that enter the counts and the F1: all, or the small ones."""
+        large = self.rules.large_mm3
+        return tuple(lesion for lesion in self.lesions if large is None or lesion.volume_mm3 < large)
+
+    @property
+    def true_positives(self) -> int:
+        """Number of lesions that are detected."""
+        least = 0.0 if self.rules.large_mm3 is None else self.rules.detection_dice
+        return sum(lesion.components > 0 and lesion.dice >= least for lesion in self.detectable)
+
+    @property
+    def false_negatives(self) -> int:
+        """Number of lesions that are not."""
+        return len(self.detectable) - self.true_positives
+
+    @property
+    def f1(self) -> float:
+        """2 TP / (2 TP + FP + FN), the RQ of panoptic quality; NaN, or 1 by strict rules, where there is nothing."""
+        total = 2 * self.true_positives + self.false_positives + self.false_negatives
+        nothing = 1.0 if self.rules.count_misses else math.nan
+        return 2 * self.true_positives / total if total else nothing
+
+    @property
+    def dice(self) -> float:
+        """Mean Dice of matched lesions; 0 where none is matched, NaN where there is nothing on either side."""
+        return self._mean([lesion.dice for lesion in self._matched], 0.0, 1.0)
+
+    @property
+    def hd95(self) -> float:
+        """Mean HD95 of matched lesions in mm; the penalty where none is matched, NaN where there is nothing."""
+        return self._mean([lesion.hd95 for lesion in self._matched], self.rules.penalty_mm, 0.0)
+
+    @property
+    def nsd(self) -> float:
+        """Mean normalised surface Dice of matched lesions; 0 where none is matched, NaN where there is nothing."""
+        return self._mean([lesion.nsd[0] for lesion in self._matched], 0.0, 1.0)
+
+    @property
+    def panoptic_quality(self) -> float:
+        """F1 times the mean Dice of all matched lesions; Kirillov et al., CVPR 2019, with Dice in place of IoU.
+
+        NaN, or 1 by strict rules, where there is nothing on either side. Sizes are left aside.
+        """
+        matched = [lesion.dice for lesion in self.lesions if lesion.components]
+        total = len(self.lesions) + len(matched) + self.false_positives
+        nothing = 1.0 if self.rules.count_misses else math.nan
+        return 2 * sum(matched) / total if total else nothing
+
+    @property
+    def _matched(self) -> tuple[Lesion, ...]:
+        return tuple(lesion for lesion in self.averaged if lesion.components)
+
+    def _mean(self, values: Sequence[float], miss: float, nothing: float) -> float:
+        missed = len(self.averaged) - len(values)
+        if self.rules.count_misses:
+            missed += self.false_positives
+            total = len(values) + missed
+            return (sum(values) + miss * missed) / total if total else nothing
+        if not self.averaged and (self.lesions or not self.false_positives):
+            return math.nan
+        return sum(values) / len(values) if values else miss
+
+
+def match_one_to_one(
+    prediction: NDArray[np.bool_],
+    reference: NDArray[np.bool_],
+    spacing: Sequence[float],
+    rules: MatchingRules,
+    *,
+    tolerance: float | None = None,
+) -> OneToOneMatch:
+    """Match the 26-connected components of two masks one to one so that the sum of their Dice is greatest.
+
+    The maximum bipartite matching of panoptica (Kofler et al., arXiv 2312.02608), written from its published
+    parameters.
+
+    Args:
+        prediction: Booleans, shape (x, y, z).
+        reference: Booleans, the same shape.
+        spacing: Voxel size in mm along x, y, z.
+        rules: Threshold, and which lesions enter the means.
+        tolerance: Millimetres of the normalised surface Dice of each pair; None: the smallest side of a voxel.
+
+    Returns:
+        Lesions and false positives.
+
+    Raises:
+        ValueError: The shapes differ or the spacing does not fit.
+
+    Examples:
+        >>> reference = np.zeros((12, 1, 1), bool)
+        >>> reference[[0, 1, 4, 5, 8]] = True
+        >>> prediction = np.zeros_like(reference)
+        >>> prediction[[1, 4, 5, 11]] = True
+        >>> match = match_one_to_one(prediction, reference, (1, 1, 1), MatchingRules())
+        >>> match.true_positives, match.false_positives, match.false_negatives, round(match.dice, 4)
+        (2, 1, 1, 0.8333)
+    """
+    if rules.reversed_axes:
+        prediction, reference = prediction.T, reference.T
+    box = joint_box(prediction, reference)
+    parts = Separated(find_parts(prediction[box], 0), find_parts(reference[box], 0))
+    pairs = assign(parts, rules.threshold)
+    tolerances = (float(min(spacing)) if tolerance is None else tolerance,)
+    lesions = score_parts(parts, pairs, spacing, rules.hausdorff, tolerances)
+    ordered = tuple(sorted(lesions, key=lambda lesion: lesion.volume_mm3))
+    return OneToOneMatch(rules, ordered, parts.predicted.count - pairs.shape[1])
+
+
+def assign(parts: Separated, threshold: float) -> NDArray[np.int64]:
+    """Return the one-to-one pairs of lesions and predicted components whose sum of Dice is greatest.
+
+    Args:
+        parts: Of two masks, without dilation.
+        threshold: Smallest Dice of a pair.
+
+    Returns:
+        Numbers of lesions and of components, shape (2, pair).
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    found, present = parts.predicted, parts.present
+    if not found.count or not present.count:
+        return np.empty((2, 0), np.int64)
+    base = found.count + 1
+    keys = present.numbers.ravel().astype(np.int64) * base + found.numbers.ravel()
+    overlap = np.bincount(keys, minlength=base * (present.count + 1)).reshape(-1, base)
+    sizes = overlap.sum(axis=1)[1:, None] + overlap.sum(axis=0)[None, 1:]
+    dice = 2 * overlap[1:, 1:] / sizes
+    # Lesions that overlap nothing would only widen the problem.
+    rows, columns = np.flatnonzero(dice.any(axis=1)), np.flatnonzero(dice.any(axis=0))
+    first, second = linear_sum_assignment(dice[np.ix_(rows, columns)], maximize=True)
+    pairs = np.stack([rows[first], columns[second]])
+    return pairs[:, dice[pairs[0], pairs[1]] >= threshold] + 1
