@@ -65,7 +65,9 @@ def test_a_table_that_says_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"name_mapping\.csv: no column BraTS_2020_subject_ID; save it with commas"):
         find_cases(tmp_path)
     (tmp_path / "name_mapping.csv").write_bytes(b"Grade,BraTS_2020_subject_ID\n\xff,BraTS20_Training_001\n")
-    with pytest.raises(InputError, match=r"name_mapping\.csv: cannot be read"):
+    with pytest.raises(
+        InputError, match=r"name_mapping\.csv: is not a text file in UTF-8; patients and grades are unknown"
+    ):
         find_cases(tmp_path)
     (tmp_path / "name_mapping.csv").write_bytes(b"")
     assert find_cases(tmp_path)[0].grade is None

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tunetseg.datasets import DatasetDescription
 from tunetseg.errors import InputError
 from tunetseg.inference.windows import predict_windows
+from tunetseg.io.seal import check_seal
 from tunetseg.models.calibration import Calibration
 from tunetseg.models.device import Precision, choose_device, uses_bfloat16
 from tunetseg.models.store import ModelSpec, file_hash, load_network, read_spec
@@ -80,6 +81,8 @@ class Ensemble:
         if not 0 <= self.overlap < 1:
             raise InputError(f"overlap {self.overlap}: must be at least 0 and below 1")
         object.__setattr__(self, "specs", tuple(read_spec(path) for path in self.paths))
+        for path in self.paths:  # so that a damaged one is found before the first patient
+            check_seal(path)
         for path, spec in zip(self.paths, self.specs, strict=True):
             if (spec.dataset.region_names, spec.dataset.channel_names) != (
                 self.dataset.region_names,
@@ -163,6 +166,8 @@ class Ensemble:
             precision=self.precision,
             progress=progress,
         )
+        if not np.isfinite(probabilities).all():
+            raise InputError(f"{path}: its results are not numbers, so its weights are damaged; copy it again")
         return ready.restore(probabilities)
 
     def _network(self, path: Path) -> SegmentationNetwork:

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tunetseg.limits import check_memory
 from tunetseg.models.device import Precision, uses_bfloat16
 from tunetseg.networks import SegmentationNetwork
 from tunetseg.progress import Progress, silent
@@ -67,6 +68,7 @@ def predict_windows(
     low = uses_bfloat16(precision, device)
     sides = array.shape[1:]
     window = _grown(sides, patch_size, network.stride) if whole_volume else patch_size
+    _check_window(network, window, sides)
     image = torch.from_numpy(np.ascontiguousarray(array)).to(device)
     image, offset = _pad(image, window)
     padded = image.shape[1:]
@@ -81,6 +83,18 @@ def predict_windows(
         progress("windows", done, len(starts))
     inner = tuple(slice(o, o + n) for o, n in zip(offset, sides, strict=True))
     return (total / weight)[(slice(None), *inner)].cpu().numpy()
+
+
+def _check_window(network: SegmentationNetwork, window: tuple[int, int, int], sides: tuple[int, ...]) -> None:
+    """Raise InputError where a window takes more memory than there is, by the least that a network can need.
+
+    That is the input and the output of one convolution at full resolution, and the probabilities of the patient.
+    """
+    padded = math.prod(max(n, w) for n, w in zip(sides, window, strict=True))
+    kernels = network.penalised_kernels()
+    channels = sum(kernels[0].shape[:2]) if kernels else 1
+    needed = 2 * channels * math.prod(window) + 4 * (2 * len(network.regions) + 1) * padded
+    check_memory(f"a window of {' x '.join(map(str, window))} voxels", needed)
 
 
 def _probabilities(network: SegmentationNetwork, image: Tensor, mirror: bool, low: bool) -> Tensor:

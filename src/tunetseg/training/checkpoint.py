@@ -9,6 +9,7 @@ from pytorch_lightning.plugins import CheckpointIO
 from safetensors import SafetensorError, safe_open
 
 from tunetseg.errors import InputError
+from tunetseg.io.seal import SEAL, check_seal
 from tunetseg.models.store import write_tensors
 
 __all__ = ["LAST", "SafeCheckpoints"]
@@ -49,9 +50,9 @@ class SafeCheckpoints(CheckpointIO):
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         tensors: dict[str, torch.Tensor] = {}
-        plain = json.dumps(_flatten(checkpoint, tensors))
+        content = _flatten(checkpoint, tensors)
         copies = {name: tensor.clone() for name, tensor in tensors.items()}
-        write_tensors(target, copies, {"checkpoint": plain}, durable=True)
+        write_tensors(target, copies, "checkpoint", content, durable=True)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
@@ -62,14 +63,16 @@ class SafeCheckpoints(CheckpointIO):
             InputError: The file is damaged or not a checkpoint.
         """
         try:
+            check_seal(path, needed=True)
             with safe_open(path, framework="pt") as file:
                 plain = json.loads((file.metadata() or {})["checkpoint"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            plain.pop(SEAL, None)
+            return _rebuild(plain, tensors)
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(
                 f"{path}: not a readable checkpoint ({error}); delete it to start its stage again"
             ) from None
-        return _rebuild(plain, tensors)
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Delete a checkpoint."""
