@@ -126,4 +126,6 @@ def run() -> None:
     """Run the ``tunet`` command and exit."""
     # So that a scheduler's time limit lets the program clean up, as Ctrl-C does.
     signal.signal(signal.SIGTERM, _terminate)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, _terminate)
     raise SystemExit(main())
