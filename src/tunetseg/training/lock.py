@@ -23,7 +23,7 @@ from msgspec import Struct
 from tunetseg.errors import InputError
 from tunetseg.io.files import whole_file
 
-__all__ = ["Holder", "RunLock", "read_holder"]
+__all__ = ["STALE", "Holder", "RunLock", "job_name", "read_holder", "sign_of_life"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -74,6 +74,12 @@ def read_holder(folder: str | Path) -> Holder | None:
     """Return who holds a run folder, or held it last; None where nobody has or its file is damaged."""
     latest = _latest(Path(folder))
     return None if latest is None else _read(_path(Path(folder), latest))
+
+
+def sign_of_life(folder: str | Path) -> float:
+    """Return when the holder of a run folder gave its last sign of life, by the clock of the folder; 0 for never."""
+    latest = _latest(Path(folder))
+    return 0.0 if latest is None else _mark(_path(Path(folder), latest))[0] / 1e9
 
 
 def job_name() -> str | None:

@@ -36,6 +36,7 @@ from tunetseg.training.callbacks import (
 )
 from tunetseg.training.checkpoint import SafeCheckpoints, find_checkpoint, remove_checkpoints, remove_damaged
 from tunetseg.training.lock import RunLock
+from tunetseg.training.memory import peak_memory
 from tunetseg.training.module import TrainingModule
 from tunetseg.training.patches import TrainingCase, TrainingPatches, ValidationPatches, collate
 from tunetseg.training.planning import Plan
@@ -200,6 +201,7 @@ def _exporter(session: Session, number: int, cases: int, steps: int, dtype: torc
             "epochs": round(module.global_step / steps, 2),
             "steps": module.global_step,
             "seconds": round(session.clock.spent, 1),
+            "memory_mb": peak_memory(session.device),
             "max_minutes": run.config.max_minutes,
             "channel_dropout": max(
                 earlier.augmentation.channel_dropout.probability for earlier in run.recipe.stages[: number + 1]
