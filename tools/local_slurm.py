@@ -98,7 +98,7 @@ def lose(folder: Path, node: str) -> None:
     waiting = [int((folder / f"slurmd-{node}.pid").read_text())]
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
-            if path.read_bytes().startswith(b"slurmstepd") and f"/spool-{node}" in _files_of(path.parent):
+            if path.read_bytes().startswith(b"slurmstepd") and f"/slurmd-{node}.log" in _files_of(path.parent):
                 waiting.append(int(path.parent.name))
     children = _children()
     for process in waiting:  # grows while it is walked
@@ -109,8 +109,8 @@ def lose(folder: Path, node: str) -> None:
 
 
 def _files_of(process: Path) -> str:
-    """Return the names of all files that a process has open, and its folder."""
-    names = [os.readlink(process / "cwd")]
+    """Return the names of all files that a process has open, its log among them."""
+    names = []
     for path in (process / "fd").iterdir():
         with suppress(OSError):
             names.append(os.readlink(path))

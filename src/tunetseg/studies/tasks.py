@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from tunetseg.io.files import whole_file
 from tunetseg.studies.plan import Model, StudyPlan
 from tunetseg.training.config import TrainConfig
 
-__all__ = ["Task", "model_task", "segment_words", "train_words", "tunet", "write_tasks"]
+__all__ = ["Task", "flag_words", "model_task", "segment_words", "train_words", "tunet", "write_tasks"]
 
 
 @dataclass(frozen=True)
@@ -114,17 +114,29 @@ def train_words(config: TrainConfig) -> list[str]:
     """
     assert isinstance(config.recipe, str)
     plain = TrainConfig(cohort=config.cohort, out=config.out)
-    words = [config.cohort, "--out", config.out]
-    for name in TrainConfig.__struct_fields__[2:]:
-        value = getattr(config, name)
-        if value == getattr(plain, name):
-            continue
-        words.append(f"--{_FLAGS.get(name, name).replace('_', '-')}")
-        words += [] if value is True else _values(value)
+    names = TrainConfig.__struct_fields__[2:]
+    changed = {_FLAGS.get(name, name): (getattr(config, name), getattr(plain, name)) for name in names}
+    return [config.cohort, "--out", config.out, *flag_words(changed)]
+
+
+def flag_words(settings: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    """Return the words of a command line for settings that are not as usual.
+
+    Args:
+        settings: Name -> value and its default. Only flags whose default is False are true or false.
+
+    Examples:
+        >>> flag_words({"device": ("cpu", "auto"), "skip_broken": (True, False), "without": (("t1", "t2"), ())})
+        ['--device', 'cpu', '--skip-broken', '--without', 't1', 't2']
+    """
+    words = []
+    for name, (value, default) in settings.items():
+        if value != default:
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else _values(value))]
     return words
 
 
 def _values(value: Any) -> list[str]:
     if isinstance(value, dict):
         return [f"{key}={','.join(map(str, item)) if isinstance(item, tuple) else item}" for key, item in value.items()]
-    return [str(value)]
+    return [str(item) for item in value] if isinstance(value, tuple) else [str(value)]
