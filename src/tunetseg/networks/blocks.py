@@ -32,7 +32,7 @@ class JoinedConv3d(nn.Conv3d):
 
     Same parameters and results as ``nn.Conv3d`` on the concatenation, which is never made. A convolution is linear, so
     each part has its own. The upsampled voxels repeat: a 3x3x3 convolution of them is a transposed 4x4x4 convolution of
-    the coarse map with stride 2, whose kernel holds sums of neighbouring weights, and takes 8/27 of the multiplications.
+    the coarse map with stride 2, whose kernel holds sums of neighbouring weights: 8/27 of the multiplications.
     A 1x1x1 convolution is computed on the coarse map and upsampled afterwards.
     """
 
