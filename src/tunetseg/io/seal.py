@@ -37,20 +37,13 @@ def seal(path: Path) -> None:
         file.write(digest.encode())
 
 
-def check_seal(path: str | Path, *, needed: bool = False) -> None:
-    """Raise InputError where a file is not as it was written.
-
-    Args:
-        path: The file.
-        needed: Refuse a file without a checksum too, which is not judged otherwise.
-    """
+def check_seal(path: str | Path) -> None:
+    """Raise InputError where a file is not as it was written; one without a checksum is not judged."""
     with open_file(path) as file:
         header = _header(file)
         place = _MARK.search(header)
-        if place is None and not needed:
-            return
         if place is None:
-            raise InputError(f"{path}: damaged, it has no checksum")
+            return
         blank = header[: place.start(1)] + _BLANK.encode() + header[place.end(1) :]
         if _digest(blank, file).encode() != place[1]:
             raise InputError(f"{path}: damaged, its checksum is not that of its content; copy it again")
