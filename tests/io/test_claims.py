@@ -88,6 +88,16 @@ def test_claims_of_other_formats(name: str, tmp_path: Path) -> None:
     refused(path, "voxels, which no image has|damaged or cut off")
 
 
+@pytest.mark.parametrize("name", ["a.nrrd", "a.nhdr", "a.mha", "a.mhd"])
+def test_a_header_by_which_itk_crashes(name: str, tmp_path: Path) -> None:
+    """A segmentation fault, which ends the program without a word."""
+    pytest.importorskip("SimpleITK", reason="the extra formats is not installed")
+    field = b"dimension: " if "hdr" in name or "nrrd" in name else b"NDims = "
+    first = b"NRRD0004\ntype: short\n" if "hdr" in name or "nrrd" in name else b"ObjectType = Image\n"
+    (tmp_path / name).write_bytes(first + field + b"[" * 20_000 + b"\nsizes: 6 8 10\n\n" + bytes(960))
+    refused(tmp_path / name, "its header has a line of 200")
+
+
 def test_an_mgh_file_shorter_than_its_header(tmp_path: Path) -> None:
     """What nibabel raises for it is a TypeError."""
     (tmp_path / "a.mgz").write_bytes(gzip.compress(struct.pack(">7i", 1, 20, 20, 20, 1, 3, 0) + bytes(50)))

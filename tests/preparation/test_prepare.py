@@ -211,11 +211,8 @@ def test_a_working_grid_that_no_patient_needs() -> None:
     """Voxels of 5 mm in place of 1 mm made a grid of 7.9 GB; of 100 mm, 297 litres of tumour."""
     volume, _ = glioma()
     shape = volume.array.shape[1:]
-    for size, fault in (
-        (0.01, "0.1 to 20 mm are possible"),
-        (100.0, "0.1 to 20 mm are possible"),
-        (19.0, "no patient needs"),
-    ):
+    possible = "0.1 to 20 mm are possible"
+    for size, fault in ((0.01, possible), (100.0, possible), (19.0, "no patient needs")):
         grid = Grid.from_spacing(size, shape)
         with pytest.raises(InputError, match=fault):
             prepare(Volume(volume.array, grid, grid), Preprocessing(0.2), BRATS)

@@ -37,6 +37,7 @@ _DAMAGE = (
 _LPS_TO_RAS = np.diag([-1.0, -1, 1, 1])
 
 _HEADER_BYTES = 1 << 16
+_FIELD_BYTES = 500
 _MOST_COMPRESSED = 1040
 """Bytes that one byte can stand for at most in the compression of these formats."""
 _MGH_HEADER_BYTES = 284
@@ -59,6 +60,7 @@ def read_itk(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | 
     """
     _check_there(path)
     itk: Any = need("SimpleITK", "formats", f"{path}: reading this format")
+    _check_lines(path)
     reader = itk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -79,6 +81,16 @@ def read_itk(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | 
     order = (*range(space - 1, -1, -1), *range(space, array.ndim))
     array = _volume(path, array.transpose(order), volume)
     return _image(path, np.array(array), _affine(image, min(space, 3)), dtype, _says_place(path))
+
+
+def _check_lines(path: Path) -> None:
+    """Raise InputError where a field of a header is so long that ITK, which has room for so much, would crash."""
+    with open_file(path) as file:
+        start = file.read(_HEADER_BYTES)
+    end = {".nrrd": b"\n\n", ".nhdr": b"\n\n"}.get(path.suffix.lower(), b"ElementDataFile")
+    for line in start.split(end, 1)[0].split(b"\n"):
+        if len(line) > _FIELD_BYTES and b":=" not in line:  # what NRRD calls a key may have any length
+            raise InputError(f"{path}: damaged, its header has a line of {len(line)} characters; copy it again")
 
 
 def _check_checksum(path: Path, announced: int) -> None:
