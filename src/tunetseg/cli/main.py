@@ -20,12 +20,21 @@ COMMANDS = {
     "evaluate": "score segmentations against reference segmentations",
     "compare": "compare the scores of methods on the same cases",
     "tune": "choose post-processing and calibration on patients that models never saw",
+    "export": "write models as ONNX or OpenVINO files",
     "submission": "check and zip a folder for a challenge",
     "info": "versions, device, networks, datasets, recipes, models",
     "demo": "segment the embedded patient and score the result",
 }
 
-_EXTRAS = {"matplotlib": "plot", "pytorch_lightning": "train", "tensorboard": "train", "monai": "rivals"}
+_EXTRAS = {
+    "matplotlib": "plot",
+    "monai": "rivals",
+    "onnx": "train",
+    "onnxscript": "train",
+    "pytorch_lightning": "train",
+    "tensorboard": "train",
+    "torch": "train",
+}
 """Package -> the extra of this distribution that installs it."""
 
 
