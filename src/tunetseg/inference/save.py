@@ -24,7 +24,7 @@ from tunetseg.io.nifti import was_written_here
 if TYPE_CHECKING:
     from tunetseg.inference.predictor import Predictor
 
-__all__ = ["check_free", "is_complete", "save_segmentation"]
+__all__ = ["check_free", "is_complete", "manifest_of", "save_segmentation"]
 
 
 def save_segmentation(
@@ -61,7 +61,7 @@ def save_segmentation(
             _draw(result, aside / f"{stem}.png")
             names.insert(0, f"{stem}.png")
         with whole_file(aside / f"{stem}.json") as partial:
-            partial.write_text(json.dumps(_manifest(result, names), indent=1))
+            partial.write_text(json.dumps(manifest_of(result, names), indent=1))
         for name in _names(stem, result.dataset):
             if name not in names:
                 (target / name).unlink(missing_ok=True)
@@ -138,7 +138,13 @@ def _maps(result: Segmentation, stem: str, probabilities: bool) -> dict[str, NDA
     return maps
 
 
-def _manifest(result: Segmentation, files: list[str]) -> dict[str, Any]:
+def manifest_of(result: Segmentation, files: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what the manifest of a result says, ready for JSON.
+
+    Args:
+        result: The result.
+        files: Names of the files that are written with it.
+    """
     facts = result.facts
     return {
         "case": result.case,
@@ -148,7 +154,7 @@ def _manifest(result: Segmentation, files: list[str]) -> dict[str, Any]:
         "volume_ml": result.volumes_ml,
         "notes": list(result.notes),
         "findings": [finding.to_dict() for finding in result.findings],
-        "files": files,
+        "files": list(files),
         "inputs": _inputs(result.source, result.dataset),
         "missing": list(facts.get("missing", ())),
         "models": facts.get("models", []),
