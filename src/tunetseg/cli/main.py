@@ -12,6 +12,7 @@ __all__ = ["COMMANDS", "main", "run"]
 
 COMMANDS = {
     "segment": "find the tumour in one patient or many",
+    "report": "write a page that shows results in a browser",
     "inspect": "show what a folder holds and check the images",
     "train": "train a model on a cohort",
     "pack": "put a prepared cohort into a few files",
@@ -23,7 +24,14 @@ COMMANDS = {
     "demo": "segment the embedded patient and score the result",
 }
 
-_EXTRAS = {"matplotlib": "plot", "pytorch_lightning": "train", "tensorboard": "train", "monai": "rivals"}
+_EXTRAS = {
+    "matplotlib": "plot",
+    "jinja2": "plot",
+    "PIL": "plot",
+    "pytorch_lightning": "train",
+    "tensorboard": "train",
+    "monai": "rivals",
+}
 """Package -> the extra of this distribution that installs it."""
 
 

@@ -99,7 +99,11 @@ def lesion_sizes(
     """
     from scipy import ndimage
 
-    numbers, count = ndimage.label(mask, TOUCHING)
+    whole = ndimage.find_objects(mask.view(np.uint8))
+    if not whole:
+        return []
+    outer = whole[0]
+    numbers, count = ndimage.label(mask[outer], TOUCHING)
     voxel_ml = float(np.prod(spacing)) / 1000
     sizes = np.bincount(numbers.ravel(), minlength=count + 1)
     found = []
@@ -107,7 +111,7 @@ def lesion_sizes(
         if sizes[number] * voxel_ml < least_ml:
             continue
         lesion = numbers[box] == number
-        start = [part.start for part in box]
+        start = [part.start + around.start for part, around in zip(box, outer, strict=True)]
         x, y, z = (float(np.mean(axis) + first) for axis, first in zip(np.nonzero(lesion), start, strict=True))
         diameters = axial_diameters(lesion, spacing)
         assert diameters is not None
@@ -163,13 +167,17 @@ def _corners(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the corners of the voxels of a mask that lie on its border, in voxels; shape (corner, 2)."""
     padded = np.pad(mask, 1)
     around = padded[:-1, :-1].astype(np.uint8) + padded[1:, :-1] + padded[:-1, 1:] + padded[1:, 1:]
-    return np.argwhere((around > 0) & (around < 4)).astype(np.float64) - 0.5
+    border = (around > 0) & (around < 4)
+    return np.argwhere(border).astype(np.float64) - 0.5
 
 
 def _hull(points: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return which points lie on the convex hull; of those in one row, only the first and last can."""
     from scipy.spatial import ConvexHull
 
-    return ConvexHull(points).vertices
+    rows = np.flatnonzero(np.diff(points[:, 0], prepend=-np.inf))
+    ends = np.unique(np.concatenate([rows, rows[1:] - 1, [len(points) - 1]]))
+    return ends[ConvexHull(points[ends]).vertices]
 
 
 def _longest_chord(along: NDArray[np.float64], across: NDArray[np.float64], step: float) -> tuple[int, int]:

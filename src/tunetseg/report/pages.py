@@ -16,13 +16,19 @@ from tunetseg.io.files import whole_file
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["MARK", "check_page", "render_page", "viewer_script", "write_page"]
+__all__ = ["MARK", "check_packages", "check_page", "render_page", "viewer_script", "write_page"]
 
 MARK = '<meta name="generator" content="tunetseg">'
 """In the first lines of every page, by which a page of this software is known."""
 
 _NIIVUE_SHA256 = "47b896b77ec4a5be3ef1949c33ad393b6f45629921f326c279000bcf51bdb4af"
 """Of the script in ``assets/niivue.js.gz``, version 0.69.0; ``tools/package_viewer.py`` prints it."""
+
+
+def check_packages() -> None:
+    """Raise InputError if a package that pages need is not installed."""
+    for package in ("jinja2", "PIL", "matplotlib"):
+        need(package, "plot", "a report")
 
 
 def check_page(path: str | Path) -> Path:
@@ -89,7 +95,7 @@ def viewer_script() -> str:
 
 @cache
 def _environment() -> "Environment":
-    need("jinja2", "plot", "a report")
+    check_packages()
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
     from markupsafe import Markup
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from tunetseg.evaluation.evaluate import evaluate
 from tunetseg.metrics import SCORES, LesionSize, lesion_sizes
@@ -181,26 +182,18 @@ def _side(view: PatientView, mask: NDArray[np.bool_]) -> str:
     """Return where the centre of a mask lies from the middle of what the images show, in words."""
     if view.images is None or not view.oriented or not mask.any():
         return ""
-    seen = (view.images != 0).any(axis=0)
-    middle = [(int(places.min()) + int(places.max())) / 2 for places in np.nonzero(seen)]
-    offset = [
-        (float(places.mean()) - mid) * size
-        for places, mid, size in zip(np.nonzero(mask), middle, view.grid.spacing, strict=True)
-    ]
+    middle = [(part.start + part.stop - 1) / 2 for part in ndimage.find_objects(view.seen.astype(np.uint8))[0]]
+    centre = ndimage.center_of_mass(mask)
+    offset = [(place - mid) * size for place, mid, size in zip(centre, middle, view.grid.spacing, strict=True)]
     words = (("right", "left"), ("front", "back"), ("down", "up"))
-    return ", ".join(f"{abs(mm):.0f} mm {pair[mm > 0]}" for mm, pair in zip(offset, words, strict=True))
+    return ", ".join(f"{abs(mm):.0f} mm {pair[int(mm > 0)]}" for mm, pair in zip(offset, words, strict=True))
 
 
 def _viewer(view: PatientView, facts: Sequence[RegionFacts]) -> tuple[list[dict[str, str]], dict[str, Any]]:
     """Return the volumes of the viewer, and what it must know of them."""
-    seen = view.nesting > 0
-    if view.reference is not None:
-        seen |= view.reference > 0
     present = [number for number, channel in enumerate(view.dataset.channels) if channel.name not in view.missing]
     images = [] if view.images is None else [view.images[number] for number in present]
-    for image in images:
-        seen = seen | (image != 0)
-    frame, packed = pack_images(images, view.grid, seen)
+    frame, packed = pack_images(images, view.grid, view.seen)
     shown: list[dict[str, Any]] = []
     for number, image, volume in zip(present, images, packed, strict=False):
         channel = view.dataset.channels[number]
@@ -240,7 +233,7 @@ def _label_title(view: PatientView, level: int) -> str:
 def _label_volumes(view: PatientView, frame: Frame) -> list[dict[str, Any]]:
     found = [("labels", "Segmentation", view.nesting), ("reference", "Reference", view.reference)]
     return [
-        {"id": name, "kind": name, "title": title, "data": pack(array, frame).data, "slope": 1.0}
+        {"id": name, "kind": name, "title": title, "data": pack(array, frame, labels=True).data, "slope": 1.0}
         for name, title, array in found
         if array is not None
     ]
@@ -256,6 +249,7 @@ def _map_volumes(view: PatientView, frame: Frame, facts: Sequence[RegionFacts]) 
         {
             "id": f"{kind}-{fact.name}",
             "kind": kind,
+            "name": fact.name,
             "title": fact.title,
             "data": pack(array, frame, slope).data,
             "slope": slope,

@@ -14,9 +14,9 @@ from tunetseg.metrics import Diameters
 from tunetseg.report.palette import REFERENCE, UNCERTAINTY_MAP, colour_table, region_colours, rgb
 from tunetseg.report.view import PatientView
 
-__all__ = ["Line", "Picture", "display_limits", "patient_pictures", "thumbnail"]
+__all__ = ["BACKGROUND_CHANNEL", "Line", "Picture", "display_limits", "patient_pictures", "thumbnail"]
 
-_BACKGROUND_CHANNEL = "t1ce"
+BACKGROUND_CHANNEL = "t1ce"
 """Drawn under labels where there is one; else the first channel."""
 
 _OPACITY = 0.6
@@ -104,10 +104,10 @@ def patient_pictures(view: PatientView, diameters: Diameters | None) -> list[tup
     rows.append((title, [_labelled(view, cut, diameters) for cut in cuts]))
     if view.uncertainty is not None:
         shown = [
-            _picture(view, axial, f"uncertainty of {region}", _mapped(axial.of(unsure)))
+            _picture(view, axial, f"uncertainty of {region}", _mapped(view, axial, axial.of(unsure)))
             for region, unsure in zip(view.dataset.region_names, view.uncertainty, strict=True)
         ]
-        rows.append(("Uncertainty, 0 certain (black) to 100 uncertain (white)", shown))
+        rows.append(("Uncertainty over the image, 0 certain (nothing) to 100 uncertain (white)", shown))
     return rows
 
 
@@ -146,9 +146,8 @@ def _levels(view: PatientView, diameters: Diameters | None) -> tuple[int, int, i
 
 def _cut(view: PatientView, plane: Plane, level: int) -> _Cut:
     _, right, down = _AXES[plane]
-    seen = view.nesting > 0 if view.images is None else (view.images != 0).any(axis=0) | (view.nesting > 0)
     whole = _Cut(plane, level, slice(None), slice(None), (view.grid.spacing[down], view.grid.spacing[right]))
-    shown = whole.of(seen)
+    shown = whole.of(view.seen)
     if not shown.any():
         return whole
     top, left = (np.flatnonzero(shown.any(axis=axis)) for axis in (1, 0))
@@ -165,20 +164,26 @@ def _grey(view: PatientView, cut: _Cut, channel: str) -> NDArray[np.float32]:
     return np.repeat(grey[..., None], 3, axis=-1).astype(np.float32)
 
 
-def _mapped(percent: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.array(colour_table(UNCERTAINTY_MAP, 101), np.float32)[np.minimum(percent, 100)]
+def _mapped(view: PatientView, cut: _Cut, percent: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return uncertainty as colours over a dim image; what is certain covers nothing."""
+    colours = np.array(colour_table(UNCERTAINTY_MAP, 101), np.float32)[np.minimum(percent, 100)]
+    weight = np.minimum(percent / 20, 1)[..., None].astype(np.float32)
+    return _background(view, cut) * 0.45 * (1 - weight) + colours * weight
+
+
+def _background(view: PatientView, cut: _Cut) -> NDArray[np.float32]:
+    """Return the slice of the image that is drawn under labels; black where there is none."""
+    names = [name for name in view.dataset.channel_names if name not in view.missing]
+    if view.images is None or not names:
+        return np.zeros((*cut.of(view.nesting).shape, 3), np.float32)
+    return _grey(view, cut, BACKGROUND_CHANNEL if BACKGROUND_CHANNEL in names else names[0])
 
 
 def _labelled(view: PatientView, cut: _Cut, diameters: Diameters | None, scale: int = _SCALE) -> Picture:
     nesting = cut.of(view.nesting)
-    names = [name for name in view.dataset.channel_names if name not in view.missing]
-    if view.images is None or not names:
-        base = np.zeros((*nesting.shape, 3), np.float32)
-    else:
-        base = _grey(view, cut, _BACKGROUND_CHANNEL if _BACKGROUND_CHANNEL in names else names[0])
     colours = np.array([(0, 0, 0), *map(rgb, region_colours(len(view.dataset.regions)))], np.float32)
     weight = _OPACITY * (nesting > 0)[..., None]
-    base = base * (1 - weight) + colours[nesting] * weight
+    base = _background(view, cut) * (1 - weight) + colours[nesting] * weight
     lines = (
         None if view.reference is None else _outline(np.kron(cut.of(view.reference), np.ones((scale, scale), np.uint8)))
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,16 @@ class PatientView:
     def case(self) -> str:
         """Name of the case."""
         return str(self.manifest["case"])
+
+    @cached_property
+    def seen(self) -> NDArray[np.bool_]:
+        """Where there is anything to see, shape (x, y, z)."""
+        seen = self.nesting > 0
+        if self.reference is not None:
+            seen |= self.reference > 0
+        for image in () if self.images is None else self.images:
+            seen |= image != 0
+        return seen
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -129,7 +140,12 @@ def dataset_of(manifest: Mapping[str, Any], source: Path, dataset: DatasetDescri
 
 
 def read_view(
-    path: Path, *, case: Case | None = None, reference: Path | None = None, dataset: DatasetDescription | None = None
+    path: Path,
+    *,
+    case: Case | None = None,
+    reference: Path | None = None,
+    dataset: DatasetDescription | None = None,
+    maps: bool = True,
 ) -> PatientView:
     """Return what is shown of a saved result.
 
@@ -138,6 +154,7 @@ def read_view(
         case: Images of the patient, and its reference segmentation if any; without it maps are shown without images.
         reference: A reference segmentation instead.
         dataset: Dataset of the model, if it is not a packaged one.
+        maps: Read the maps of probability and uncertainty too.
 
     Raises:
         InputError: A file is missing or damaged, does not fit the others, or is of an unknown dataset.
@@ -159,8 +176,8 @@ def read_view(
         nesting=scheme.nesting(labels.array),
         manifest=manifest,
         images=None if case is None else _images(case.without(*manifest["missing"]), described, path, labels.stored),
-        probabilities=_maps(path, "prob", described, labels.stored),
-        uncertainty=_maps(path, "unc", described, labels.stored),
+        probabilities=None if not maps else _maps(path, "prob", described, labels.stored),
+        uncertainty=None if not maps else _maps(path, "unc", described, labels.stored),
         reference=nesting,
         reference_fault=fault,
         oriented=labels.oriented,

@@ -81,22 +81,25 @@ class PackedVolume:
     size: int
 
 
-def pack(array: NDArray, frame: Frame, slope: float = 1.0) -> PackedVolume:
+def pack(array: NDArray, frame: Frame, slope: float = 1.0, *, labels: bool = False) -> PackedVolume:
     """Pack whole numbers.
 
     Args:
         array: uint8 or int16, in LPS order, shape (x, y, z).
         frame: What is kept.
         slope: Value per unit.
+        labels: The numbers are labels, which must not be interpolated.
     """
     header = nib.Nifti1Header()
     header.set_data_dtype(array.dtype)
     header.set_xyzt_units("mm")
     image = nib.Nifti1Image(frame.cut(array), frame.affine, header)
     image.header.set_slope_inter(slope, 0)
+    if labels:
+        image.header.set_intent("label", allow_unknown=True)
     image.set_sform(frame.affine, code=1)
     image.set_qform(None, code=0)
-    raw = gzip.compress(image.to_bytes(), 6, mtime=0)
+    raw = gzip.compress(image.to_bytes(), 4, mtime=0)
     return PackedVolume(base64.b64encode(raw).decode(), slope, len(raw))
 
 

@@ -37,7 +37,7 @@
     const table = { R: [], G: [], B: [], A: [], I: [] };
     colours.forEach(([red, green, blue], number) => {
       table.R.push(red); table.G.push(green); table.B.push(blue);
-      table.A.push(number === 0 ? 0 : Math.min(255, 70 + number * 8));
+      table.A.push(Math.min(255, number * 12));  // what is next to nothing covers nothing
       table.I.push(Math.round((255 * number) / (colours.length - 1)));
     });
     return table;
@@ -87,6 +87,8 @@
     }
     base.image.opacity = 1;
     nv.volumes = shown.map((volume) => volume.image);
+    nv.overlays = nv.volumes.slice(1);
+    nv.back = nv.volumes[0];
     nv.updateGLVolume();
     nv.drawScene();
     byId("label-opacity-value").textContent = `${Math.round(100 * opacity)} %`;
@@ -131,6 +133,8 @@
   }
 
   function chooseMap(id) {
+    // Areas would cover the map; they can be shown again by their box.
+    if (Boolean(id) === state.shown.has("labels")) toggle("labels");
     state.map = maps.find((map) => map.id === id) || null;
     byId("map").value = state.map ? id : "";
     const scale = byId("scale");
@@ -163,8 +167,8 @@
     if (volume.kind === "image") return [volume.title, format(value)];
     if (volume.kind === "labels") return ["Segmentation", settings.labels[value]];
     if (volume.kind === "reference") return ["Reference", settings.labels[value]];
-    if (volume.kind === "probability") return [`P(${volume.title})`, value.toFixed(2)];
-    return [`Uncertainty of ${volume.title}`, String(Math.round(value))];
+    if (volume.kind === "probability") return [`Probability, ${volume.name}`, value.toFixed(2)];
+    return [`Uncertainty, ${volume.name}`, String(Math.round(value))];
   }
 
   function showValues() {
@@ -182,7 +186,7 @@
       head.scope = "row";
       head.textContent = head.title = name;
       const cell = document.createElement("td");
-      cell.textContent = value;
+      cell.textContent = cell.title = value;
       row.append(head, cell);
       return row;
     }));
@@ -201,32 +205,23 @@
 
   // ---- controls ------------------------------------------------------------------------------------------------
 
-  function choice(type, name, id, text, colour, checked, change) {
+  function choice(type, name, id, text, checked, change) {
     const label = document.createElement("label");
     const input = document.createElement("input");
     Object.assign(input, { type, name, id, checked });
     input.addEventListener("change", change);
-    label.append(input);
-    if (colour) {
-      const swatch = document.createElement("span");
-      swatch.className = "swatch";
-      swatch.style.background = `rgb(${colour.join(" ")})`;
-      swatch.style.marginRight = "0";
-      label.append(swatch);
-    }
-    label.append(text);
+    label.append(input, text);
     return label;
   }
 
   function buildControls() {
-    images.forEach((volume, number) => {
-      const text = number < 9 ? `${volume.title}` : volume.title;
-      byId("images").append(choice("radio", "image", `choose-${volume.id}`, text, null, volume === state.image, () => chooseImage(volume)));
+    images.forEach((volume) => {
+      byId("images").append(choice("radio", "image", `choose-${volume.id}`, volume.title, volume === state.image, () => chooseImage(volume)));
     });
     if (!images.length) byId("images").hidden = byId("window").hidden = true;
     for (const volume of [...ofKind("labels"), ...ofKind("reference")]) {
       const text = volume.kind === "labels" ? "Segmentation" : "Reference, as lines";
-      byId("label-choices").append(choice("checkbox", volume.kind, `show-${volume.kind}`, text, null, true, () => toggle(volume.kind)));
+      byId("label-choices").append(choice("checkbox", volume.kind, `show-${volume.kind}`, text, true, () => toggle(volume.kind)));
     }
     const select = byId("map");
     select.append(new Option("none", ""));
@@ -284,8 +279,9 @@
     byId("viewer").hidden = false;
     byId("no-viewer").hidden = true;
     nv = new niivue.Niivue({
-      backColor: [0, 0, 0, 1], crosshairColor: [0.35, 0.78, 1, 0.9], crosshairWidth: 1, isRadiologicalConvention: true,
+      backColor: [0, 0, 0, 1], crosshairColor: [0.35, 0.78, 1, 0.9], crosshairWidth: 0.8, crosshairWidthUnit: "mm", crosshairGap: 5, isRadiologicalConvention: true,
       dragAndDropEnabled: false, clipPlaneHotKey: "", viewModeHotKey: "", cycleClipPlaneHotKey: "", scrollRequiresFocus: false,
+      sagittalNoseLeft: true,
       multiplanarShowRender: niivue.SHOW_RENDER.ALWAYS, multiplanarLayout: niivue.MULTIPLANAR_TYPE.GRID, loadingText: "", logLevel: "error", isOrientationTextVisible: settings.oriented,
       isForceMouseClickToVoxelCenters: true,
     });
