@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from filelock import FileLock
 
 from tunetseg.datasets.phantom import make_patient, write_cohort, write_patient
 from tunetseg.errors import InputError
 from tunetseg.models.store import file_hash, load_network, read_spec
 from tunetseg.preparation import Preprocessing
 from tunetseg.training import Recipe, TrainConfig, find_recipe, fit, plan, prepare, read_state, train
+from tunetseg.training.lock import RunLock
 from tunetseg.training.loss import RegionLoss
 from tunetseg.training.patches import TrainingPatches
 from tunetseg.training.sampling import Key
@@ -235,7 +235,7 @@ def test_a_run_of_another_cache_format_is_not_continued(done: Path, run: Run) ->
 
 def test_one_process_per_run_folder(run: Run, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    with FileLock(tmp_path / "run/.lock"), pytest.raises(InputError, match="another process"):
+    with RunLock(tmp_path / "run"), pytest.raises(InputError, match="another process"):
         run()
     assert not (tmp_path / "run/run.json").exists()
     assert read_state(tmp_path / "run") is None

@@ -15,6 +15,8 @@ COMMANDS = {
     "report": "write a page that shows results in a browser",
     "inspect": "show what a folder holds and check the images",
     "train": "train a model on a cohort",
+    "study": "train many models on the same folds, here or on a cluster, and compare them",
+    "status": "show where the models of a study stand",
     "pack": "put a prepared cohort into a few files",
     "evaluate": "score segmentations against reference segmentations",
     "compare": "compare the scores of methods on the same cases",
@@ -134,4 +136,6 @@ def run() -> None:
     """Run the ``tunet`` command and exit."""
     # So that a scheduler's time limit lets the program clean up, as Ctrl-C does.
     signal.signal(signal.SIGTERM, _terminate)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, _terminate)
     raise SystemExit(main())

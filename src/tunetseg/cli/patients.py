@@ -17,7 +17,7 @@ from tunetseg.inference.predictor import Ensemble
 from tunetseg.inference.save import is_complete
 from tunetseg.inference.segment import segment_cases
 from tunetseg.inference.segmentation import NOT_A_DEVICE, Segmentation
-from tunetseg.io.files import make_folder, whole_file
+from tunetseg.io.files import make_folder, read_json, whole_file
 
 __all__ = ["segment_patients"]
 
@@ -32,6 +32,7 @@ class _Work:
         total: Count of the cases.
         began: When the work began.
         skipped: Cases that were complete before.
+        earlier: Their names.
         schemes: Names of the label schemes.
         volumes: Rows of ``volumes.csv``.
         warnings: Sentences that are shown last.
@@ -41,6 +42,7 @@ class _Work:
     total: int
     began: float = field(default_factory=time.monotonic)
     skipped: int = 0
+    earlier: set[str] = field(default_factory=set)
     schemes: set[str] = field(default_factory=set)
     volumes: list[dict[str, str | float]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -108,7 +110,8 @@ def segment_patients(
     waiting = [
         case for case in cases if redo or len(cases) == 1 or not is_complete(out, case, model, wanted, scheme, settings)
     ]
-    work = _Work(len(cases), skipped=len(cases) - len(waiting))
+    earlier = {case.id for case in cases} - {case.id for case in waiting}
+    work = _Work(len(cases), skipped=len(earlier), earlier=earlier)
     current: list[str] = []
 
     def leave_out(fault: InputError) -> None:
@@ -159,10 +162,10 @@ def segment_patients(
                 console.print(f"{done} of {len(cases)} cases are done in {out}; the same command does the others")
             raise
     _write_tables(work, out)
-    if report and len(cases) > 1:
-        _write_cohort(cases, out, model.dataset)
     if not work.volumes and not work.skipped:
         raise InputError(f"none of {len(cases)} cases could be segmented; the last fault: {work.faults[-1][1]}")
+    if report and len(cases) > 1:
+        _write_cohort(cases, out, model.dataset)
     _print_end(console, work, out, [kind for kind in wanted if kind != "prob"])
     return bool(work.warnings)
 
@@ -195,7 +198,8 @@ def _write_tables(work: _Work, out: Path) -> None:
     folder = make_folder(out)
     volumes = folder / "volumes.csv"
     new = {str(row["case"]): {key: str(value) for key, value in row.items()} for row in work.volumes}
-    rows = {row["case"]: row for row in _read_rows(volumes)} | new
+    # Manifests are the truth: several processes may have segmented the cases, each with a table of its own.
+    rows = {row["case"]: row for row in _read_rows(volumes)} | _rows_of_manifests(folder, work.earlier) | new
     _write_rows(volumes, [rows[case] for case in sorted(rows)])
     failed = folder / "failed.csv"
     failed.unlink(missing_ok=True)
@@ -208,6 +212,18 @@ def _write_cohort(cases: Sequence[Case], out: Path, dataset: DatasetDescription)
     from tunetseg.report.places import PAGE, find_manifests
 
     write_cohort_page(find_manifests([out]), out / PAGE, cases={case.id: case for case in cases}, dataset=dataset)
+
+
+def _rows_of_manifests(folder: Path, cases: set[str]) -> dict[str, dict[str, str]]:
+    """Return the rows of cases that were segmented before."""
+    rows = {}
+    for path in folder.glob("*.json"):
+        said = read_json(path)
+        if said.get("case") in cases:
+            codes = " ".join(found["code"] for found in said["findings"] if found["level"] == "warning")
+            volumes = {f"{name}_ml": str(ml) for name, ml in said["volume_ml"].items()}
+            rows[said["case"]] = {"case": said["case"], **volumes, "warnings": codes}
+    return rows
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:

@@ -1,7 +1,7 @@
 """``tunet segment``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -34,6 +34,11 @@ def segment(
     skip_broken: bool = False,
     redo: bool = False,
     strict: bool = False,
+    shards: int = 1,
+    launcher: Literal["local", "slurm"] = "local",
+    template: Path | None = None,
+    limit: int | None = None,
+    dry_run: bool = False,
 ) -> None:
     """Find the tumour: label map, uncertainty maps and a manifest for each patient.
 
@@ -69,7 +74,13 @@ def segment(
         redo: Segment those of several cases again whose results of the same model and settings are complete; they are
             skipped otherwise.
         strict: End with exit code 3 if anything was warned of.
+        shards: Parts of the cases that are segmented at the same time, each by a process of its own.
+        launcher: Run the parts here, or submit an array job to SLURM, and a job that makes the table of volumes.
+        template: Job script in place of the packaged one for SLURM; the folder 'jobs' of the results keeps a copy.
+        limit: Parts at the same time.
+        dry_run: Write the job files and show them; submit nothing.
     """
+    given_flags = dict(locals())
     from tunetseg.cli.cases import choose_cases, images_by_channel, without_channels
     from tunetseg.cli.patients import segment_patients
     from tunetseg.datasets import find_description
@@ -86,6 +97,11 @@ def segment(
         only=cases,
         dataset=find_description(dataset) if dataset else None,
     )
+    if shards > 1 or launcher != "local":
+        from tunetseg.cli.shards import segment_in_parts
+
+        segment_in_parts(chosen, given_flags)
+        return
     if without:
         chosen = without_channels(chosen, without, predictor.dataset)
     warned = segment_patients(
