@@ -18,11 +18,12 @@ def report(
     each: bool = False,
     out: Path | None = None,
 ) -> None:
-    """Write a page that anyone can open in a browser, without a network: of a patient, or of a cohort.
+    """Write a page that anyone can open in a browser, without a network: of a patient, a cohort, or a training.
 
-    RESULT is a label map or manifest of 'tunet segment', or its folder. A patient's page shows images, regions,
-    probabilities and uncertainty in three planes and a render, with measurements and findings; several patients give a
-    page with a table of them, outliers first, and distributions. Research use, not a medical device.
+    RESULT is a label map or manifest of 'tunet segment', or its folder; or run folders of 'tunet train'. A patient's
+    page shows images, regions, probabilities and uncertainty in three planes and a render, with measurements and
+    findings; several patients give a page with a table of them, outliers first, and distributions; runs a page of
+    losses, scores and times. Research use, not a medical device.
 
     Args:
         results: Files or folders.
@@ -32,7 +33,8 @@ def report(
         dataset: Dataset of the model, if it is not a packaged one: its .toml file.
         scores: Table of 'tunet evaluate --out', for the page of a cohort.
         each: Write the page of each patient of a cohort too; the page of the cohort links to them.
-        out: The .html file; by default CASE.html, or report.html for a cohort, next to the label maps.
+        out: The .html file; by default CASE.html, or report.html for a cohort, next to the label maps, and
+            report.html in a run folder, or in the folder above several.
     """
     from tunetseg.cli.console import line_console, shown
     from tunetseg.datasets import find_description

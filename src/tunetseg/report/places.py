@@ -12,12 +12,13 @@ from tunetseg.progress import Progress, silent
 from tunetseg.report.cohort import write_cohort_page
 from tunetseg.report.pages import check_page
 from tunetseg.report.patient import write_patient_page
+from tunetseg.report.training import is_run, write_training_page
 from tunetseg.report.view import dataset_of, is_manifest, read_view
 
 __all__ = ["PAGE", "find_manifests", "write_reports"]
 
 PAGE = "report.html"
-"""Name of the page of a cohort."""
+"""Name of the page of a cohort or of runs."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +57,17 @@ def write_reports(
     out: Path | None = None,
     progress: Progress = silent,
 ) -> list[Path]:
-    """Write the page of one saved result, or of a cohort of them.
+    """Write the page of one saved result, of a cohort of them, or of runs.
 
     Args:
-        results: Label maps or manifests of patients, or folders of them.
+        results: Label maps or manifests of patients, or folders of them; or run folders of trainings.
         images: Folder of the patients' images; their references are shown too.
         references: Folder of reference segmentations, if they lie elsewhere.
         dataset: Dataset of the model, if it is not a packaged one.
         scores: Table of scores for the page of a cohort.
         each: Write the page of each patient of a cohort too, next to its label map.
-        out: The page of the patient or the cohort; by default ``<case>.html`` or ``report.html`` next to the label
-            maps.
+        out: The page, if there is one; by default ``<case>.html`` or ``report.html`` next to the label maps, and
+            ``report.html`` in the run folder, or in the folder above several.
         progress: Called after each patient.
 
     Returns:
@@ -75,6 +76,9 @@ def write_reports(
     Raises:
         InputError: There is no result, or a file is damaged or does not fit.
     """
+    runs = [place for place in results if is_run(place)]
+    if runs:
+        return [_write_runs(results, runs, out)]
     manifests = find_manifests(results)
     found = _with_sources(manifests, _Sources(images, references, dataset))
     alone = len(manifests) == 1
@@ -91,6 +95,16 @@ def write_reports(
         page = write_cohort_page(manifests, cohort, cases=cases, dataset=dataset, scores=scores, progress=progress)
         written.insert(0, page)
     return written
+
+
+def _write_runs(results: Sequence[Path], runs: Sequence[Path], out: Path | None) -> Path:
+    other = next((place for place in results if place not in runs), None)
+    if other is not None:
+        raise InputError(
+            f"{other}: is no run folder, but others are; ask for the reports of trainings and patients apart"
+        )
+    folder = runs[0] if len(runs) == 1 else runs[0].resolve().parent
+    return write_training_page(runs, out or folder / PAGE)
 
 
 def find_manifests(results: Sequence[Path]) -> list[Path]:
