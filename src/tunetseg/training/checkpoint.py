@@ -110,7 +110,8 @@ class SafeCheckpoints(CheckpointIO):
                 plain = json.loads((file.metadata() or {})["checkpoint"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             plain.pop(SEAL, None)
-            return _rebuild(plain, tensors)
+            # Copied, so that where a tensor lies in memory does not depend on the file, by which some kernels round.
+            return _rebuild(plain, {name: tensor.clone() for name, tensor in tensors.items()})
         except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"{path}: not a readable checkpoint ({error})") from None
 
