@@ -12,7 +12,6 @@ from safetensors.torch import load_file, save_file
 
 from tunetseg.datasets import DatasetDescription, find_description
 from tunetseg.errors import InputError
-from tunetseg.models import store
 from tunetseg.models.store import ModelSpec, file_hash, load_network, read_spec, save_model
 from tunetseg.networks import NetworkSpec, SegmentationNetwork, build_network, registry
 from tunetseg.preparation import Preprocessing
@@ -188,7 +187,7 @@ def test_a_model_stays_until_the_next_is_complete(
     def full(*_: object, **__: object) -> None:
         raise SafetensorError("No space left on device")
 
-    monkeypatch.setattr(store, "save_file", full)
+    monkeypatch.setattr("safetensors.torch.save_file", full)
     with pytest.raises(OSError, match="No space left on device"):
         save_model(path, network, spec())
     assert path.read_bytes() == before

@@ -12,6 +12,7 @@ __all__ = ["COMMANDS", "main", "run"]
 
 COMMANDS = {
     "segment": "find the tumour in one patient or many",
+    "report": "write a page that shows results in a browser",
     "inspect": "show what a folder holds and check the images",
     "train": "train a model on a cohort",
     "study": "train many models on the same folds, here or on a cluster, and compare them",
@@ -20,12 +21,23 @@ COMMANDS = {
     "evaluate": "score segmentations against reference segmentations",
     "compare": "compare the scores of methods on the same cases",
     "tune": "choose post-processing and calibration on patients that models never saw",
+    "export": "write models as ONNX or OpenVINO files",
     "submission": "check and zip a folder for a challenge",
     "info": "versions, device, networks, datasets, recipes, models",
     "demo": "segment the embedded patient and score the result",
 }
 
-_EXTRAS = {"matplotlib": "plot", "pytorch_lightning": "train", "tensorboard": "train", "monai": "rivals"}
+_EXTRAS = {
+    "matplotlib": "plot",
+    "jinja2": "plot",
+    "monai": "rivals",
+    "PIL": "plot",
+    "onnx": "train",
+    "onnxscript": "train",
+    "pytorch_lightning": "train",
+    "tensorboard": "train",
+    "torch": "train",
+}
 """Package -> the extra of this distribution that installs it."""
 
 
