@@ -12,6 +12,7 @@ __all__ = ["COMMANDS", "main", "run"]
 
 COMMANDS = {
     "segment": "find the tumour in one patient or many",
+    "report": "write a page that shows results in a browser",
     "inspect": "show what a folder holds and check the images",
     "train": "train a model on a cohort",
     "study": "train many models on the same folds, here or on a cluster, and compare them",
@@ -28,7 +29,9 @@ COMMANDS = {
 
 _EXTRAS = {
     "matplotlib": "plot",
+    "jinja2": "plot",
     "monai": "rivals",
+    "PIL": "plot",
     "onnx": "train",
     "onnxscript": "train",
     "pytorch_lightning": "train",

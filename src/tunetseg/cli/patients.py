@@ -11,7 +11,7 @@ from msgspec import to_builtins
 from rich.console import Console
 
 from tunetseg.cli.console import line_console, shown
-from tunetseg.datasets import Case, Postprocessing, find_scheme
+from tunetseg.datasets import Case, DatasetDescription, Postprocessing, find_scheme
 from tunetseg.errors import InputError
 from tunetseg.inference.predictor import Ensemble
 from tunetseg.inference.save import is_complete
@@ -71,6 +71,7 @@ def segment_patients(
     labels: str | None = None,
     probabilities: bool = False,
     picture: bool = False,
+    report: bool = False,
     skip_broken: bool = False,
     redo: bool = False,
     postprocessing: Postprocessing | None = None,
@@ -87,6 +88,7 @@ def segment_patients(
         labels: Dataset or year whose label values are written.
         probabilities: Write probability maps too.
         picture: Draw a picture of each case too.
+        report: Write a page of each case too, and of several cases one that lists them, ``report.html``.
         skip_broken: Report a broken case and continue without it.
         redo: Segment those of several cases again whose results are complete.
         postprocessing: Rules; by default those of the model.
@@ -99,7 +101,7 @@ def segment_patients(
         InputError: A case is broken; with ``skip_broken`` only if none could be segmented.
     """
     console = line_console()
-    wanted = [kind for kind, asked in (("prob", probabilities), ("png", picture)) if asked]
+    wanted = [kind for kind, asked in (("prob", probabilities), ("png", picture), ("html", report)) if asked]
     scheme = find_scheme(labels).name if labels else ""
     settings = {
         "postprocessing": to_builtins(postprocessing or model.dataset.postprocessing),
@@ -137,6 +139,7 @@ def segment_patients(
             labels=labels,
             probabilities=probabilities,
             picture=picture,
+            report=report,
             postprocessing=postprocessing,
             missing="allow",
             calibrated=calibrated,
@@ -163,7 +166,9 @@ def segment_patients(
     _write_tables(work, out)
     if not work.volumes and not work.skipped:
         raise InputError(f"none of {len(cases)} cases could be segmented; the last fault: {work.faults[-1][1]}")
-    _print_end(console, work, out, picture=picture)
+    if report and len(cases) > 1:
+        _write_cohort(cases, out, model.dataset)
+    _print_end(console, work, out, [kind for kind in wanted if kind != "prob"])
     return bool(work.warnings)
 
 
@@ -174,11 +179,12 @@ def _print_result(console: Console, result: Segmentation, work: _Work) -> None:
         console.print(f"  note: {note}")
 
 
-def _print_end(console: Console, work: _Work, out: Path, *, picture: bool) -> None:
+def _print_end(console: Console, work: _Work, out: Path, pictures: Sequence[str]) -> None:
     labels = f" (labels of {', '.join(sorted(work.schemes))})" if work.schemes else ""
+    shown = "".join(f", <case>.{kind}" for kind in pictures)
     console.print(
         f"Look at {out}: <case>.nii.gz{labels}, "
-        f"<case>_unc_*.nii.gz (0 certain to 100 uncertain), <case>.json{', <case>.png' if picture else ''}. "
+        f"<case>_unc_*.nii.gz (0 certain to 100 uncertain), <case>.json{shown}. "
         f"{NOT_A_DEVICE.capitalize()}."
     )
     if work.faults:
@@ -200,6 +206,14 @@ def _write_tables(work: _Work, out: Path) -> None:
     failed = folder / "failed.csv"
     failed.unlink(missing_ok=True)
     _write_rows(failed, [{"case": case, "fault": fault} for case, fault in work.faults])
+
+
+def _write_cohort(cases: Sequence[Case], out: Path, dataset: DatasetDescription) -> None:
+    """Write the page that lists all patients of the folder."""
+    from tunetseg.report.cohort import write_cohort_page
+    from tunetseg.report.places import PAGE, find_manifests
+
+    write_cohort_page(find_manifests([out]), out / PAGE, cases={case.id: case for case in cases}, dataset=dataset)
 
 
 def _rows_of_manifests(folder: Path, cases: set[str]) -> dict[str, dict[str, str]]:

@@ -29,6 +29,7 @@ def segment(
     probabilities: bool = False,
     plain_uncertainty: bool = False,
     picture: bool = False,
+    report: bool = False,
     mirror: bool = False,
     overlap: float = 0.5,
     skip_broken: bool = False,
@@ -68,6 +69,7 @@ def segment(
         probabilities: Write probability maps too.
         plain_uncertainty: Let uncertainty follow from the probabilities as they are, without the model's calibration.
         picture: Draw <case>.png: images, labels and uncertainty in the slice with the most tumour.
+        report: Write <case>.html, a page with a viewer, measurements and findings that opens in any browser.
         mirror: Average with the prediction of the mirror image; takes twice as long.
         overlap: Least overlap of windows, for models trained on patches.
         skip_broken: Report a broken case and continue without it.
@@ -111,6 +113,7 @@ def segment(
         labels=labels,
         probabilities=probabilities,
         picture=picture,
+        report=report,
         skip_broken=skip_broken,
         redo=redo,
         postprocessing=find_postprocessing(postprocessing, predictor.dataset),

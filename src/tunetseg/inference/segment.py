@@ -121,6 +121,7 @@ def segment_cases(
     out: str | Path | None = None,
     probabilities: bool = False,
     picture: bool = False,
+    report: bool = False,
     labels: str | None = None,
     postprocessing: Postprocessing | None = None,
     missing: Missing = "raise",
@@ -139,6 +140,7 @@ def segment_cases(
         out: Folder in which each result is saved before it is returned, created if needed; None writes nothing.
         probabilities: Save probability maps too.
         picture: Save a picture of each case too.
+        report: Save a page of each case too.
         labels: Dataset or year whose label values are used; by default those of each case's own dataset.
         postprocessing: Rules; by default those of the model.
         missing: ``allow`` is content with any one channel of a case.
@@ -162,13 +164,15 @@ def segment_cases(
     folder = None if out is None else make_folder(out)
     if picture:
         import_module("tunetseg.report.figure")  # a missing package is found before the work
+    if report:
+        import_module("tunetseg.report.pages").check_packages()
 
     def segment_one(case: Case) -> Segmentation:
         if folder is None:
             return _segment_case(case, model, labels, postprocessing, missing, calibrated, progress)
         check_free(folder, case, model.dataset)
         result = _segment_case(case, model, labels, postprocessing, missing, calibrated, progress)
-        save_segmentation(result, folder, probabilities=probabilities, picture=picture)
+        save_segmentation(result, folder, probabilities=probabilities, picture=picture, report=report)
         return result
 
     return _each(cases, segment_one, on_fault)

@@ -215,7 +215,11 @@ def load_network(path: str | Path, device: "str | torch.device" = "cpu") -> "tup
             network = build_network(spec.network)
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        tensors = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+        # Copied: where a tensor begins in the file depends on the length of the header, and some kernels round by that.
+        tensors = {
+            name: value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
+            for name, value in tensors.items()
+        }
         network.load_state_dict(tensors, assign=True)
         if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
             network = build_network(spec.network)  # some networks compute buffers that are not stored
