@@ -13,10 +13,22 @@ from types import ModuleType
 
 import pytest
 
+from tunetseg.datasets.phantom import write_cohort
 from tunetseg.studies.launch import submit
+from tunetseg.studies.plan import make_plan, open_study
+from tunetseg.studies.run import submit_study
 from tunetseg.studies.tasks import Task
+from tunetseg.training.recipes import recipe_from_dict
 
 ROOT = Path(__file__).parents[2]
+
+TINY = {
+    "extends": "quick",
+    "folds": 2,
+    "precision": "32",
+    "suggested_options": {"base_filters": 2, "levels": 2},
+    "stages": [{"spacing": 14.0, "patch_size": [16, 16, 16], "whole_volume": True, "epochs": 2}],
+}
 
 
 def load_tool() -> ModuleType:
@@ -171,3 +183,26 @@ def test_a_cancelled_task_is_not_begun_again(run: Callable[..., str], tmp_path: 
     wait_for(lambda: not command("squeue", "-h"))
     assert len(begun(tmp_path, 0)) == 1
     assert not (tmp_path / "then").exists()
+
+
+@pytest.mark.slow
+def test_a_time_limit_of_one_minute_is_survived(run: Callable[..., str], tmp_path: Path) -> None:
+    """SLURM then tells the task to stop long before it can end; each start gets some of the work done."""
+    run(1, lambda text: text.replace("--time=24:00:00", "--time=1"))
+    wait_for(lambda: len(begun(tmp_path, 0)) == 3, 240)
+    assert lines(tmp_path, 0).count("saved") >= 2
+    finish(tmp_path, 0)
+
+
+@pytest.mark.slow
+def test_two_processes_under_srun_train_one_model(slurm: Path, tmp_path: Path) -> None:
+    """As `--devices 2` does, on two nodes."""
+    write_cohort(tmp_path / "cohort", cases=4, shape=(32, 40, 28), spacing=7.0)
+    recipe = recipe_from_dict({**TINY, "stages": [{**TINY["stages"][0], "batch_size": 2}]})
+    plan = make_plan(tmp_path / "cohort", [("tunet-seb", {})], recipe, only=[0], device="cpu", devices=2)
+    open_study(tmp_path / "study", plan, recipe)
+    submit_study(plan, tmp_path / "study")
+    wait_for(lambda: not command("squeue", "-h"), 400)
+    log = (tmp_path / "study/logs/tunet-seb-fold-0.log").read_text()
+    assert (tmp_path / "study/models/tunet-seb/fold-0/model.safetensors").exists(), log
+    assert (tmp_path / "study/results/table1.md").exists()

@@ -54,6 +54,26 @@ def test_run_folder_and_model(run: Run, tiny: Tiny, tmp_path: Path) -> None:
     assert any(task.startswith("preparing cases at 14 mm") for task, _, _ in told)
 
 
+def test_the_onnx_file_comes_before_the_model(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So that a run that is finished has both; a network that cannot be written so is no reason to fail."""
+    written: list[Path] = []
+
+    def write(model: Path, target: Path) -> None:
+        assert not (target.parent / "model.safetensors").exists()
+        assert read_spec(model).network.name == "tunet-seb"
+        written.append(target)
+        if len(written) > 1:
+            raise InputError("network 'x' cannot be written as ONNX (why)")
+
+    monkeypatch.setattr("tunetseg.models.export.write_onnx", write)
+    for name in ("one", "two"):
+        assert run(name).is_file()
+    assert written == [tmp_path / "one" / "model.onnx", tmp_path / "two" / "model.onnx"]
+    assert "cannot be written as ONNX (why); the model needs PyTorch to segment" in caplog.text
+
+
 def test_finished_stages_leave_no_checkpoints(finished: Path) -> None:
     """They took 200 MB per stage, and the last weights alone were asked for (B11)."""
     assert files_in(finished / "stage-0") == {"model.safetensors"}

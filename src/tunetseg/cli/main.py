@@ -22,6 +22,7 @@ COMMANDS = {
     "tune": "choose post-processing and calibration on patients that models never saw",
     "report": "write a page that shows results in a browser",
     "paper": "make the paper's figures and tables of your own results",
+    "export": "write models as ONNX or OpenVINO files",
     "submission": "check and zip a folder for a challenge",
     "info": "versions, device, networks, datasets, recipes, models",
     "demo": "segment the embedded patient and score the result",
@@ -30,10 +31,13 @@ COMMANDS = {
 _EXTRAS = {
     "matplotlib": "plot",
     "jinja2": "plot",
+    "monai": "rivals",
     "PIL": "plot",
+    "onnx": "train",
+    "onnxscript": "train",
     "pytorch_lightning": "train",
     "tensorboard": "train",
-    "monai": "rivals",
+    "torch": "train",
 }
 """Package -> the extra of this distribution that installs it."""
 

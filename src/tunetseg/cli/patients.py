@@ -124,7 +124,9 @@ def segment_patients(
             yield case
 
     with shown() as progress:
-        _LOG.info("%d case(s), %d model(s), on %s", len(cases), len(model.paths), model.device)
+        _LOG.info(
+            "%d case(s), %d model(s), %s on %s", len(cases), len(model.paths), model.engine.version, model.engine.device
+        )
         if work.skipped:
             _LOG.info("%d of %d cases are complete and were skipped", work.skipped, len(cases))
         if not skip_broken:

@@ -22,6 +22,7 @@ def segment(
     name: str | None = None,
     cases: Path | None = None,
     dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME-OR-FILE")] = None,
+    engine: Literal["auto", "openvino", "onnxruntime", "torch"] = "auto",
     device: str = "auto",
     labels: str | None = None,
     postprocessing: Annotated[str, tyro.conf.arg(metavar="model|paper|none|FILE.toml")] = "model",
@@ -60,6 +61,7 @@ def segment(
         name: Name of the case whose files are given one by one.
         cases: Text file of case names, one per line, such as validation.txt of a run folder; only these are segmented.
         dataset: Dataset whose file names the folders follow: a name from 'tunet info', or a .toml file.
+        engine: What runs the network: auto is PyTorch on a GPU, else OpenVINO, which needs no PyTorch.
         device: auto, cpu, cuda or mps.
         labels: Dataset or BraTS year whose label values are written; by default those of each case's own dataset.
         postprocessing: Rules that turn probabilities into labels: the model's own, the paper's, none but a threshold of
@@ -88,7 +90,7 @@ def segment(
     from tunetseg.inference.predictor import load_model
 
     given = {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}
-    predictor = load_model(*model, device=device, overlap=overlap, mirror=mirror)
+    predictor = load_model(*model, engine=engine, device=device, overlap=overlap, mirror=mirror)
     chosen = choose_cases(
         patients,
         images_by_channel(image, given),

@@ -46,6 +46,7 @@ def segment(
     images: str | Path | Case | Mapping[str, ImageLike],
     *,
     model: Predictor | str | Path | None = None,
+    engine: str = "auto",
     affine: ArrayLike | None = None,
     spacing: ArrayLike | None = None,
     labels: str | None = None,
@@ -61,6 +62,7 @@ def segment(
         images: Folder of a case, a `Case`, or channel -> image. An image is a file, an image of nibabel, or an array
             of shape (x, y, z). The images must be co-registered and, for brains, skull-stripped.
         model: As `load_model` returns it, or the name or path of one; by default the default model.
+        engine: What runs a model that is named here, as for `load_model`.
         affine: Voxel indices to world in mm, shape (4, 4), of arrays. World x runs to the patient's right, y to the
             front, z up.
         spacing: Voxel sizes in mm of arrays whose axes run to the patient's left, back and up; instead of ``affine``.
@@ -94,7 +96,7 @@ def segment(
     """
     if name is not None:
         check_case_name(name)
-    predictor = _predictor(model)
+    predictor = _predictor(model, engine)
     if not isinstance(images, Mapping) or all(isinstance(image, str | Path) for image in images.values()):
         if affine is not None or spacing is not None:
             raise InputError("affine and spacing are for arrays; files have their own")
@@ -285,10 +287,10 @@ def _segment_case(
     return replace(result, seconds=reading + result.seconds)
 
 
-def _predictor(model: Predictor | str | Path | None) -> Predictor:
+def _predictor(model: Predictor | str | Path | None, engine: str) -> Predictor:
     if model is None:
-        return load_model()
-    return load_model(model) if isinstance(model, str | Path) else model
+        return load_model(engine=engine)
+    return load_model(model, engine=engine) if isinstance(model, str | Path) else model
 
 
 def _case(

@@ -121,7 +121,8 @@ class SafeCheckpoints(CheckpointIO):
             plain = json.loads(facts["checkpoint"])
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise InputError(f"{path}: not a readable checkpoint ({error})") from None
-        return _rebuild(plain, tensors)
+        # Copied, so that where a tensor lies in memory does not depend on the file, by which some kernels round.
+        return _rebuild(plain, {name: tensor.clone() for name, tensor in tensors.items()})
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Delete a checkpoint."""

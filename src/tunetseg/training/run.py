@@ -16,6 +16,8 @@ import torch
 from tunetseg import __version__
 from tunetseg.errors import InputError, Terminated
 from tunetseg.io.files import make_folder, whole_file
+from tunetseg.models import export
+from tunetseg.models.companion import onnx_file
 from tunetseg.models.store import load_network, read_spec
 from tunetseg.models.zoo import MODEL
 from tunetseg.preparation.cache import CachedCase
@@ -167,11 +169,20 @@ def _train_stages(session: Session, prepared: Prepared) -> Path:
                 network = train_stage(session, number, network, *prepared[stage.spacing])
         processes.barrier()
         if processes.first:
+            _write_onnx(model, finished)
             os.replace(model, finished)
             (run.out / SNAPSHOT).unlink(missing_ok=True)
             _LOG.info("model: %s", finished)
         processes.barrier()
     return finished
+
+
+def _write_onnx(model: Path, finished: Path) -> None:
+    """Write the ONNX file that will stand beside the finished model, where its network can be written so."""
+    try:
+        export.write_onnx(model, onnx_file(finished))
+    except (InputError, ModuleNotFoundError) as error:
+        _LOG.warning("%s; the model needs PyTorch to segment", error)
 
 
 @contextmanager
