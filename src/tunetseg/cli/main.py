@@ -22,6 +22,7 @@ COMMANDS = {
     "tune": "choose post-processing and calibration on patients that models never saw",
     "report": "write a page that shows results in a browser",
     "paper": "make the paper's figures and tables of your own results",
+    "convert": "write results for ITK-SNAP, FSLeyes, 3D Slicer or BIDS",
     "export": "write models as ONNX or OpenVINO files",
     "submission": "check and zip a folder for a challenge",
     "info": "versions, device, networks, datasets, recipes, models",
