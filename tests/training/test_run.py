@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import random
+import re
 import shutil
 import warnings
 from collections.abc import Callable
@@ -12,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from filelock import FileLock
 
 from tunetseg.datasets.phantom import make_patient, write_cohort, write_patient
 from tunetseg.errors import InputError
 from tunetseg.models.store import file_hash, load_network, read_spec
 from tunetseg.preparation import Preprocessing
 from tunetseg.training import Recipe, TrainConfig, find_recipe, fit, plan, prepare, read_state, train
+from tunetseg.training.lock import RunLock
 from tunetseg.training.loss import RegionLoss
 from tunetseg.training.patches import TrainingPatches
 from tunetseg.training.sampling import Key
@@ -52,6 +54,26 @@ def test_run_folder_and_model(run: Run, tiny: Tiny, tmp_path: Path) -> None:
     assert find_recipe(tmp_path / "run/recipe.json").stages[0].spacing == 14.0
     assert ("stage 1, epoch 2 of 2", 3, 3) in told
     assert any(task.startswith("preparing cases at 14 mm") for task, _, _ in told)
+
+
+def test_the_onnx_file_comes_before_the_model(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So that a run that is finished has both; a network that cannot be written so is no reason to fail."""
+    written: list[Path] = []
+
+    def write(model: Path, target: Path) -> None:
+        assert not (target.parent / "model.safetensors").exists()
+        assert read_spec(model).network.name == "tunet-seb"
+        written.append(target)
+        if len(written) > 1:
+            raise InputError("network 'x' cannot be written as ONNX (why)")
+
+    monkeypatch.setattr("tunetseg.models.export.write_onnx", write)
+    for name in ("one", "two"):
+        assert run(name).is_file()
+    assert written == [tmp_path / "one" / "model.onnx", tmp_path / "two" / "model.onnx"]
+    assert "cannot be written as ONNX (why); the model needs PyTorch to segment" in caplog.text
 
 
 def test_finished_stages_leave_no_checkpoints(finished: Path) -> None:
@@ -226,6 +248,43 @@ def test_a_finished_run_stays_what_it_was(done: Path, run: Run) -> None:
         run(resume=True)
 
 
+@pytest.mark.parametrize("text", ["null", "[]", "3", "{", "[" * 100_000, "\xff"])
+def test_a_record_that_is_none(text: str, done: Path, run: Run, tiny: Tiny) -> None:
+    (done / "run.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"run\.json: missing or damaged"):
+        run(recipe=tiny(stages=2), resume=True)
+
+
+def test_a_run_that_is_resumed_elsewhere_says_so(
+    done: Path, run: Run, tiny: Tiny, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With other threads or versions its sums are rounded differently."""
+    run(recipe=tiny(stages=2), resume=True)
+    assert "another environment" not in caplog.text
+    path = done / "run.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"environment": record["environment"] | {"threads": 7, "torch": "1.0"}}))
+    run(recipe=tiny(stages=2), resume=True)
+    assert re.search(r"in another environment \(torch 1\.0 -> [^,]*, threads 7 -> \d+\), so its weights", caplog.text)
+
+
+def test_a_run_removes_what_a_killed_one_left(done: Path, run: Run, tiny: Tiny) -> None:
+    left = [done / "stage-0/.tunetseg-0123ab-1-0123.a", done / ".tunetseg-0123ab-1-0123.b"]
+    for path in left:
+        path.write_text("half")
+        os.utime(path, (0, 0))
+    run(recipe=tiny(stages=2), resume=True)
+    assert not any(path.exists() for path in left)
+
+
+def test_a_batch_that_memory_does_not_hold(run: Run, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNETSEG_MEMORY_GB", "1")
+    with pytest.raises(InputError, match=r"recipe tiny: a batch of stages\[0\]: needs about .* GB of memory"):
+        run(recipe=tiny(stage={"patch_size": [400, 400, 400]}))
+    with pytest.raises(InputError, match=r"training tunet: needs about .* GB of memory"):
+        run(recipe=tiny(), network="tunet", network_options={"base_filters": 512, "levels": 6})
+
+
 def test_a_run_of_another_cache_format_is_not_continued(done: Path, run: Run) -> None:
     path = done / "run.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "cache_format": 1}))
@@ -235,7 +294,7 @@ def test_a_run_of_another_cache_format_is_not_continued(done: Path, run: Run) ->
 
 def test_one_process_per_run_folder(run: Run, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    with FileLock(tmp_path / "run/.lock"), pytest.raises(InputError, match="another process"):
+    with RunLock(tmp_path / "run"), pytest.raises(InputError, match="another process"):
         run()
     assert not (tmp_path / "run/run.json").exists()
     assert read_state(tmp_path / "run") is None

@@ -11,13 +11,13 @@ from msgspec import to_builtins
 from rich.console import Console
 
 from tunetseg.cli.console import line_console, shown
-from tunetseg.datasets import Case, Postprocessing, find_scheme
+from tunetseg.datasets import Case, DatasetDescription, Postprocessing, find_scheme
 from tunetseg.errors import InputError
 from tunetseg.inference.predictor import Ensemble
 from tunetseg.inference.save import is_complete
 from tunetseg.inference.segment import segment_cases
 from tunetseg.inference.segmentation import NOT_A_DEVICE, Segmentation
-from tunetseg.io.files import make_folder, whole_file
+from tunetseg.io.files import make_folder, read_json, whole_file
 
 __all__ = ["segment_patients"]
 
@@ -32,6 +32,7 @@ class _Work:
         total: Count of the cases.
         began: When the work began.
         skipped: Cases that were complete before.
+        earlier: Their names.
         schemes: Names of the label schemes.
         volumes: Rows of ``volumes.csv``.
         warnings: Sentences that are shown last.
@@ -41,6 +42,7 @@ class _Work:
     total: int
     began: float = field(default_factory=time.monotonic)
     skipped: int = 0
+    earlier: set[str] = field(default_factory=set)
     schemes: set[str] = field(default_factory=set)
     volumes: list[dict[str, str | float]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -69,6 +71,7 @@ def segment_patients(
     labels: str | None = None,
     probabilities: bool = False,
     picture: bool = False,
+    report: bool = False,
     skip_broken: bool = False,
     redo: bool = False,
     postprocessing: Postprocessing | None = None,
@@ -85,6 +88,7 @@ def segment_patients(
         labels: Dataset or year whose label values are written.
         probabilities: Write probability maps too.
         picture: Draw a picture of each case too.
+        report: Write a page of each case too, and of several cases one that lists them, ``report.html``.
         skip_broken: Report a broken case and continue without it.
         redo: Segment those of several cases again whose results are complete.
         postprocessing: Rules; by default those of the model.
@@ -97,7 +101,7 @@ def segment_patients(
         InputError: A case is broken; with ``skip_broken`` only if none could be segmented.
     """
     console = line_console()
-    wanted = [kind for kind, asked in (("prob", probabilities), ("png", picture)) if asked]
+    wanted = [kind for kind, asked in (("prob", probabilities), ("png", picture), ("html", report)) if asked]
     scheme = find_scheme(labels).name if labels else ""
     settings = {
         "postprocessing": to_builtins(postprocessing or model.dataset.postprocessing),
@@ -106,7 +110,8 @@ def segment_patients(
     waiting = [
         case for case in cases if redo or len(cases) == 1 or not is_complete(out, case, model, wanted, scheme, settings)
     ]
-    work = _Work(len(cases), skipped=len(cases) - len(waiting))
+    earlier = {case.id for case in cases} - {case.id for case in waiting}
+    work = _Work(len(cases), skipped=len(earlier), earlier=earlier)
     current: list[str] = []
 
     def leave_out(fault: InputError) -> None:
@@ -119,7 +124,9 @@ def segment_patients(
             yield case
 
     with shown() as progress:
-        _LOG.info("%d case(s), %d model(s), on %s", len(cases), len(model.paths), model.device)
+        _LOG.info(
+            "%d case(s), %d model(s), %s on %s", len(cases), len(model.paths), model.engine.version, model.engine.device
+        )
         if work.skipped:
             _LOG.info("%d of %d cases are complete and were skipped", work.skipped, len(cases))
         if not skip_broken:
@@ -132,6 +139,7 @@ def segment_patients(
             labels=labels,
             probabilities=probabilities,
             picture=picture,
+            report=report,
             postprocessing=postprocessing,
             missing="allow",
             calibrated=calibrated,
@@ -158,7 +166,9 @@ def segment_patients(
     _write_tables(work, out)
     if not work.volumes and not work.skipped:
         raise InputError(f"none of {len(cases)} cases could be segmented; the last fault: {work.faults[-1][1]}")
-    _print_end(console, work, out, picture=picture)
+    if report and len(cases) > 1:
+        _write_cohort(cases, out, model.dataset)
+    _print_end(console, work, out, [kind for kind in wanted if kind != "prob"])
     return bool(work.warnings)
 
 
@@ -169,11 +179,12 @@ def _print_result(console: Console, result: Segmentation, work: _Work) -> None:
         console.print(f"  note: {note}")
 
 
-def _print_end(console: Console, work: _Work, out: Path, *, picture: bool) -> None:
+def _print_end(console: Console, work: _Work, out: Path, pictures: Sequence[str]) -> None:
     labels = f" (labels of {', '.join(sorted(work.schemes))})" if work.schemes else ""
+    shown = "".join(f", <case>.{kind}" for kind in pictures)
     console.print(
         f"Look at {out}: <case>.nii.gz{labels}, "
-        f"<case>_unc_*.nii.gz (0 certain to 100 uncertain), <case>.json{', <case>.png' if picture else ''}. "
+        f"<case>_unc_*.nii.gz (0 certain to 100 uncertain), <case>.json{shown}. "
         f"{NOT_A_DEVICE.capitalize()}."
     )
     if work.faults:
@@ -189,11 +200,32 @@ def _write_tables(work: _Work, out: Path) -> None:
     folder = make_folder(out)
     volumes = folder / "volumes.csv"
     new = {str(row["case"]): {key: str(value) for key, value in row.items()} for row in work.volumes}
-    rows = {row["case"]: row for row in _read_rows(volumes)} | new
+    # Manifests are the truth: several processes may have segmented the cases, each with a table of its own.
+    rows = {row["case"]: row for row in _read_rows(volumes)} | _rows_of_manifests(folder, work.earlier) | new
     _write_rows(volumes, [rows[case] for case in sorted(rows)])
     failed = folder / "failed.csv"
     failed.unlink(missing_ok=True)
     _write_rows(failed, [{"case": case, "fault": fault} for case, fault in work.faults])
+
+
+def _write_cohort(cases: Sequence[Case], out: Path, dataset: DatasetDescription) -> None:
+    """Write the page that lists all patients of the folder."""
+    from tunetseg.report.cohort import write_cohort_page
+    from tunetseg.report.places import PAGE, find_manifests
+
+    write_cohort_page(find_manifests([out]), out / PAGE, cases={case.id: case for case in cases}, dataset=dataset)
+
+
+def _rows_of_manifests(folder: Path, cases: set[str]) -> dict[str, dict[str, str]]:
+    """Return the rows of cases that were segmented before."""
+    rows = {}
+    for path in folder.glob("*.json"):
+        said = read_json(path)
+        if said.get("case") in cases:
+            codes = " ".join(found["code"] for found in said["findings"] if found["level"] == "warning")
+            volumes = {f"{name}_ml": str(ml) for name, ml in said["volume_ml"].items()}
+            rows[said["case"]] = {"case": said["case"], **volumes, "warnings": codes}
+    return rows
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:

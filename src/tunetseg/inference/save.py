@@ -18,17 +18,23 @@ from tunetseg.errors import InputError
 from tunetseg.inference.segmentation import NOT_A_DEVICE, Segmentation
 from tunetseg.inference.uncertainty import uncertainty
 from tunetseg.io import write_image
+from tunetseg.io.bounded import check_file, open_file
 from tunetseg.io.files import SIGNATURE, make_folder, read_json, whole_file
 from tunetseg.io.nifti import was_written_here
 
 if TYPE_CHECKING:
     from tunetseg.inference.predictor import Predictor
 
-__all__ = ["check_free", "is_complete", "save_segmentation"]
+__all__ = ["check_free", "is_complete", "manifest_of", "save_segmentation"]
 
 
 def save_segmentation(
-    result: Segmentation, folder: str | Path, *, probabilities: bool = False, picture: bool = False
+    result: Segmentation,
+    folder: str | Path,
+    *,
+    probabilities: bool = False,
+    picture: bool = False,
+    report: bool = False,
 ) -> Path:
     """Write the label map, the uncertainty maps and a manifest of one case.
 
@@ -40,6 +46,7 @@ def save_segmentation(
         folder: Created if needed.
         probabilities: Write the probability maps too.
         picture: Draw a picture too.
+        report: Write a page too.
 
     Returns:
         The file of the label map.
@@ -60,8 +67,11 @@ def save_segmentation(
         if picture:
             _draw(result, aside / f"{stem}.png")
             names.insert(0, f"{stem}.png")
+        if report:
+            result.report(aside / f"{stem}.html")
+            names.insert(0, f"{stem}.html")
         with whole_file(aside / f"{stem}.json") as partial:
-            partial.write_text(json.dumps(_manifest(result, names), indent=1))
+            partial.write_text(json.dumps(manifest_of(result, names), indent=1))
         for name in _names(stem, result.dataset):
             if name not in names:
                 (target / name).unlink(missing_ok=True)
@@ -95,7 +105,8 @@ def is_complete(
         folder: Where it would be saved.
         case: What was segmented.
         model: Which model is asked for.
-        wanted: What the result must hold besides the label map and the uncertainty: ``prob`` maps, a ``png`` picture.
+        wanted: What the result must hold besides the label map and the uncertainty: ``prob`` maps, a ``png`` picture,
+            an ``html`` page.
         labels: Name of the label scheme that is asked for; empty for that of the case.
         settings: Settings besides those of the model, as the manifest has them.
     """
@@ -105,7 +116,11 @@ def is_complete(
         return False
     said = read_json(manifest)
     files = said.get("files", [])
-    kinds = {"png": f"{stem}.png", "prob": f"{stem}_prob_{model.dataset.regions[0].word}.nii.gz"}
+    kinds = {
+        "png": f"{stem}.png",
+        "html": f"{stem}.html",
+        "prob": f"{stem}_prob_{model.dataset.regions[0].word}.nii.gz",
+    }
     facts = json.loads(json.dumps(model.describe()))
     asked = {**json.loads(json.dumps(dict(settings))), **facts.get("settings", {})}
     return (
@@ -138,7 +153,13 @@ def _maps(result: Segmentation, stem: str, probabilities: bool) -> dict[str, NDA
     return maps
 
 
-def _manifest(result: Segmentation, files: list[str]) -> dict[str, Any]:
+def manifest_of(result: Segmentation, files: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what the manifest of a result says, ready for JSON.
+
+    Args:
+        result: The result.
+        files: Names of the files that are written with it.
+    """
     facts = result.facts
     return {
         "case": result.case,
@@ -148,7 +169,7 @@ def _manifest(result: Segmentation, files: list[str]) -> dict[str, Any]:
         "volume_ml": result.volumes_ml,
         "notes": list(result.notes),
         "findings": [finding.to_dict() for finding in result.findings],
-        "files": files,
+        "files": list(files),
         "inputs": _inputs(result.source, result.dataset),
         "missing": list(facts.get("missing", ())),
         "models": facts.get("models", []),
@@ -183,7 +204,7 @@ def _names(stem: str, dataset: DatasetDescription) -> list[str]:
     """Return every file that may be written for a case; first the manifest, which says that all are there."""
     words = [region.word for region in dataset.regions]
     maps = [f"{stem}_{kind}_{word}.nii.gz" for kind in ("unc", "prob") for word in words]
-    return [f"{stem}.json", f"{stem}.png", *maps, f"{stem}.nii.gz"]
+    return [f"{stem}.json", f"{stem}.html", f"{stem}.png", *maps, f"{stem}.nii.gz"]
 
 
 def _refuse_to_replace(folder: Path, stem: str, source: Case | None, dataset: DatasetDescription) -> None:
@@ -193,18 +214,26 @@ def _refuse_to_replace(folder: Path, stem: str, source: Case | None, dataset: Da
     would replace the file of a converter. A file with the name of a case may also be its reference.
     """
     given = [] if source is None else [*source.images.values(), source.reference]
-    inputs = {path.resolve() for path in given if path is not None}
+    inputs = {os.path.realpath(path) for path in given if path is not None}
     for target in (folder / name for name in _names(stem, dataset)):
-        if target.resolve() in inputs:
+        if os.path.realpath(target) in inputs:
             raise InputError(f"{target}: is a file of the patient; choose another folder, or another name for the case")
-        if target.exists() and not _is_ours(target):
+        if os.path.lexists(target) and not _is_ours(target):
             raise InputError(f"{target}: exists and was not written by tunetseg; choose another folder")
 
 
 def _is_ours(path: Path) -> bool:
+    try:
+        return _has_our_mark(path)
+    except InputError:  # a folder, a pipe, a link that leads nowhere
+        return False
+
+
+def _has_our_mark(path: Path) -> bool:
     if path.suffix == ".json":
         return read_json(path).get("use") == NOT_A_DEVICE
-    if path.suffix == ".png":
-        with path.open("rb") as file:
+    if path.suffix in {".png", ".html"}:
+        with open_file(path) as file:
             return SIGNATURE.encode() in file.read(256)
+    check_file(path)
     return was_written_here(path)

@@ -46,6 +46,7 @@ def segment(
     images: str | Path | Case | Mapping[str, ImageLike],
     *,
     model: Predictor | str | Path | None = None,
+    engine: str = "auto",
     affine: ArrayLike | None = None,
     spacing: ArrayLike | None = None,
     labels: str | None = None,
@@ -61,6 +62,7 @@ def segment(
         images: Folder of a case, a `Case`, or channel -> image. An image is a file, an image of nibabel, or an array
             of shape (x, y, z). The images must be co-registered and, for brains, skull-stripped.
         model: As `load_model` returns it, or the name or path of one; by default the default model.
+        engine: What runs a model that is named here, as for `load_model`.
         affine: Voxel indices to world in mm, shape (4, 4), of arrays. World x runs to the patient's right, y to the
             front, z up.
         spacing: Voxel sizes in mm of arrays whose axes run to the patient's left, back and up; instead of ``affine``.
@@ -94,7 +96,7 @@ def segment(
     """
     if name is not None:
         check_case_name(name)
-    predictor = _predictor(model)
+    predictor = _predictor(model, engine)
     if not isinstance(images, Mapping) or all(isinstance(image, str | Path) for image in images.values()):
         if affine is not None or spacing is not None:
             raise InputError("affine and spacing are for arrays; files have their own")
@@ -119,6 +121,7 @@ def segment_cases(
     out: str | Path | None = None,
     probabilities: bool = False,
     picture: bool = False,
+    report: bool = False,
     labels: str | None = None,
     postprocessing: Postprocessing | None = None,
     missing: Missing = "raise",
@@ -137,6 +140,7 @@ def segment_cases(
         out: Folder in which each result is saved before it is returned, created if needed; None writes nothing.
         probabilities: Save probability maps too.
         picture: Save a picture of each case too.
+        report: Save a page of each case too.
         labels: Dataset or year whose label values are used; by default those of each case's own dataset.
         postprocessing: Rules; by default those of the model.
         missing: ``allow`` is content with any one channel of a case.
@@ -160,13 +164,15 @@ def segment_cases(
     folder = None if out is None else make_folder(out)
     if picture:
         import_module("tunetseg.report.figure")  # a missing package is found before the work
+    if report:
+        import_module("tunetseg.report.pages").check_packages()
 
     def segment_one(case: Case) -> Segmentation:
         if folder is None:
             return _segment_case(case, model, labels, postprocessing, missing, calibrated, progress)
         check_free(folder, case, model.dataset)
         result = _segment_case(case, model, labels, postprocessing, missing, calibrated, progress)
-        save_segmentation(result, folder, probabilities=probabilities, picture=picture)
+        save_segmentation(result, folder, probabilities=probabilities, picture=picture, report=report)
         return result
 
     return _each(cases, segment_one, on_fault)
@@ -281,10 +287,10 @@ def _segment_case(
     return replace(result, seconds=reading + result.seconds)
 
 
-def _predictor(model: Predictor | str | Path | None) -> Predictor:
+def _predictor(model: Predictor | str | Path | None, engine: str) -> Predictor:
     if model is None:
-        return load_model()
-    return load_model(model) if isinstance(model, str | Path) else model
+        return load_model(engine=engine)
+    return load_model(model, engine=engine) if isinstance(model, str | Path) else model
 
 
 def _case(

@@ -114,13 +114,16 @@ class Segmentation:
             name: round(float(count) * self.grid.voxel_ml, 3) for name, count in zip(self.regions, inside, strict=True)
         }
 
-    def save(self, folder: str | Path, *, probabilities: bool = False, picture: bool = False) -> Path:
+    def save(
+        self, folder: str | Path, *, probabilities: bool = False, picture: bool = False, report: bool = False
+    ) -> Path:
         """Write the label map, the uncertainty maps and a manifest; none appears before all are complete.
 
         Args:
             folder: Created if needed.
             probabilities: Write the probability maps too.
             picture: Draw ``<case>.png`` too.
+            report: Write ``<case>.html`` too, as `report` does.
 
         Returns:
             The file of the label map.
@@ -130,7 +133,26 @@ class Segmentation:
         """
         from tunetseg.inference.save import save_segmentation
 
-        return save_segmentation(self, folder, probabilities=probabilities, picture=picture)
+        return save_segmentation(self, folder, probabilities=probabilities, picture=picture, report=report)
+
+    def report(self, path: str | Path, *, reference: str | Path | None = None) -> Path:
+        """Write one HTML file that shows the patient and the result in any browser, without a network.
+
+        Args:
+            path: Ends in ``.html``.
+            reference: File of a reference segmentation on the same lattice; by default that of the case, if it has one.
+
+        Returns:
+            The file.
+
+        Raises:
+            InputError: The reference cannot be read or lies on another lattice, or a file of another program would be
+                replaced.
+        """
+        from tunetseg.report.patient import write_patient_page
+        from tunetseg.report.view import view_of
+
+        return write_patient_page(view_of(self, reference=reference), path)
 
     def plot(self, *, reference: str | Path | NDArray[np.integer] | None = None) -> "Figure":
         """Draw the axial slice with the most tumour: images, labels, uncertainty.

@@ -3,27 +3,48 @@
 import errno
 import hashlib
 import json
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from tunetseg.datasets import DatasetDescription
 from tunetseg.datasets.description import convert
 from tunetseg.errors import InputError
+from tunetseg.io.bounded import check_file, parse_json
 from tunetseg.io.files import whole_file
+from tunetseg.io.seal import SEAL, check_seal, seal
+from tunetseg.limits import check_patch, shortage
 from tunetseg.models.calibration import Calibration
-from tunetseg.networks import NetworkSpec, SegmentationNetwork, build_network
+from tunetseg.networks import NetworkSpec, build_network
 from tunetseg.preparation import Preprocessing
 
-__all__ = ["ModelSpec", "file_hash", "load_network", "read_spec", "replace_spec", "save_model", "write_tensors"]
+if TYPE_CHECKING:
+    import torch
+
+    from tunetseg.networks import SegmentationNetwork
+
+__all__ = [
+    "ModelSpec",
+    "file_hash",
+    "load_network",
+    "read_spec",
+    "replace_spec",
+    "save_model",
+    "weights_hash",
+    "write_tensors",
+]
 
 _FORMAT = "tunetseg model"
 _VERSION = 2
+_KEYS = {
+    "format", "version", "network", "preprocessing", "patch_size", "whole_volume", "dataset", "training", "calibration",
+    SEAL,
+}  # fmt: skip
+"""What the header of a model says."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +89,9 @@ class ModelSpec:
         unknown = next((region for region in self.calibration if region not in self.dataset.region_names), None)
         if unknown is not None:
             raise ValueError(f"a calibration of an unknown region {unknown!r}")
-        if len(self.patch_size) != 3 or not all(isinstance(side, int) and side > 0 for side in self.patch_size):
+        if len(self.patch_size) != 3 or not all(type(side) is int and side > 0 for side in self.patch_size):
             raise ValueError(f"patch size {self.patch_size}, where three whole numbers of voxels are needed")
+        check_patch(self.patch_size)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -99,12 +121,15 @@ class ModelSpec:
                 f"{source}: has version {raw.get('version')} of the model format, but this tunetseg reads version "
                 f"{_VERSION}; install the tunetseg that wrote it, or train a new model"
             )
+        unknown = sorted(set(raw) - _KEYS)
+        if unknown:
+            raise InputError(f"{source}: its header is damaged (an unknown field {unknown[0]!r}); copy it again")
         try:
             return cls(
                 NetworkSpec(**raw["network"]),
-                Preprocessing(**raw["preprocessing"]),
+                convert(raw["preprocessing"], Preprocessing, "preprocessing"),
                 tuple(raw["patch_size"]),
-                bool(raw["whole_volume"]),
+                convert(raw["whole_volume"], bool, "whole_volume"),
                 DatasetDescription.from_dict(raw["dataset"], "dataset"),
                 dict(raw["training"]),
                 convert(raw.get("calibration", {}), dict[str, Calibration], "calibration"),
@@ -118,28 +143,33 @@ class ModelSpec:
 
 
 def write_tensors(
-    path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str], *, durable: bool = False
+    path: Path, tensors: "dict[str, torch.Tensor]", key: str, content: dict[str, Any], *, durable: bool = False
 ) -> None:
-    """Write a safetensors file; an earlier one stays until the new one is complete.
+    """Write a safetensors file with its checksum; an earlier one stays until the new one is complete.
 
     Args:
         path: The file.
         tensors: Contiguous, on the CPU, none sharing memory with another.
-        metadata: Stored in the header.
+        key: Name of the one entry of the header's metadata. Several are written in no fixed order, and the same content
+            would have several hashes.
+        content: The entry, which is stored as JSON.
         durable: Force the content to disk first.
 
     Raises:
         OSError: The disk is full or cannot be written to.
     """
+    from safetensors.torch import save_file
+
     with whole_file(path, durable=durable) as partial:
         try:
-            save_file(tensors, partial, metadata=metadata)
+            save_file(tensors, partial, metadata={key: json.dumps({SEAL: "0" * 64, **content})})
+            seal(partial)
         except SafetensorError as error:
             raise OSError(errno.EIO, str(error)) from error
 
 
 def save_model(
-    path: str | Path, network: SegmentationNetwork, spec: ModelSpec, dtype: torch.dtype = torch.float32
+    path: str | Path, network: "SegmentationNetwork", spec: ModelSpec, dtype: "torch.dtype | None" = None
 ) -> None:
     """Write weights and spec; the file appears only when complete and on disk.
 
@@ -147,17 +177,19 @@ def save_model(
         path: Usually ``model.safetensors``.
         network: Its floating-point parameters and buffers are stored as ``dtype``.
         spec: Stored as JSON in the header.
-        dtype: ``torch.bfloat16`` halves the file.
+        dtype: By default ``torch.float32``; ``torch.bfloat16`` halves the file.
 
     Raises:
         OSError: The disk is full or cannot be written to.
     """
+    import torch
+
+    stored = dtype or torch.float32
     tensors = {
-        name: value.detach().to("cpu", dtype if value.is_floating_point() else value.dtype).contiguous().clone()
+        name: value.detach().to("cpu", stored if value.is_floating_point() else value.dtype).contiguous().clone()
         for name, value in network.state_dict().items()
     }
-    # One entry: several are written in no fixed order, and the same model would have several hashes.
-    write_tensors(Path(path), tensors, {"spec": json.dumps(spec.to_dict())}, durable=True)
+    write_tensors(Path(path), tensors, "spec", spec.to_dict(), durable=True)
 
 
 def read_spec(path: str | Path) -> ModelSpec:
@@ -166,15 +198,14 @@ def read_spec(path: str | Path) -> ModelSpec:
     Raises:
         InputError: The file is missing, damaged, or not a model of this package.
     """
+    check_file(path)
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such model file") from None
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, MemoryError) as error:
         raise InputError(f"{path}: not a readable safetensors file ({error}); copy it again") from None
     try:
-        raw = json.loads(metadata.get("spec", "{}"))
+        raw = parse_json(metadata.get("spec", "{}"))
         if not isinstance(raw, dict):
             raise ValueError(f"a spec of type {type(raw).__name__}")
     except ValueError as error:
@@ -182,20 +213,28 @@ def read_spec(path: str | Path) -> ModelSpec:
     return ModelSpec.from_dict(raw, str(path))
 
 
-def load_network(path: str | Path, device: str | torch.device = "cpu") -> tuple[SegmentationNetwork, ModelSpec]:
+def load_network(path: str | Path, device: "str | torch.device" = "cpu") -> "tuple[SegmentationNetwork, ModelSpec]":
     """Return the network of a model file, in evaluation mode and float32, and its spec. Nothing is unpickled.
 
     Raises:
         InputError: The file is missing or damaged, its weights do not fit its network or are not finite, or a package
             that the network needs is not installed.
     """
+    import torch
+
     spec = read_spec(path)
+    check_seal(path)
     try:
         with torch.device("meta"):  # so that a header cannot ask for memory that the file does not fill
             network = build_network(spec.network)
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        tensors = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+        # Copied: where a tensor begins in the file depends on the length of the header, and some kernels round by that.
+        tensors = {
+            name: value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
+            for name, value in tensors.items()
+        }
+        _check_types(network, tensors)
         network.load_state_dict(tensors, assign=True)
         if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
             network = build_network(spec.network)  # some networks compute buffers that are not stored
@@ -203,6 +242,8 @@ def load_network(path: str | Path, device: str | torch.device = "cpu") -> tuple[
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except (SafetensorError, RuntimeError, TypeError, KeyError, ValueError, OverflowError) as error:
+        if shortage(error):
+            raise
         reason = str(error).splitlines()[0]  # of weights that do not fit, PyTorch lists every one
         raise InputError(f"{path}: its weights do not fit its network ({reason}); copy it again") from None
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
@@ -214,6 +255,14 @@ def load_network(path: str | Path, device: str | torch.device = "cpu") -> tuple[
             f"{network.stride}; copy it again"
         )
     return network.to(device).eval(), spec
+
+
+def _check_types(network: "SegmentationNetwork", tensors: "dict[str, torch.Tensor]") -> None:
+    """Raise ValueError where whole numbers or truth values stand in for weights."""
+    expected = network.state_dict()
+    for name, tensor in tensors.items():
+        if name in expected and tensor.is_floating_point() != expected[name].is_floating_point():
+            raise ValueError(f"{name} has values of type {str(tensor.dtype).removeprefix('torch.')}")
 
 
 def replace_spec(path: str | Path, spec: ModelSpec) -> None:
@@ -228,11 +277,38 @@ def replace_spec(path: str | Path, spec: ModelSpec) -> None:
         ValueError: The spec is of another network.
         OSError: The disk is full or cannot be written to.
     """
+    check_seal(path)
     if read_spec(path).network != spec.network:
         raise ValueError(f"{path}: is of another network")
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    write_tensors(Path(path), tensors, {"spec": json.dumps(spec.to_dict())}, durable=True)
+    header, begin = _header(path)
+    header["__metadata__"] = {"spec": json.dumps({SEAL: "0" * 64, **spec.to_dict()})}
+    words = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    words += b" " * (-len(words) % 8)  # so that the tensors stay aligned
+    with whole_file(Path(path), durable=True) as partial, Path(path).open("rb") as old, partial.open("wb") as new:
+        new.write(len(words).to_bytes(8, "little") + words)
+        old.seek(begin)
+        shutil.copyfileobj(old, new)
+        new.flush()
+        seal(partial)
+
+
+def _header(path: str | Path) -> tuple[dict[str, Any], int]:
+    """Return the header of a safetensors file and where its tensors begin."""
+    with Path(path).open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return json.loads(file.read(length)), 8 + length
+
+
+def weights_hash(path: str | Path) -> str:
+    """Return the SHA-256 of the weights of a model file, in hexadecimal; it stays when the spec is replaced."""
+    header, begin = _header(path)
+    header.pop("__metadata__", None)
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    with Path(path).open("rb") as file:
+        file.seek(begin)
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def file_hash(path: str | Path) -> str:

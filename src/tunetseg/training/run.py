@@ -5,25 +5,29 @@ import logging
 import os
 import platform
 import shutil
+import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
 from tunetseg import __version__
 from tunetseg.errors import InputError, Terminated
-from tunetseg.io.files import make_folder, whole_file
+from tunetseg.io.bounded import read_text
+from tunetseg.io.files import make_folder, read_json, remove_leftovers, whole_file
+from tunetseg.models import export
+from tunetseg.models.companion import onnx_file
 from tunetseg.models.store import load_network, read_spec
 from tunetseg.models.zoo import MODEL
 from tunetseg.preparation.cache import CachedCase
 from tunetseg.preparation.pack import PackedCase
 from tunetseg.progress import Progress, silent
 from tunetseg.training.callbacks import SNAPSHOT, Clock
-from tunetseg.training.checkpoint import LAST
+from tunetseg.training.checkpoint import find_checkpoint
 from tunetseg.training.config import TrainConfig
+from tunetseg.training.lock import RunLock
 from tunetseg.training.planning import Plan, plan, start_network
 from tunetseg.training.processes import Processes, run_together, started_by_others
 from tunetseg.training.stage import Session, stage_folder, train_stage
@@ -123,9 +127,12 @@ def fit(run: Plan, *, progress: Progress = silent, clock: Clock | None = None) -
     place = Processes() if count == 1 else started_by_others(count)
     first = place is None or place.first
     folder = make_folder(run.out)
-    with _alone(folder, first):
+    # Of several processes that train together only the first locks.
+    with RunLock(folder) if first else nullcontext() as lock:
         if first:
             _open_folder(run)
+            for used in (*folder.glob("stage-*"), run.cache):
+                remove_leftovers(used)
         if (folder / MODEL).exists():
             _LOG.info("%s: already finished", folder / MODEL)
             return folder / MODEL
@@ -138,7 +145,7 @@ def fit(run: Plan, *, progress: Progress = silent, clock: Clock | None = None) -
                 _write_lists(run, prepared)
 
             def work(place: Processes) -> Path:
-                return _train_stages(Session(run, place, clock, state, stop, progress), prepared)
+                return _train_stages(Session(run, place, clock, state, stop, progress, lock), prepared)
 
             return work(place) if place else run_together(work, _help, (run, prepared), count)
 
@@ -165,11 +172,20 @@ def _train_stages(session: Session, prepared: Prepared) -> Path:
                 network = train_stage(session, number, network, *prepared[stage.spacing])
         processes.barrier()
         if processes.first:
+            _write_onnx(model, finished)
             os.replace(model, finished)
             (run.out / SNAPSHOT).unlink(missing_ok=True)
             _LOG.info("model: %s", finished)
         processes.barrier()
     return finished
+
+
+def _write_onnx(model: Path, finished: Path) -> None:
+    """Write the ONNX file that will stand beside the finished model, where its network can be written so."""
+    try:
+        export.write_onnx(model, onnx_file(finished))
+    except (InputError, ModuleNotFoundError) as error:
+        _LOG.warning("%s; the model needs PyTorch to segment", error)
 
 
 @contextmanager
@@ -178,7 +194,7 @@ def _reported(state: StateFile, clock: Clock, stop: StopRequest) -> Iterator[Non
     try:
         yield
     except (StopTraining, KeyboardInterrupt, SystemExit) as error:
-        terminated = stop.signum == 15 or isinstance(error, Terminated)
+        terminated = stop.signum not in {0, signal.SIGINT} or isinstance(error, Terminated)
         name = "SIGTERM" if terminated else "Ctrl-C"
         state.update(status="stopped", message=f"stopped by {name}", seconds=round(clock.spent, 1))
         _LOG.warning("stopped by %s; resume the run to continue from its last checkpoint", name)
@@ -189,34 +205,18 @@ def _reported(state: StateFile, clock: Clock, stop: StopRequest) -> Iterator[Non
     state.update(status="finished", message="", seconds=round(clock.spent, 1))
 
 
-@contextmanager
-def _alone(folder: Path, first: bool) -> Iterator[None]:
-    """Keep every other run out of a run folder; the system releases the lock however this process ends.
-
-    Of several processes that train together only the first locks. After a kill, worker processes may hold the lock for
-    some seconds more.
-    """
-    if not first:
-        yield
-        return
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            yield
-    except Timeout:
-        raise InputError(f"{folder}: another process is training there; wait, or choose another folder") from None
-
-
 def _write_lists(run: Plan, prepared: Prepared) -> None:
     """Write the names of the cases of both sides, or check that a resumed run has the same.
 
     Cases that are trained on are not listed for validation.
     """
-    begun = any(run.out.glob(f"stage-*/{LAST}")) or any(run.out.glob(f"stage-*/{MODEL}"))
+    stages = [stage_folder(run, number) for number in range(len(run.recipe.stages))]
+    begun = any(find_checkpoint(stage) is not None or (stage / MODEL).exists() for stage in stages)
     for side, cases in zip(("training", "validation"), next(iter(prepared.values())), strict=True):
         if side == "validation" and not run.unseen:
             continue
         path, names = run.out / f"{side}.txt", [case.id for case in cases]
-        if begun and path.exists() and (before := path.read_text(encoding="utf-8").splitlines()) != names:
+        if begun and path.exists() and (before := read_text(path).split("\n")[:-1]) != names:
             changed = ", ".join(sorted({*before} ^ {*names}))
             raise InputError(f"{path}: the run began with other cases ({changed}); restore them, or start a new run")
         with whole_file(path) as partial:
@@ -241,7 +241,8 @@ def _open_folder(run: Plan) -> None:
     if (folder / MODEL).exists() or any(folder.glob("stage-*")):
         if not run.config.resume:
             raise InputError(f"{folder}: holds a run already; resume it, or choose another folder")
-        _check_same(path, record)
+        before = _check_same(path, record)
+        _tell_changes(before.get("environment"), environment)
     else:
         if run.config.resume and not path.exists():
             _LOG.info("%s: holds no run to resume, so one is started", folder)
@@ -257,11 +258,23 @@ def _write_json(path: Path, content: Any) -> None:
         partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def _check_same(path: Path, record: dict[str, Any]) -> None:
-    """Raise InputError where the record of a run is not of the run that is asked for."""
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+def _tell_changes(before: Any, now: dict[str, Any]) -> None:
+    """Warn where a run is resumed by other software or with other threads, whose sums are rounded differently."""
+    if not isinstance(before, dict):
+        return
+    changed = [f"{name} {before.get(name)} -> {value}" for name, value in now.items() if before.get(name) != value]
+    if changed:
+        _LOG.warning(
+            "the run was started in another environment (%s), so its weights will not be bit for bit those of an "
+            "unbroken run",
+            ", ".join(changed),
+        )
+
+
+def _check_same(path: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """Return the record that a run left; raise InputError where it is not of the run that is asked for."""
+    before = read_json(path)
+    if not before:
         raise InputError(f"{path}: missing or damaged, so its run cannot be resumed; choose another folder") from None
     if before.get("cache_format") != record["cache_format"]:
         raise InputError(
@@ -273,3 +286,4 @@ def _check_same(path: Path, record: dict[str, Any]) -> None:
         raise InputError(
             f"{path.parent}: was started with another {' and '.join(different)}; resume with the same one{way}"
         )
+    return before
