@@ -14,7 +14,6 @@ __all__ = ["COMMANDS", "main", "run"]
 
 COMMANDS = {
     "segment": "find the tumour in one patient or many",
-    "report": "write a page that shows results in a browser",
     "inspect": "show what a folder holds and check the images",
     "train": "train a model on a cohort",
     "study": "train many models on the same folds, here or on a cluster, and compare them",
@@ -23,6 +22,9 @@ COMMANDS = {
     "evaluate": "score segmentations against reference segmentations",
     "compare": "compare the scores of methods on the same cases",
     "tune": "choose post-processing and calibration on patients that models never saw",
+    "report": "write a page that shows results in a browser",
+    "paper": "make the paper's figures and tables of your own results",
+    "convert": "write results for ITK-SNAP, FSLeyes, 3D Slicer or BIDS",
     "export": "write models as ONNX or OpenVINO files",
     "submission": "check and zip a folder for a challenge",
     "info": "versions, device, networks, datasets, recipes, models",

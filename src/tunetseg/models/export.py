@@ -96,6 +96,11 @@ def write_openvino(model: str | Path, out: str | Path) -> Path:
 def _graph(network: "SegmentationNetwork", channels: int, sides: tuple[int, int, int]) -> "onnx.ModelProto":
     import torch
 
+    from tunetseg.networks.blocks import JoinedConv3d
+
+    for module in network.modules():
+        if isinstance(module, JoinedConv3d):
+            module.__dict__["forward"] = module.plain  # smaller, with exact weights, and compiled sooner
     image = torch.zeros(1, channels, *sides)
     axes = {2 + axis: network.stride * torch.export.Dim(name, min=2) for axis, name in enumerate("xyz")}
     with _quiet():
