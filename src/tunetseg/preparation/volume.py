@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tunetseg.datasets import Case, DatasetDescription, Missing
 from tunetseg.errors import InputError
 from tunetseg.io import Grid, Image, check_same_lattice, read_volumes
+from tunetseg.limits import check_memory
 from tunetseg.preparation.background import Background, clean
 
 __all__ = ["Volume", "read_volume", "stack_images"]
@@ -57,6 +58,8 @@ def read_volume(case: Case, description: DatasetDescription, *, missing: Missing
     images: dict[str, Image] = {}
     for path, names in by_file.items():
         images |= zip(names, read_volumes(path, [case.volumes.get(name) for name in names]), strict=True)
+        # The images, the volume, and one copy on the way to the network.
+        check_memory(path, 3 * 4 * len(description.channels) * images[names[0]].array.size)
     return stack_images(images, description, {name: str(case.images[name]) for name in channels}, missing=missing)
 
 
