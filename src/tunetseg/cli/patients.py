@@ -4,7 +4,7 @@ import csv
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from msgspec import to_builtins
@@ -100,6 +100,8 @@ def segment_patients(
     Raises:
         InputError: A case is broken; with ``skip_broken`` only if none could be segmented.
     """
+    if len(cases) == 1:
+        model = replace(model, keep=False)
     console = line_console()
     wanted = [kind for kind, asked in (("prob", probabilities), ("png", picture), ("html", report)) if asked]
     scheme = find_scheme(labels).name if labels else ""

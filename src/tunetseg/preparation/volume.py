@@ -1,6 +1,8 @@
 """The images of a case as one array."""
 
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,10 @@ from tunetseg.limits import check_memory
 from tunetseg.preparation.background import Background, clean
 
 __all__ = ["Volume", "read_volume", "stack_images"]
+
+
+_THREADS = min(4, os.cpu_count() or 1)
+"""Files that are read at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +61,16 @@ def read_volume(case: Case, description: DatasetDescription, *, missing: Missing
     by_file: dict[Path, list[str]] = {}
     for name in channels:
         by_file.setdefault(case.images[name], []).append(name)
-    images: dict[str, Image] = {}
-    for path, names in by_file.items():
-        images |= zip(names, read_volumes(path, [case.volumes.get(name) for name in names]), strict=True)
+
+    def read(path: Path, names: list[str]) -> list[tuple[str, Image]]:
+        images = read_volumes(path, [case.volumes.get(name) for name in names])
         # The images, the volume, and one copy on the way to the network.
-        check_memory(path, 3 * 4 * len(description.channels) * images[names[0]].array.size)
-    return stack_images(images, description, {name: str(case.images[name]) for name in channels}, missing=missing)
+        check_memory(path, 3 * 4 * len(description.channels) * images[0].array.size)
+        return list(zip(names, images, strict=True))
+
+    with ThreadPoolExecutor(min(_THREADS, len(by_file))) as pool:  # decompression does not hold Python's lock
+        images = dict(pair for pairs in pool.map(read, by_file, by_file.values()) for pair in pairs)
+    return _stack(images, description, {name: str(case.images[name]) for name in channels}, missing)
 
 
 def stack_images(
@@ -81,6 +91,13 @@ def stack_images(
     Raises:
         InputError: An image is missing, constant, on another lattice than the first, or the same as another.
     """
+    return _stack(dict(images), description, sources, missing)
+
+
+def _stack(
+    images: dict[str, Image], description: DatasetDescription, sources: Mapping[str, str] | None, missing: Missing
+) -> Volume:
+    """Do what `stack_images` does, and take each image out of the dictionary as soon as it is copied."""
     every = description.channel_names
     names = [name for name in every if name in images]
     source = {name: f"{name} image" for name in every} | dict(sources or {})
@@ -94,18 +111,26 @@ def stack_images(
         _check_content(image.array, name, source[name], description)
         check_same_lattice(source[name], image.stored, source[names[0]], first.stored)
         for earlier in names[:number]:
-            if np.array_equal(images[earlier].array, image.array):
+            if _is_the_same(images[earlier].array, image.array):
                 raise InputError(
                     f"{source[name]}: the same voxels as {source[earlier]}; {name} and {earlier} must differ"
                 )
     # In C order, whatever the order of the files, in which all that follows is faster.
     array = np.zeros((len(every), *first.array.shape), np.float32)
-    for name in names:
-        array[every.index(name)] = images[name].array
+    grid, stored, oriented = first.grid, first.stored, first.oriented
+    del first, image
+    with ThreadPoolExecutor(min(_THREADS, len(names))) as pool:
+        list(pool.map(lambda name: np.copyto(array[every.index(name)], images.pop(name).array), names))
     background: tuple[Background, ...] = ()
     if description.foreground.kind == "nonzero":
         array, background = clean(array)
-    return Volume(array, first.grid, first.stored, first.oriented, absent, background)
+    return Volume(array, grid, stored, oriented, absent, background)
+
+
+def _is_the_same(first: NDArray, second: NDArray) -> bool:
+    """Return whether two arrays are equal; their middle slices, which are compared first, differ nearly always."""
+    middle = first.shape[2] // 2
+    return np.array_equal(first[..., middle], second[..., middle]) and np.array_equal(first, second)
 
 
 def _check_content(array: NDArray, name: str, source: str, description: DatasetDescription) -> None:
@@ -115,6 +140,10 @@ def _check_content(array: NDArray, name: str, source: str, description: DatasetD
         value = "zero" if low == 0 else f"{low:g}"
         raise InputError(f"{source}: every voxel is {value}; the {name} image is missing its content")
     if description.foreground.kind == "nonzero":
+        middle = array[..., array.shape[2] // 2]
+        inside = middle[middle != 0]
+        if len(inside) and inside.min() != inside.max():
+            return
         inside = array[array != 0]
         if len(inside) > 1 and inside.min() == inside.max():
             raise InputError(f"{source}: every voxel of the brain is {inside[0]:g}; the {name} image shows nothing")
