@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -20,15 +19,21 @@ from tunetseg.inference.uncertainty import uncertainty
 from tunetseg.io import write_image
 from tunetseg.io.files import SIGNATURE, make_folder, read_json, whole_file
 from tunetseg.io.nifti import was_written_here
+from tunetseg.io.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from tunetseg.inference.predictor import Predictor
 
-__all__ = ["check_free", "is_complete", "save_segmentation"]
+__all__ = ["check_free", "is_complete", "read_manifest", "save_segmentation"]
 
 
 def save_segmentation(
-    result: Segmentation, folder: str | Path, *, probabilities: bool = False, picture: bool = False
+    result: Segmentation,
+    folder: str | Path,
+    *,
+    probabilities: bool = False,
+    picture: bool = False,
+    dicom: bool = False,
 ) -> Path:
     """Write the label map, the uncertainty maps and a manifest of one case.
 
@@ -40,26 +45,28 @@ def save_segmentation(
         folder: Created if needed.
         probabilities: Write the probability maps too.
         picture: Draw a picture too.
+        dicom: Write the label map, and probabilities if asked for, as DICOM SEG objects too.
 
     Returns:
         The file of the label map.
 
     Raises:
-        InputError: The folder cannot be written to, a file that was not written by tunetseg would be replaced, or the
-            name of the case cannot begin the name of a file.
+        InputError: The folder cannot be written to, a file that was not written by tunetseg would be replaced, the name
+            of the case cannot begin the name of a file, or no DICOM series is known that a SEG object can refer to.
     """
     target = make_folder(folder)
     stem = _stem(result.case, result.source, result.dataset)
     _refuse_to_replace(target, stem, result.source, result.dataset)
     maps = _maps(result, stem, probabilities)
-    with tempfile.TemporaryDirectory(prefix=f".{stem}.", dir=target) as temporary:
-        aside = Path(temporary)
+    with scratch_folder(target) as aside:
         for name, array in maps.items():
             write_image(aside / name, result.grid.to_lps(array), result.grid, oriented=result.oriented)
         names = [*maps]
         if picture:
             _draw(result, aside / f"{stem}.png")
             names.insert(0, f"{stem}.png")
+        if dicom:
+            names = _write_dicom(result, aside, stem, probabilities) + names
         with whole_file(aside / f"{stem}.json") as partial:
             partial.write_text(json.dumps(_manifest(result, names), indent=1))
         for name in _names(stem, result.dataset):
@@ -68,6 +75,25 @@ def save_segmentation(
         for name in (*names, f"{stem}.json"):
             os.replace(aside / name, target / name)
     return target / f"{stem}.nii.gz"
+
+
+def _write_dicom(result: Segmentation, aside: Path, stem: str, probabilities: bool) -> list[str]:
+    """Write DICOM SEG objects that refer to the series on whose grid the result lies; return their names."""
+    from tunetseg.io.dicom import write_dicom_labels, write_dicom_probabilities
+
+    channel = result.facts.get("grid", "")
+    series = result.source.series.get(channel) if result.source is not None else None
+    if series is None:
+        raise InputError(f"{result.case}: no DICOM series is known, so no DICOM SEG object can refer to it")
+    meanings = {value: result.scheme.values[value] for value in result.scheme.exclusive_labels}
+    names = [f"{stem}_seg.dcm"]
+    write_dicom_labels(aside / names[0], result.label_map, result.grid, series, meanings)
+    if probabilities:
+        names.append(f"{stem}_prob.dcm")
+        titles = [result.dataset.region(region).title or region for region in result.regions]
+        clipped = np.clip(result.probabilities, 0, 1)
+        write_dicom_probabilities(aside / names[1], clipped, result.grid, series, titles)
+    return names
 
 
 def check_free(folder: Path, case: Case, dataset: DatasetDescription) -> None:
@@ -95,7 +121,8 @@ def is_complete(
         folder: Where it would be saved.
         case: What was segmented.
         model: Which model is asked for.
-        wanted: What the result must hold besides the label map and the uncertainty: ``prob`` maps, a ``png`` picture.
+        wanted: What the result must hold besides the label map and the uncertainty: ``prob`` maps, a ``png`` picture,
+            a ``dcm`` object.
         labels: Name of the label scheme that is asked for; empty for that of the case.
         settings: Settings besides those of the model, as the manifest has them.
     """
@@ -105,7 +132,11 @@ def is_complete(
         return False
     said = read_json(manifest)
     files = said.get("files", [])
-    kinds = {"png": f"{stem}.png", "prob": f"{stem}_prob_{model.dataset.regions[0].word}.nii.gz"}
+    kinds = {
+        "png": f"{stem}.png",
+        "dcm": f"{stem}_seg.dcm",
+        "prob": f"{stem}_prob_{model.dataset.regions[0].word}.nii.gz",
+    }
     facts = json.loads(json.dumps(model.describe()))
     asked = {**json.loads(json.dumps(dict(settings))), **facts.get("settings", {})}
     return (
@@ -116,6 +147,17 @@ def is_complete(
         and all(said.get("settings", {}).get(name) == value for name, value in asked.items())
         and said.get("labels") == (labels or said.get("labels"))
     )
+
+
+def read_manifest(folder: Path, case: Case, dataset: DatasetDescription) -> dict[str, Any]:
+    """Return the manifest of a case whose result `is_complete`.
+
+    Args:
+        folder: Where it was saved.
+        case: What was segmented.
+        dataset: Dataset of the model.
+    """
+    return read_json(folder / f"{_stem(case.id, case, dataset)}.json")
 
 
 def _stem(name: str, source: Case | None, dataset: DatasetDescription) -> str:
@@ -150,11 +192,15 @@ def _manifest(result: Segmentation, files: list[str]) -> dict[str, Any]:
         "findings": [finding.to_dict() for finding in result.findings],
         "files": files,
         "inputs": _inputs(result.source, result.dataset),
+        "series": _series(result.source),
+        "grid": facts.get("grid", ""),
         "missing": list(facts.get("missing", ())),
         "models": facts.get("models", []),
         "settings": {
             "postprocessing": msgspec.to_builtins(facts.get("postprocessing")),
             "calibrated": facts.get("calibrated", False),
+            "reference": facts.get("asked_reference"),
+            "grid": facts.get("asked_grid"),
             **facts.get("settings", {}),
         },
         "seconds": round(result.seconds, 2),
@@ -166,7 +212,19 @@ def _manifest(result: Segmentation, files: list[str]) -> dict[str, Any]:
 def _inputs(source: Case | None, dataset: DatasetDescription) -> dict[str, str]:
     if source is None:
         return {}
-    return {name: source.images[name].name for name in dataset.channel_names if name in source.images}
+    return {
+        name: source.series[name].name if name in source.series else source.images[name].name
+        for name in dataset.channel_names
+        if name in source.images
+    }
+
+
+def _series(source: Case | None) -> dict[str, dict[str, Any]]:
+    """Return which DICOM series was taken for which channel, and why; nothing in it names the patient."""
+    return {
+        channel: {"number": one.key, "description": one.description, "uid": one.uid, "reasons": list(one.guess.reasons)}
+        for channel, one in (source.series if source is not None else {}).items()
+    }
 
 
 def _draw(result: Segmentation, path: Path) -> None:
@@ -183,7 +241,7 @@ def _names(stem: str, dataset: DatasetDescription) -> list[str]:
     """Return every file that may be written for a case; first the manifest, which says that all are there."""
     words = [region.word for region in dataset.regions]
     maps = [f"{stem}_{kind}_{word}.nii.gz" for kind in ("unc", "prob") for word in words]
-    return [f"{stem}.json", f"{stem}.png", *maps, f"{stem}.nii.gz"]
+    return [f"{stem}.json", f"{stem}.png", f"{stem}_seg.dcm", f"{stem}_prob.dcm", *maps, f"{stem}.nii.gz"]
 
 
 def _refuse_to_replace(folder: Path, stem: str, source: Case | None, dataset: DatasetDescription) -> None:
@@ -204,7 +262,7 @@ def _refuse_to_replace(folder: Path, stem: str, source: Case | None, dataset: Da
 def _is_ours(path: Path) -> bool:
     if path.suffix == ".json":
         return read_json(path).get("use") == NOT_A_DEVICE
-    if path.suffix == ".png":
+    if path.suffix in {".png", ".dcm"}:
         with path.open("rb") as file:
-            return SIGNATURE.encode() in file.read(256)
+            return SIGNATURE.encode() in file.read(4096)
     return was_written_here(path)

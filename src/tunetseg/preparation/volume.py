@@ -1,8 +1,9 @@
 """The images of a case as one array."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,30 @@ from tunetseg.datasets import Case, DatasetDescription, Missing
 from tunetseg.errors import InputError
 from tunetseg.io import Grid, Image, check_same_lattice, read_volumes
 from tunetseg.preparation.background import Background, clean
+from tunetseg.preparation.regrid import regrid
 
-__all__ = ["Volume", "read_volume", "stack_images"]
+__all__ = ["Grids", "Regridded", "Volume", "read_volume", "stack_images"]
+
+Grids = Literal["one", "any"]
+"""Whether the images of a case must lie on one grid, or are brought to one."""
+
+_REFERENCE = "t1ce"
+"""Channel to whose grid the others are brought, where there is one of this name: mostly the finest."""
+
+
+@dataclass(frozen=True)
+class Regridded:
+    """A channel that was brought to the grid of another.
+
+    Args:
+        channel: Its name.
+        lost: Share of what it shows that lies outside of that grid.
+        covered: Share of what the reference shows that lies within its field of view.
+    """
+
+    channel: str
+    lost: float
+    covered: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +45,13 @@ class Volume:
     Args:
         array: float32, shape (channel, x, y, z), axes towards left, posterior, superior; 0 where a channel is missing.
         grid: Where its voxels lie, in the same order of axes.
-        stored: The same lattice in the order of axes of the first file, in which results are written.
-        oriented: False where the first file does not say how the patient lies.
+        stored: The same lattice in the order of axes of the reference's file, in which results are written.
+        oriented: False where the reference's file does not say how the patient lies.
         missing: Names of the channels that the case lacks.
         background: What was found of the background of each channel, which is 0 in ``array``; empty where the
             description says which values are foreground.
+        reference: The channel whose grid this is.
+        regridded: The channels that were brought to it.
     """
 
     array: NDArray[np.float32]
@@ -35,29 +60,42 @@ class Volume:
     oriented: bool = True
     missing: tuple[str, ...] = ()
     background: tuple[Background, ...] = ()
+    reference: str = ""
+    regridded: tuple[Regridded, ...] = ()
 
 
-def read_volume(case: Case, description: DatasetDescription, *, missing: Missing = "raise") -> Volume:
+def read_volume(
+    case: Case,
+    description: DatasetDescription,
+    *,
+    missing: Missing = "raise",
+    grids: Grids = "one",
+    reference: str | None = None,
+) -> Volume:
     """Read the images of a case.
 
     Args:
         case: Says where the files are.
         description: Says which channels are needed, and in which order.
         missing: ``allow`` is content with one channel; zeros stand in place of the others.
+        grids: ``any`` brings images on other grids to that of the reference; ``one`` refuses them.
+        reference: As for `stack_images`.
 
     Raises:
-        InputError: A file is missing, damaged, not 3-D, constant, not finite, on another lattice than the first, or
+        InputError: A file is missing, damaged, not 3-D, constant, not finite, on another lattice than the reference, or
             the same as another.
     """
     case.check(description.channel_names, missing=missing)
     channels = [name for name in description.channel_names if name in case.images]
     by_file: dict[Path, list[str]] = {}
     for name in channels:
-        by_file.setdefault(case.images[name], []).append(name)
-    images: dict[str, Image] = {}
+        if name not in case.series:
+            by_file.setdefault(case.images[name], []).append(name)
+    images = {name: case.series[name].read() for name in channels if name in case.series}
     for path, names in by_file.items():
         images |= zip(names, read_volumes(path, [case.volumes.get(name) for name in names]), strict=True)
-    return stack_images(images, description, {name: str(case.images[name]) for name in channels}, missing=missing)
+    sources = {name: case.source(name) for name in channels}
+    return stack_images(images, description, sources, missing=missing, grids=grids, reference=reference)
 
 
 def stack_images(
@@ -66,6 +104,8 @@ def stack_images(
     sources: Mapping[str, str] | None = None,
     *,
     missing: Missing = "raise",
+    grids: Grids = "one",
+    reference: str | None = None,
 ) -> Volume:
     """Return images as one volume; a background that is not 0 is found and set to 0.
 
@@ -74,9 +114,12 @@ def stack_images(
         description: Says which channels are needed, and in which order.
         sources: Channel -> file, for errors; by default the names of the channels.
         missing: ``allow`` is content with one channel; zeros stand in place of the others.
+        grids: ``any`` brings images on other grids to that of the reference; ``one`` refuses them.
+        reference: Channel on whose grid the volume lies; by default the first, and T1ce where the grids differ.
 
     Raises:
-        InputError: An image is missing, constant, on another lattice than the first, or the same as another.
+        InputError: An image is missing, constant, the same as another, on another lattice than the reference, or far
+            away from it.
     """
     every = description.channel_names
     names = [name for name in every if name in images]
@@ -85,24 +128,78 @@ def stack_images(
     if not names or (absent and missing == "raise"):
         needed = f"all of {', '.join(every)} are" if missing == "raise" else "one of them is"
         raise InputError(f"no {' and no '.join(absent)} image; {needed} needed")
-    first = images[names[0]]
+    chosen = _reference(images, names, reference, grids)
+    first = images[chosen]
     for number, name in enumerate(names):
-        image = images[name]
-        _check_content(image.array, name, source[name], description)
-        check_same_lattice(source[name], image.stored, source[names[0]], first.stored)
+        _check_content(images[name].array, name, source[name], description)
+        if grids == "one":
+            check_same_lattice(source[name], images[name].stored, source[chosen], first.stored)
         for earlier in names[:number]:
-            if np.array_equal(images[earlier].array, image.array):
+            if np.array_equal(images[earlier].array, images[name].array):
                 raise InputError(
                     f"{source[name]}: the same voxels as {source[earlier]}; {name} and {earlier} must differ"
                 )
     # In C order, whatever the order of the files, in which all that follows is faster.
     array = np.zeros((len(every), *first.array.shape), np.float32)
+    before: dict[str, Background] = {}
+    moved: list[Regridded] = []
     for name in names:
-        array[every.index(name)] = images[name].array
+        here = array[every.index(name)]
+        if images[name].stored.same_lattice(first.stored):
+            here[...] = images[name].array
+            continue
+        one, found = _bring(images[name], here, first, description, (source[name], source[chosen]))
+        before |= {name: found} if found is not None else {}
+        moved.append(replace(one, channel=name))
     background: tuple[Background, ...] = ()
     if description.foreground.kind == "nonzero":
-        array, background = clean(array)
-    return Volume(array, first.grid, first.stored, first.oriented, absent, background)
+        array, cleaned = clean(array)
+        background = tuple(before.get(name, one) for name, one in zip(every, cleaned, strict=True))
+    return Volume(array, first.grid, first.stored, first.oriented, absent, background, chosen, tuple(moved))
+
+
+def _reference(images: Mapping[str, Image], names: Sequence[str], asked: str | None, grids: Grids) -> str:
+    """Return the channel whose grid is used."""
+    if asked is not None:
+        if asked not in names:
+            raise InputError(f"reference {asked!r}: there is no such image; choose from {', '.join(names)}")
+        return asked
+    first = images[names[0]].stored
+    same = grids == "one" or all(images[name].stored.same_lattice(first) for name in names)
+    return names[0] if same or _REFERENCE not in names else _REFERENCE
+
+
+def _bring(
+    image: Image, here: NDArray[np.float32], first: Image, description: DatasetDescription, sources: tuple[str, str]
+) -> tuple[Regridded, Background | None]:
+    """Write an image, brought to the grid of another, into an array; what is not seen of it stays background."""
+    for source, one in zip(sources, (image, first), strict=True):
+        if not one.oriented:
+            raise InputError(
+                f"{source}: does not say how the patient lies, so that {sources[0]} cannot be brought to the grid of "
+                f"{sources[1]}; bring both to one grid first"
+            )
+    values, found = image.array.astype(np.float32, copy=False), None
+    masked = description.foreground.kind == "nonzero"
+    if masked:
+        cleaned, (found,) = clean(values[None])
+        values = cleaned[0]
+    here[...] = regrid(values, image.grid, first.grid, masked=masked, outside=0 if masked else float(values.min()))
+    view = regrid(np.ones(values.shape, np.float32), image.grid, first.grid) > 0
+    if not view.any() or here.min() == here.max():
+        fault = f"{sources[0]}: shows no place that {sources[1]} shows"
+        if image.stored.shape == first.stored.shape:
+            raise InputError(
+                f"{fault}, though both have the shape {image.stored.shape}; if they show the same voxels, copy the "
+                "header of one to the other, else register them"
+            )
+        raise InputError(f"{fault}; register one to the other, or check that both are of one patient")
+    if not masked:
+        return Regridded("", 0.0, float(view.mean())), None
+    ml = float((values != 0).sum()) * image.grid.voxel_ml
+    kept = float((here != 0).sum()) * first.grid.voxel_ml
+    shown = clean(first.array.astype(np.float32, copy=False)[None])[0][0] != 0
+    return Regridded("", max(0.0, 1 - kept / ml), float(view[shown].mean()) if shown.any() else 1.0), found
 
 
 def _check_content(array: NDArray, name: str, source: str, description: DatasetDescription) -> None:
