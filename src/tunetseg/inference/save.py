@@ -20,9 +20,11 @@ from tunetseg.io import write_image
 from tunetseg.io.files import SIGNATURE, make_folder, read_json, whole_file
 from tunetseg.io.nifti import was_written_here
 from tunetseg.io.scratch import scratch_folder
+from tunetseg.preparation.record import read_record
 
 if TYPE_CHECKING:
     from tunetseg.inference.predictor import Predictor
+    from tunetseg.io.dicom import Series
 
 __all__ = ["check_free", "is_complete", "read_manifest", "save_segmentation"]
 
@@ -82,7 +84,7 @@ def _write_dicom(result: Segmentation, aside: Path, stem: str, probabilities: bo
     from tunetseg.io.dicom import write_dicom_labels, write_dicom_probabilities
 
     channel = result.facts.get("grid", "")
-    series = result.source.series.get(channel) if result.source is not None else None
+    series = _series_of(result.source, channel) if result.source is not None else None
     if series is None:
         raise InputError(f"{result.case}: no DICOM series is known, so no DICOM SEG object can refer to it")
     meanings = {value: result.scheme.values[value] for value in result.scheme.exclusive_labels}
@@ -94,6 +96,14 @@ def _write_dicom(result: Segmentation, aside: Path, stem: str, probabilities: bo
         clipped = np.clip(result.probabilities, 0, 1)
         write_dicom_probabilities(aside / names[1], clipped, result.grid, series, titles)
     return names
+
+
+def _series_of(case: Case, channel: str) -> "Series | None":
+    """Return the DICOM series of a channel, or that of the raw scan that it was made of."""
+    record = read_record(case)
+    if record is not None and channel in record.scans:
+        return record.scans[channel].series()
+    return case.series.get(channel)
 
 
 def check_free(folder: Path, case: Case, dataset: DatasetDescription) -> None:

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import ArrayLike
 
@@ -33,6 +34,7 @@ from tunetseg.inference.uncertainty import uncertainty
 from tunetseg.io import Image, image_from_array, image_from_nibabel, read_image
 from tunetseg.io.files import make_folder
 from tunetseg.preparation import Grids, Volume, foreground_mask, read_volume, stack_images
+from tunetseg.preparation.record import Record, read_record
 from tunetseg.progress import Progress, silent
 
 __all__ = ["ImageLike", "segment", "segment_cases", "segment_volume"]
@@ -198,7 +200,7 @@ def segment_cases(
         if folder is None:
             return _segment_case(case, model, settings, progress)
         check_free(folder, case, model.dataset)
-        if dicom and not case.series:
+        if dicom and not case.series and read_record(case) is None:
             raise InputError(f"{case.id}: was not read from DICOM, so no DICOM SEG object can refer to its series")
         result = _segment_case(case, model, settings, progress)
         save_segmentation(result, folder, probabilities=probabilities, picture=picture, dicom=dicom)
@@ -312,7 +314,9 @@ def _segment_case(case: Case, model: Predictor, settings: _Settings, progress: P
     began = time.monotonic()
     scheme = _scheme(settings.labels, case.dataset, model.dataset)
     progress(case.id, 0.0, 1.0)
-    volume = read_volume(case, model.dataset, missing=settings.missing, grids="any", reference=settings.reference)
+    record = read_record(case)
+    reference = settings.reference if record is None else record.reference
+    volume = read_volume(case, model.dataset, missing=settings.missing, grids="any", reference=reference)
     reading = time.monotonic() - began
     result = segment_volume(
         volume,
@@ -326,16 +330,19 @@ def _segment_case(case: Case, model: Predictor, settings: _Settings, progress: P
     )
     facts = {**result.facts, "asked_reference": settings.reference, "asked_grid": settings.grid}
     if settings.grid is not None:
-        result = _on_grid_of(result, case, settings.grid)
+        result = _on_grid_of(result, case, settings.grid, record)
         facts["grid"] = settings.grid
     _LOG.debug("%s: %.1f s, of which reading %.1f s", case.id, reading + result.seconds, reading)
     return replace(result, facts=facts, seconds=reading + result.seconds)
 
 
-def _on_grid_of(result: Segmentation, case: Case, channel: str) -> Segmentation:
-    """Return a result on the grid of one channel's own image."""
+def _on_grid_of(result: Segmentation, case: Case, channel: str, record: Record | None) -> Segmentation:
+    """Return a result on the grid of one channel's own image, or of the raw scan that it was made of."""
     if channel not in case.images:
         raise InputError(f"{case.id}: grid {channel!r}: there is no such image; choose from {', '.join(case.images)}")
+    if record is not None and channel in record.scans:
+        scan = record.scans[channel]
+        return result.onto(scan.grid, move=np.linalg.inv(scan.move))
     if channel in case.series:
         return result.onto(case.series[channel].grid)
     return result.onto(read_image(case.images[channel], volume=case.volumes.get(channel)).stored)

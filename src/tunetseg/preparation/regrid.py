@@ -39,9 +39,9 @@ def regrid(
         [0.0, 0.5, 1.0, 1.5, 2.0]
     """
     matrix = np.linalg.inv((np.eye(4) if move is None else np.asarray(move)) @ source.affine) @ target.affine
-    # Length of a voxel of the target along each axis of the source; a triangle of that length has this variance.
+    # Length of a voxel of the target along each axis of the source; a box of that length has this variance.
     steps = np.linalg.norm(matrix[:3, :3], axis=1)
-    sigma = np.sqrt(np.clip(steps**2 - 1, 0, None) / 6)
+    sigma = np.sqrt(np.clip(steps**2 - 1, 0, None) / 12)
     inside = (array != 0 if masked else np.ones(array.shape, bool)).astype(np.float32)
     values, weights = (_sampled(image, matrix, target.shape, sigma) for image in (array, inside))
     result = np.full(target.shape, outside, np.float32)
