@@ -5,7 +5,7 @@ first.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
         if not torch.cuda.is_available():
             pytest.skip("there is no GPU")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _without_onnx() -> Iterator[None]:
+    """Let training write no ONNX file, which takes longer than tiny networks train; its own tests call it directly."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tunetseg.models.export.write_onnx", lambda *_: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ def test_one_line_per_case(
     cases = find_cases(mri_cohort)[:2]
     segment_patients(cases, tmp_path / "out", model, Wanted(picture=True))
     said = capsys.readouterr()
-    assert said.err == "2 cases, 1 model, on cpu\n"
+    assert re.fullmatch(r"2 cases, 1 model, torch .* on cpu\n", said.err)
     lines = said.out.splitlines()
     named = [line for line in lines if not line.startswith(("  note: ", "WARNING: "))]
     volumes = r": whole \d+\.\d ml, core \d+\.\d ml, enhancing \d+\.\d ml \(\d+\.\d s, \d of 2(, \d+ s left)?\)"

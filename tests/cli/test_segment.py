@@ -195,3 +195,37 @@ def test_a_full_disk_is_no_bug(
 def test_strict_turns_warnings_into_an_exit_code(case: Case, segment: Callable[..., int]) -> None:
     assert segment(case.images["t1"].parent) == 0
     assert segment(case.images["t1"].parent, "--strict") == 3
+
+
+def test_parts_give_what_one_process_does(
+    segment: Callable[..., int], mri_cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert segment(mri_cohort, out=tmp_path / "one") == 0
+    assert segment(mri_cohort, "--shards", "2", "--without", "t2", out=tmp_path / "other") == 0
+    assert segment(mri_cohort, "--shards", "2", out=tmp_path / "parts") == 0
+    assert "4 cases are segmented" in capsys.readouterr().out
+    assert (tmp_path / "parts/volumes.csv").read_text() == (tmp_path / "one/volumes.csv").read_text()
+    for path in (tmp_path / "one").glob("*.nii.gz"):
+        assert np.array_equal(nib.load(path).get_fdata(), nib.load(tmp_path / "parts" / path.name).get_fdata())
+    manifest = json.loads(next((tmp_path / "other").glob("*.json")).read_text())
+    assert manifest["missing"] == ["t2"]
+
+
+def test_parts_for_a_scheduler(
+    segment: Callable[..., int], mri_cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert segment(mri_cohort, "--shards", "3", "--launcher", "slurm", "--limit", "2", "--dry-run") == 0
+    jobs = tmp_path / "out/jobs"
+    assert f"--array=0-2%2 --cpus-per-task=4 --ntasks=1 {jobs}/job.sh {jobs}/tasks.txt" in capsys.readouterr().out
+    lines = (jobs / "tasks.txt").read_text().splitlines()
+    assert [line.split("--cases ")[1].split(";")[0] for line in lines] == [f"{jobs}/cases-{n}.txt" for n in range(3)]
+    assert "--cases" not in (jobs / "then.txt").read_text()
+    assert len((jobs / "cases-0.txt").read_text().splitlines()) == 2
+
+
+def test_single_files_are_not_shared_out(
+    segment: Callable[..., int], case: Case, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = [word for name, path in case.images.items() for word in (f"--{name}", path)]
+    assert segment(*flags, "--shards", "2") == 2
+    assert "single files are given" in capsys.readouterr().err

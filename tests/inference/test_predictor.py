@@ -15,10 +15,13 @@ from tunetseg.inference import predictor
 from tunetseg.inference.predictor import Ensemble, load_model
 from tunetseg.inference.segment import segment
 from tunetseg.io import Grid
+from tunetseg.models.engines.torch import TorchEngine
+from tunetseg.models.store import file_hash
 from tunetseg.networks import missing_packages
 from tunetseg.preparation import Volume
 
-CPU = torch.device("cpu")
+CPU = TorchEngine("cpu")
+FULL = TorchEngine("cpu", "32")
 Models = Callable[..., Path]
 
 
@@ -52,8 +55,8 @@ def test_an_ensemble_is_the_mean_of_its_models(models: Models) -> None:
     ]
     if not missing_packages("unet"):
         paths.append(models(6, network="unet", options={"base_filters": 4}, spacing=1.5, patch_size=(32, 32, 16)))
-    alone = [Ensemble((path,), CPU, precision="32").predict(volume()) for path in paths]
-    together = Ensemble(tuple(paths), CPU, precision="32").predict(volume())
+    alone = [Ensemble((path,), FULL).predict(volume()) for path in paths]
+    together = Ensemble(tuple(paths), FULL).predict(volume())
     assert together == pytest.approx(np.mean(alone, axis=0), abs=1e-6)
     assert not any(np.allclose(alone[0], other, atol=1e-3) for other in alone[1:])
 
@@ -92,13 +95,13 @@ def test_an_exception_in_progress_cancels(models: Models) -> None:
 
 def count_loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     loaded: list[Path] = []
-    real = predictor.load_network
+    real = TorchEngine.load
 
-    def load(path: Path, device: torch.device) -> Any:
+    def load(engine: TorchEngine, path: Path) -> Any:
         loaded.append(path)
-        return real(path, device)
+        return real(engine, path)
 
-    monkeypatch.setattr(predictor, "load_network", load)
+    monkeypatch.setattr(TorchEngine, "load", load)
     return loaded
 
 
@@ -108,7 +111,7 @@ def test_networks_are_loaded_once_while_memory_allows(models: Models, monkeypatc
     results = []
     for limit, loads in ((2**30, 2), (0, 4), (70_000, 3)):
         monkeypatch.setattr(predictor, "_KEPT_BYTES", limit)
-        ensemble = Ensemble(paths, CPU, precision="32")
+        ensemble = Ensemble(paths, FULL)
         results += [ensemble.predict(volume()) for _ in range(2)]
         assert len(loaded) == loads, f"with {limit} bytes"
         loaded.clear()
@@ -149,9 +152,11 @@ def test_a_volume_without_foreground(models: Models) -> None:
 def test_description_for_a_manifest(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[Path] = []
     monkeypatch.setattr(predictor, "file_hash", lambda path: hashed.append(path) or "abc")
-    model = load_model(models(0), models(1, spacing=1.5), device="cpu", overlap=0.25, mirror=True, precision="bf16")
+    paths = models(0), models(1, spacing=1.5)
+    model = load_model(*paths, engine="torch", device="cpu", overlap=0.25, mirror=True, precision="bf16")
     facts = [model.describe() for _ in range(3)][-1]
-    assert facts["settings"] == {"overlap": 0.25, "mirror": True, "precision": "bf16", "device": "cpu"}
+    settings = {"overlap": 0.25, "mirror": True, "precision": "bf16", "device": "cpu"}
+    assert facts["settings"] == {**settings, "engine": f"torch {torch.__version__}"}
     assert [entry["file"] for entry in facts["models"]] == ["0.safetensors", "1.safetensors"]
     assert [entry["spacing_mm"] for entry in facts["models"]] == [2.0, 1.5]
     assert facts["models"][0]["network"] == "tunet-seb"
@@ -160,7 +165,10 @@ def test_description_for_a_manifest(models: Models, monkeypatch: pytest.MonkeyPa
 
 def test_the_default_model() -> None:
     model = load_model(device="cpu")
-    assert model.describe()["models"][0]["file"] == "narrow/model.safetensors"
+    facts = model.describe()["models"][0]
+    assert facts["file"] == "narrow/model.safetensors"
+    assert facts["onnx_sha256"] == file_hash(model.paths[0].with_suffix(".onnx"))
+    assert model.describe()["settings"]["engine"].startswith("openvino")
     assert model.dataset.channel_names == ("t1", "t1ce", "flair", "t2")
     assert "_networks" not in repr(model)
 
@@ -169,7 +177,10 @@ def test_the_default_model() -> None:
 def test_a_gpu_finds_what_the_cpu_finds() -> None:
     patient = make_patient(2, shape=(80, 80, 52), spacing=3.0)
     maps = [
-        segment(patient.images, affine=patient.affine, model=load_model(device=device, precision="32")).label_map > 0
+        segment(
+            patient.images, affine=patient.affine, model=load_model(engine="torch", device=device, precision="32")
+        ).label_map
+        > 0
         for device in ("cpu", "cuda")
     ]
     assert 2 * (maps[0] & maps[1]).sum() / (maps[0].sum() + maps[1].sum()) > 0.999

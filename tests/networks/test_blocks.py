@@ -3,10 +3,12 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from tunetseg.networks.blocks import (
     ConvBlock,
     InstanceNorm,
+    JoinedSqueezeExcite,
     PostActivationResBlock,
     PreActivationResBlock,
     SqueezeExcite,
@@ -50,3 +52,33 @@ def test_residual_blocks_add_their_input() -> None:
     for parameter in block.parameters():
         nn.init.zeros_(parameter)
     assert torch.equal(block(features), features.relu())
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_joined_convolution_is_the_convolution_of_the_concatenation(size: int) -> None:
+    torch.manual_seed(0)
+    layer = conv(7, 4, size, joined=True).double()
+    coarse = torch.randn(2, 5, 3, 4, 2, dtype=torch.float64, requires_grad=True)
+    fine = torch.randn(2, 2, 6, 8, 4, dtype=torch.float64, requires_grad=True)
+    wanted = F.conv3d(_concatenate(coarse, fine), layer.weight, layer.bias, padding=size // 2)
+    found = layer((coarse, fine))
+    torch.testing.assert_close(found, wanted)
+    inputs = (coarse, fine, layer.weight, layer.bias)
+    upstream = torch.randn_like(wanted)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, inputs, upstream), torch.autograd.grad(wanted, inputs, upstream)
+    )
+
+
+def test_joined_squeeze_and_excitation_is_that_of_the_concatenation() -> None:
+    torch.manual_seed(0)
+    joined = JoinedSqueezeExcite(20).double()
+    plain = SqueezeExcite(20).double()
+    plain.load_state_dict(joined.state_dict())
+    coarse = torch.randn(2, 16, 2, 3, 2, dtype=torch.float64)
+    fine = torch.randn(2, 4, 4, 6, 4, dtype=torch.float64)
+    torch.testing.assert_close(_concatenate(*joined((coarse, fine))), plain(_concatenate(coarse, fine)))
+
+
+def _concatenate(coarse: torch.Tensor, fine: torch.Tensor) -> torch.Tensor:
+    return torch.cat([F.interpolate(coarse, scale_factor=2, mode="nearest"), fine], dim=1)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tunetseg.errors import InputError
-from tunetseg.training.checkpoint import SafeCheckpoints
+from tunetseg.training.checkpoint import LAST, PREVIOUS, SafeCheckpoints, find_checkpoint, remove_damaged
 
 
 def test_nested_data_and_tensors_survive(tmp_path: Path) -> None:
@@ -27,3 +27,26 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(InputError, match="not a readable checkpoint"):
         SafeCheckpoints().load_checkpoint(path)
+
+
+def test_the_checkpoint_before_is_kept_and_used_where_the_last_is_damaged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / LAST
+    for value in range(3):
+        SafeCheckpoints().save_checkpoint({"a": torch.full((100,), float(value))}, path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [LAST, PREVIOUS]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # one bit, which no length and no header shows
+    path.write_bytes(content)
+    (tmp_path / f".0123.{LAST}").write_bytes(b"half")
+    remove_damaged(tmp_path)
+    assert "content has changed since it was written" in caplog.text
+    assert "continuing from the one before" in caplog.text
+    found = find_checkpoint(tmp_path)
+    assert found == tmp_path / PREVIOUS
+    assert SafeCheckpoints().load_checkpoint(found)["a"][0] == 1.0
+    found.write_bytes(b"")
+    remove_damaged(tmp_path)
+    assert "continuing from the start of the stage" in caplog.text
+    assert not any(tmp_path.iterdir())

@@ -118,3 +118,36 @@ def test_the_epoch_that_was_interrupted_is_logged_as_a_whole(
     logs = [(path.parent / "stage-0/csv/metrics.csv").read_text() for path in (model, whole)]
     assert logs[0] == logs[1]
     assert read_spec(model).training["validation"] == read_spec(whole).training["validation"]
+
+
+@pytest.mark.parametrize("damaged", [["last"], ["last", "previous"]])
+def test_a_damaged_checkpoint_costs_steps_and_nothing_else(
+    whole: Path,
+    both: Recipe,
+    run: Run,
+    kill_after: KillAfter,
+    killed: type[Exception],
+    tmp_path: Path,
+    damaged: list[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kill_after(11)  # in the second epoch of the second stage
+    with pytest.raises(killed):
+        run(recipe=both)
+    for name in damaged:
+        path = tmp_path / f"run/stage-1/{name}.safetensors"
+        if path.exists():
+            path.write_bytes(path.read_bytes()[:-7])
+    kill_after(1000)
+    assert same_weights(run(recipe=both, resume=True), whole)
+    assert "not a readable checkpoint" in caplog.text
+
+
+def test_a_clock_that_jumps_changes_nothing(
+    whole: Path, both: Recipe, run: Run, kill_after: KillAfter, killed: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_after(4)
+    with pytest.raises(killed):
+        run(recipe=both)
+    kill_after(2, lambda: monkeypatch.setattr("time.time", lambda: 0.0))
+    assert same_weights(run(recipe=both, resume=True), whole)

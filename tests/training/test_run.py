@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from filelock import FileLock
 
 from tunetseg.datasets.phantom import make_patient, write_cohort, write_patient
 from tunetseg.errors import InputError
 from tunetseg.models.store import file_hash, load_network, read_spec
 from tunetseg.preparation import Preprocessing
 from tunetseg.training import Recipe, TrainConfig, find_recipe, fit, plan, prepare, read_state, train
+from tunetseg.training.lock import RunLock
 from tunetseg.training.loss import RegionLoss
 from tunetseg.training.patches import TrainingPatches
 from tunetseg.training.sampling import Key
@@ -52,6 +52,26 @@ def test_run_folder_and_model(run: Run, tiny: Tiny, tmp_path: Path) -> None:
     assert find_recipe(tmp_path / "run/recipe.json").stages[0].spacing == 14.0
     assert ("stage 1, epoch 2 of 2", 3, 3) in told
     assert any(task.startswith("preparing cases at 14 mm") for task, _, _ in told)
+
+
+def test_the_onnx_file_comes_before_the_model(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So that a run that is finished has both; a network that cannot be written so is no reason to fail."""
+    written: list[Path] = []
+
+    def write(model: Path, target: Path) -> None:
+        assert not (target.parent / "model.safetensors").exists()
+        assert read_spec(model).network.name == "tunet-seb"
+        written.append(target)
+        if len(written) > 1:
+            raise InputError("network 'x' cannot be written as ONNX (why)")
+
+    monkeypatch.setattr("tunetseg.models.export.write_onnx", write)
+    for name in ("one", "two"):
+        assert run(name).is_file()
+    assert written == [tmp_path / "one" / "model.onnx", tmp_path / "two" / "model.onnx"]
+    assert "cannot be written as ONNX (why); the model needs PyTorch to segment" in caplog.text
 
 
 def test_finished_stages_leave_no_checkpoints(finished: Path) -> None:
@@ -235,7 +255,7 @@ def test_a_run_of_another_cache_format_is_not_continued(done: Path, run: Run) ->
 
 def test_one_process_per_run_folder(run: Run, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    with FileLock(tmp_path / "run/.lock"), pytest.raises(InputError, match="another process"):
+    with RunLock(tmp_path / "run"), pytest.raises(InputError, match="another process"):
         run()
     assert not (tmp_path / "run/run.json").exists()
     assert read_state(tmp_path / "run") is None

@@ -1,16 +1,24 @@
 """``tunet demo``."""
 
 from pathlib import Path
+from typing import Literal
 
 __all__ = ["demo"]
 
 
-def demo(*, out: Path, seed: int = 0, device: str = "auto") -> None:
+def demo(
+    *,
+    out: Path,
+    seed: int = 0,
+    engine: Literal["auto", "openvino", "onnxruntime", "torch"] = "auto",
+    device: str = "auto",
+) -> None:
     """Make the embedded synthetic patient, segment it with the default model, and score the result.
 
     Args:
         out: Folder of the patient and the results.
         seed: Another seed makes another patient.
+        engine: What runs the network: auto is PyTorch on a GPU, else OpenVINO, which needs no PyTorch.
         device: auto, cpu, cuda or mps.
     """
     from tunetseg.cli.console import line_console, table_console
@@ -25,7 +33,7 @@ def demo(*, out: Path, seed: int = 0, device: str = "auto") -> None:
 
     if seed < 0:
         raise InputError(f"--seed {seed}: must be 0 or more")
-    model = load_model(device=device)
+    model = load_model(engine=engine, device=device)
     make_folder(out)
     console = line_console()
     console.print(f"making a synthetic patient of 240x240x155 voxels from seed {seed}")

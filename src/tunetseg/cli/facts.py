@@ -1,36 +1,38 @@
 """What ``tunet info`` prints."""
 
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Any
-
-import torch
 
 from tunetseg import __version__
 from tunetseg.datasets import packaged_descriptions
-from tunetseg.models.device import choose_device, has_fast_bfloat16
+from tunetseg.models.engines import choose_engine
+from tunetseg.models.engines.protocol import thread_limit
 from tunetseg.models.store import file_hash, read_spec
-from tunetseg.models.zoo import DEFAULT, packaged_models
+from tunetseg.models.zoo import DEFAULT, find_models, packaged_models
 from tunetseg.networks import create_network, network_names
 from tunetseg.networks.registry import missing_packages
 from tunetseg.training.recipes import recipe_names
 
 __all__ = ["gather", "lines"]
 
-_PACKAGES = ("torch", "pytorch-lightning", "numpy", "scipy", "nibabel", "monai")
+_PACKAGES = ("numpy", "scipy", "nibabel", "openvino", "onnxruntime", "torch", "pytorch-lightning", "monai")
 
 
 def gather() -> dict[str, Any]:
     """Return all facts as plain data."""
-    device = choose_device()
+    engine = choose_engine(models=find_models())
     return {
         "version": __version__,
         "python": platform.python_version(),
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
-        "device": str(device),
-        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
-        "threads": torch.get_num_threads(),
-        "bf16": has_fast_bfloat16(device),
+        "engine": engine.version,
+        "device": engine.device,
+        "device_name": _device_name(engine.device),
+        "threads": thread_limit() or os.cpu_count(),
+        "bf16": engine.precision == "bf16",
         "networks": [{"name": name, "parameters": _parameters(name)} for name in network_names()],
         "datasets": [
             {
@@ -65,10 +67,20 @@ def _version(package: str) -> str | None:
         return None
 
 
+def _device_name(device: str) -> str:
+    if not device.startswith("cuda"):
+        return platform.machine()
+    import torch
+
+    return torch.cuda.get_device_name(device)
+
+
 def _parameters(name: str) -> int | None:
     """Parameters with default options, for four channels and three regions; None where a package is missing."""
-    if missing_packages(name):
+    if find_spec("torch") is None or missing_packages(name):
         return None
+    import torch
+
     with torch.device("meta"):
         network = create_network(name)
     return sum(parameter.numel() for parameter in network.parameters())
@@ -84,7 +96,7 @@ def lines(facts: dict[str, Any]) -> list[str]:
     ]
     return [
         f"tunetseg {facts['version']}, Python {facts['python']}, {packages}",
-        f"device    {facts['device']} ({facts['device_name']}), {facts['threads']} threads, "
+        f"engine    {facts['engine']} on {facts['device']} ({facts['device_name']}), {facts['threads']} threads, "
         f"bf16 {'in hardware' if facts['bf16'] else 'not in hardware'}",
         f"recipes   {', '.join(facts['recipes'])}",
         f"models    {'; '.join(models) or 'none'}",
@@ -101,4 +113,8 @@ def lines(facts: dict[str, Any]) -> list[str]:
 
 
 def _count(parameters: int | None) -> str:
-    return "needs tunetseg[rivals]" if parameters is None else f"{parameters:>12,} parameters"
+    return (
+        f"needs tunetseg[{'train' if find_spec('torch') is None else 'rivals'}]"
+        if parameters is None
+        else f"{parameters:>12,} parameters"
+    )

@@ -19,7 +19,7 @@ class Ledger:
     """Two tables that are whole at any time, and up to date after every case.
 
     Args:
-        folder: Holds ``volumes.csv``, in which cases of earlier runs stay, and ``failed.csv``, which is begun anew.
+        folder: Holds ``volumes.csv``, in which cases of earlier runs stay, and ``failed.csv``, which is begun again.
 
     Raises:
         InputError: A file of one of these names is another program's.

@@ -13,18 +13,32 @@ __all__ = ["COMMANDS", "main", "run"]
 COMMANDS = {
     "segment": "find the tumour in one patient or many",
     "prepare": "register raw scans and remove the skull",
+    "report": "write a page that shows results in a browser",
     "inspect": "show what a folder holds and check the images",
     "train": "train a model on a cohort",
+    "study": "train many models on the same folds, here or on a cluster, and compare them",
+    "status": "show where the models of a study stand",
     "pack": "put a prepared cohort into a few files",
     "evaluate": "score segmentations against reference segmentations",
     "compare": "compare the scores of methods on the same cases",
     "tune": "choose post-processing and calibration on patients that models never saw",
+    "export": "write models as ONNX or OpenVINO files",
     "submission": "check and zip a folder for a challenge",
     "info": "versions, device, networks, datasets, recipes, models",
     "demo": "segment the embedded patient and score the result",
 }
 
-_EXTRAS = {"matplotlib": "plot", "pytorch_lightning": "train", "tensorboard": "train", "monai": "rivals"}
+_EXTRAS = {
+    "matplotlib": "plot",
+    "jinja2": "plot",
+    "monai": "rivals",
+    "PIL": "plot",
+    "onnx": "train",
+    "onnxscript": "train",
+    "pytorch_lightning": "train",
+    "tensorboard": "train",
+    "torch": "train",
+}
 """Package -> the extra of this distribution that installs it."""
 
 
@@ -127,4 +141,6 @@ def run() -> None:
     """Run the ``tunet`` command and exit."""
     # So that a scheduler's time limit lets the program clean up, as Ctrl-C does.
     signal.signal(signal.SIGTERM, _terminate)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, _terminate)
     raise SystemExit(main())

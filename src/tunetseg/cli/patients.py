@@ -11,7 +11,7 @@ from rich.console import Console
 
 from tunetseg.cli.console import duration, line_console, shown
 from tunetseg.cli.ledger import Ledger
-from tunetseg.datasets import Case, Postprocessing, find_scheme
+from tunetseg.datasets import Case, DatasetDescription, Postprocessing, find_scheme
 from tunetseg.errors import InputError
 from tunetseg.findings import Finding
 from tunetseg.inference.predictor import Ensemble
@@ -35,34 +35,43 @@ class Wanted:
         labels: Dataset or year whose label values are written.
         probabilities: Write probability maps too.
         picture: Draw a picture of each case too.
+        report: Write a page of each case too, and of several cases one that lists them, ``report.html``.
         dicom: Write DICOM SEG objects too.
         redo: Segment those of several cases again whose results are complete.
         postprocessing: Rules; by default those of the model.
         calibrated: Let uncertainty follow from calibrated probabilities, where the model has a calibration.
         reference: Channel on whose grid cases are segmented.
         grid: Channel on whose grid results are written.
+        part: Name of the part of a run in several processes, which write to one folder; empty for all.
     """
 
     labels: str | None = None
     probabilities: bool = False
     picture: bool = False
+    report: bool = False
     dicom: bool = False
     redo: bool = False
     postprocessing: Postprocessing | None = None
     calibrated: bool = True
     reference: str | None = None
     grid: str | None = None
+    part: str = ""
+
+    @property
+    def kinds(self) -> list[str]:
+        """What is written besides the label map, the uncertainty and the manifest, as `is_complete` calls it."""
+        asked = {"prob": self.probabilities, "png": self.picture, "html": self.report, "dcm": self.dicom}
+        return [kind for kind, wanted in asked.items() if wanted]
 
     def is_done(self, case: Case, out: Path, model: Ensemble) -> bool:
         """Return whether the whole result of a case, made in the same way, is there."""
-        kinds = (("prob", self.probabilities), ("png", self.picture), ("dcm", self.dicom))
         settings = {
             "postprocessing": to_builtins(self.postprocessing or model.dataset.postprocessing),
             "calibrated": self.calibrated and any(model.calibration),
         }
         settings |= {"reference": self.reference, "grid": self.grid}
         scheme = find_scheme(self.labels).name if self.labels else ""
-        return is_complete(out, case, model, [kind for kind, wanted in kinds if wanted], scheme, settings)
+        return is_complete(out, case, model, self.kinds, scheme, settings)
 
 
 @dataclass(frozen=True)
@@ -131,11 +140,12 @@ def segment_patients(cases: Sequence[Case], out: Path, model: Ensemble, wanted: 
     console = line_console()
     alone = len(cases) == 1
     with shown() as progress:
-        _LOG.info("%s, %s, on %s", _plural(len(cases), "case"), _plural(len(model.paths), "model"), model.device)
+        counts = _plural(len(cases), "case"), _plural(len(model.paths), "model")
+        _LOG.info("%s, %s, %s on %s", *counts, model.engine.version, model.engine.device)
         if alone:
             cases[0].check(model.dataset.channel_names, missing="allow")
         folder = make_folder(out)
-        with locked(folder):
+        with locked(folder, wanted.part):
             remove_leftovers(folder)
             ledger = None if alone else Ledger(folder)
             waiting = [case for case in cases if alone or wanted.redo or not wanted.is_done(case, folder, model)]
@@ -156,7 +166,9 @@ def segment_patients(cases: Sequence[Case], out: Path, model: Ensemble, wanted: 
                 raise
     if not work.done and not work.skipped:
         raise InputError(f"none of {len(cases)} cases could be segmented; the last fault: {work.faults[-1]}")
-    _print_end(console, work, folder, picture=wanted.picture)
+    if wanted.report and not alone:
+        _write_cohort(cases, folder, model.dataset)
+    _print_end(console, work, folder, wanted.kinds)
     return Outcome(bool(work.warnings), len(work.faults))
 
 
@@ -192,6 +204,7 @@ def _results(
         labels=wanted.labels,
         probabilities=wanted.probabilities,
         picture=wanted.picture,
+        report=wanted.report,
         dicom=wanted.dicom,
         postprocessing=wanted.postprocessing,
         missing="allow",
@@ -236,11 +249,21 @@ def _print_interrupted(console: Console, work: _Work, out: Path) -> None:
     console.print(f"{done}{left_out}; the same command does the others")
 
 
-def _print_end(console: Console, work: _Work, out: Path, *, picture: bool) -> None:
+def _write_cohort(cases: Sequence[Case], out: Path, dataset: DatasetDescription) -> None:
+    """Write the page that lists all patients of the folder."""
+    from tunetseg.report.cohort import write_cohort_page
+    from tunetseg.report.places import PAGE, find_manifests
+
+    write_cohort_page(find_manifests([out]), out / PAGE, cases={case.id: case for case in cases}, dataset=dataset)
+
+
+def _print_end(console: Console, work: _Work, out: Path, kinds: Sequence[str]) -> None:
+    shown = "".join(f", <case>.{kind}" for kind in ("png", "html") if kind in kinds)
+    shown += ", <case>_seg.dcm" if "dcm" in kinds else ""
     labels = f" (labels of {', '.join(sorted(work.schemes))})" if work.schemes else ""
     console.print(
         f"Look at {out}: <case>.nii.gz{labels}, "
-        f"<case>_unc_*.nii.gz (0 certain to 100 uncertain), <case>.json{', <case>.png' if picture else ''}. "
+        f"<case>_unc_*.nii.gz (0 certain to 100 uncertain), <case>.json{shown}. "
         f"{NOT_A_DEVICE.capitalize()}."
     )
     for warning in work.warnings:

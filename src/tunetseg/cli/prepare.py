@@ -76,7 +76,7 @@ def prepare(
         )
         if mask is not None and len(cases) != 1:
             raise InputError(f"--mask is for one case, but {len(cases)} are given; prepare them one by one")
-        find_brain: "Callable[[Image], NDArray[np.bool_]] | None"
+        find_brain: Callable[[Image], NDArray[np.bool_]] | None
         if mask is not None:
             find_brain, how = partial(read_mask, mask), f"the mask {mask.name}"
         elif brain == "none":

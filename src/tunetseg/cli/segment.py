@@ -1,7 +1,7 @@
 """``tunet segment``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -22,12 +22,14 @@ def segment(
     name: str | None = None,
     cases: Path | None = None,
     dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME-OR-FILE")] = None,
+    engine: Literal["auto", "openvino", "onnxruntime", "torch"] = "auto",
     device: str = "auto",
     labels: str | None = None,
     postprocessing: Annotated[str, tyro.conf.arg(metavar="model|paper|none|FILE.toml")] = "model",
     probabilities: bool = False,
     plain_uncertainty: bool = False,
     picture: bool = False,
+    report: bool = False,
     mirror: bool = False,
     overlap: float = 0.5,
     series: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CHANNEL=NUMBER")] = (),
@@ -37,6 +39,11 @@ def segment(
     skip_broken: bool = False,
     redo: bool = False,
     strict: bool = False,
+    shards: int = 1,
+    launcher: Literal["local", "slurm"] = "local",
+    template: Path | None = None,
+    limit: int | None = None,
+    dry_run: bool = False,
 ) -> None:
     """Find the tumour: label map, uncertainty maps and a manifest for each patient.
 
@@ -61,6 +68,7 @@ def segment(
         name: Name of the case whose files are given one by one.
         cases: Text file of case names, one per line, such as validation.txt of a run folder; only these are segmented.
         dataset: Dataset whose file names the folders follow: a name from 'tunet info', or a .toml file.
+        engine: What runs the network: auto is PyTorch on a GPU, else OpenVINO, which needs no PyTorch.
         device: auto, cpu, cuda or mps.
         labels: Dataset or BraTS year whose label values are written; by default those of each case's own dataset.
         postprocessing: Rules that turn probabilities into labels: the model's own, the paper's, none but a threshold of
@@ -68,6 +76,7 @@ def segment(
         probabilities: Write probability maps too.
         plain_uncertainty: Let uncertainty follow from the probabilities as they are, without the model's calibration.
         picture: Draw <case>.png: images, labels and uncertainty in the slice with the most tumour.
+        report: Write <case>.html, a page with a viewer, measurements and findings that opens in any browser.
         mirror: Average with the prediction of the mirror image; takes twice as long.
         overlap: Least overlap of windows, for models trained on patches.
         series: DICOM series of a channel, where its tags mislead, by the number that 'tunet inspect' shows: t1ce=7.
@@ -79,7 +88,13 @@ def segment(
         redo: Segment those of several cases again whose results of the same model and settings are complete; they are
             skipped otherwise.
         strict: End with exit code 3 if anything was warned of.
+        shards: Parts of the cases that are segmented at the same time, each by a process of its own.
+        launcher: Run the parts here, or submit an array job to SLURM, and a job that makes the table of volumes.
+        template: Job script in place of the packaged one for SLURM; the folder 'jobs' of the results keeps a copy.
+        limit: Parts at the same time.
+        dry_run: Write the job files and show them; submit nothing.
     """
+    given_flags = dict(locals())
     from tunetseg.cli.cases import choose_cases, images_by_channel, series_by_channel
     from tunetseg.cli.console import shown
     from tunetseg.cli.patients import Wanted, segment_patients
@@ -88,7 +103,7 @@ def segment(
     from tunetseg.inference.predictor import load_model
 
     given = {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}
-    predictor = load_model(*model, device=device, overlap=overlap, mirror=mirror)
+    predictor = load_model(*model, engine=engine, device=device, overlap=overlap, mirror=mirror)
     with shown() as progress:
         chosen = choose_cases(
             patients,
@@ -101,16 +116,23 @@ def segment(
             series=series_by_channel(series),
             progress=progress,
         )
+    if shards > 1 or launcher != "local":
+        from tunetseg.cli.shards import segment_in_parts
+
+        segment_in_parts(chosen, given_flags)
+        return
     wanted = Wanted(
         labels=labels,
         probabilities=probabilities,
         picture=picture,
+        report=report,
         dicom=dicom_seg,
         redo=redo,
         postprocessing=find_postprocessing(postprocessing, predictor.dataset),
         calibrated=not plain_uncertainty,
         reference=reference,
         grid=grid,
+        part=cases.stem if cases is not None and cases.resolve().parent == (out / "jobs").resolve() else "",
     )
     outcome = segment_patients(chosen, out, predictor, wanted)
     if outcome.left_out and not skip_broken:

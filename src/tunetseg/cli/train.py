@@ -13,7 +13,7 @@ from tunetseg.errors import InputError
 from tunetseg.training.config import TrainConfig
 from tunetseg.training.recipes import Recipe, find_recipe
 
-__all__ = ["Arguments", "parse", "train"]
+__all__ = ["Arguments", "network_option", "parse", "train"]
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _config(arguments: Arguments) -> TrainConfig:
         if not fold.isdecimal():
             raise InputError(f"--fold {fold}: give a number from 0 on, or 'all'")
         fold = int(fold)
-    options = dict(_option(word) for word in arguments.network_options)
+    options = dict(network_option(word, "--network-options") for word in arguments.network_options)
     if arguments.base_filters is not None:
         options["base_filters"] = arguments.base_filters
     return TrainConfig(
@@ -139,10 +139,10 @@ def _config(arguments: Arguments) -> TrainConfig:
     )
 
 
-def _option(word: str) -> tuple[str, Any]:
+def network_option(word: str, flag: str) -> tuple[str, Any]:
     """Return name and value of NAME=VALUE; numbers and lists of numbers are read as such."""
     name, equals, text = word.partition("=")
     if not name or not equals or not text:
-        raise InputError(f"--network-options {word}: write it as NAME=VALUE, such as levels=3")
+        raise InputError(f"{flag} {word}: write it as NAME=VALUE, such as levels=3")
     parts = [int(part) if part.isdecimal() else part for part in text.split(",")]
     return name, parts[0] if len(parts) == 1 else tuple(parts)

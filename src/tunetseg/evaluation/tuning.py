@@ -54,6 +54,7 @@ class Tuning:
             ``none``, a threshold of one half alone; ``nested``, for each fold the rules chosen on the other folds,
             which is what to expect of new cases; ``chosen``, the rules chosen on all cases, scored on these same cases.
         folds: Rules chosen without each fold.
+        fold_of: Name of a case -> its fold, by which ``nested`` chooses.
         reliability: ``before`` and ``nested`` -> region -> ``ece``, ``brier`` and ``qu_score``, before calibration and
             with the curve fitted to the other folds; empty without calibration.
     """
@@ -64,6 +65,7 @@ class Tuning:
     cases: int
     scores: dict[str, dict[str, dict[str, float]]]
     folds: tuple[Postprocessing, ...]
+    fold_of: dict[str, int]
     reliability: dict[str, dict[str, dict[str, float]]]
 
     def save(self, path: str | Path) -> Path:
@@ -189,7 +191,7 @@ def tune(
     reliability: dict[str, dict[str, dict[str, float]]] = {}
     if calibration != "none":
         curves, reliability = _calibrate(loaded, regions, calibration, fold_of, policies["nested"], settings, progress)
-    return Tuning(chosen, curves, tuple(regions), len(pairs), scores, without, reliability)
+    return Tuning(chosen, curves, tuple(regions), len(pairs), scores, without, fold_of, reliability)
 
 
 def _case_of(pair: Pair) -> Case:

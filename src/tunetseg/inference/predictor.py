@@ -6,18 +6,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from tunetseg.datasets import DatasetDescription
 from tunetseg.errors import InputError
 from tunetseg.inference.windows import predict_windows
 from tunetseg.models.calibration import Calibration
-from tunetseg.models.device import Precision, choose_device, uses_bfloat16
-from tunetseg.models.store import ModelSpec, file_hash, load_network, read_spec
+from tunetseg.models.companion import onnx_file
+from tunetseg.models.device import Precision
+from tunetseg.models.engines import Engine, RunnableNetwork, choose_engine
+from tunetseg.models.store import ModelSpec, file_hash, read_spec
 from tunetseg.models.zoo import MODEL, find_models
-from tunetseg.networks import SegmentationNetwork
-from tunetseg.networks.cpu import speed_up_on_cpu
 from tunetseg.preparation import Prepared, Preprocessing, Volume, prepare
 from tunetseg.progress import Progress, silent
 
@@ -56,22 +55,20 @@ class Ensemble:
 
     Args:
         paths: Model files.
-        device: Where to compute.
+        engine: Runs the networks.
         overlap: Least overlap of windows, as a share of their length.
         mirror: Average each model with its prediction of the mirror image.
-        precision: Of the convolutions.
 
     Raises:
         InputError: A model cannot be read, or two differ in channels or regions.
     """
 
     paths: tuple[Path, ...]
-    device: torch.device
+    engine: Engine
     overlap: float = 0.5
     mirror: bool = False
-    precision: Precision = "auto"
     specs: tuple[ModelSpec, ...] = field(init=False)
-    _networks: dict[Path, SegmentationNetwork] = field(init=False, default_factory=dict, repr=False)
+    _networks: dict[Path, RunnableNetwork] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Read what the models are, and check that they fit each other."""
@@ -102,8 +99,9 @@ class Ensemble:
         settings = {
             "overlap": self.overlap,
             "mirror": self.mirror,
-            "precision": "bf16" if uses_bfloat16(self.precision, self.device) else "32",
-            "device": str(self.device),
+            "engine": self.engine.version,
+            "precision": self.engine.precision,
+            "device": self.engine.device,
         }
         return {"models": self._models, "settings": settings}
 
@@ -114,6 +112,7 @@ class Ensemble:
             {
                 "file": path.name if path.name != MODEL else f"{path.parent.name}/{path.name}",
                 "sha256": file_hash(path),
+                **({"onnx_sha256": file_hash(onnx_file(path))} if self.engine.reads_onnx else {}),
                 "network": spec.network.name,
                 "spacing_mm": spec.preprocessing.spacing,
                 "training": spec.training,
@@ -160,19 +159,16 @@ class Ensemble:
             whole_volume=spec.whole_volume,
             overlap=self.overlap,
             mirror=self.mirror,
-            precision=self.precision,
             progress=progress,
         )
         return ready.restore(probabilities)
 
-    def _network(self, path: Path) -> SegmentationNetwork:
+    def _network(self, path: Path) -> RunnableNetwork:
         """Return a network, which is kept for the next patient while it and those that are kept are small enough."""
         network = self._networks.get(path)
         if network is None:
-            network, _ = load_network(path, self.device)
-            if self.device.type == "cpu":
-                speed_up_on_cpu(network)
-            if _size(network) + sum(map(_size, self._networks.values())) <= _KEPT_BYTES:
+            network = self.engine.load(path)
+            if network.size + sum(kept.size for kept in self._networks.values()) <= _KEPT_BYTES:
                 self._networks[path] = network
         return network
 
@@ -186,12 +182,9 @@ def _part(progress: Progress, task: str, number: int, count: int) -> Progress:
     return report
 
 
-def _size(network: SegmentationNetwork) -> int:
-    return sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
-
-
 def load_model(
     *models: str | Path,
+    engine: str = "auto",
     device: str = "auto",
     overlap: float = 0.5,
     mirror: bool = False,
@@ -201,17 +194,21 @@ def load_model(
 
     Args:
         models: Packaged models, model files or run folders; several are averaged. By default the default model.
+        engine: ``openvino``, ``onnxruntime``, ``torch``, or ``auto``: PyTorch on a GPU, else OpenVINO where it is
+            installed, computes rightly and every model has its ONNX file, else PyTorch.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         overlap: Least overlap of windows, as a share of their length, for models trained on patches.
         mirror: Average with the prediction of the mirror image; takes twice as long.
         precision: ``bf16``, ``32``, or ``auto``, which is bf16 where the hardware has it.
 
     Raises:
-        InputError: There is no such model or device, or the models differ in channels or regions.
+        InputError: There is no such model, engine or device, or the models differ in channels or regions.
 
     Examples:
         >>> model = load_model()
         >>> model.dataset.channel_names, model.dataset.region_names
         (('t1', 't1ce', 'flair', 't2'), ('whole', 'core', 'enhancing'))
     """
-    return Ensemble(find_models(models), choose_device(device), overlap, mirror, precision)
+    paths = find_models(models)
+    chosen = choose_engine(engine, device=device, precision=precision, models=paths)
+    return Ensemble(paths, chosen, overlap, mirror)

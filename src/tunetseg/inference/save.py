@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tunetseg.inference.predictor import Predictor
     from tunetseg.io.dicom import Series
 
-__all__ = ["check_free", "is_complete", "read_manifest", "save_segmentation"]
+__all__ = ["check_free", "is_complete", "manifest_of", "read_manifest", "save_segmentation"]
 
 
 def save_segmentation(
@@ -36,6 +36,7 @@ def save_segmentation(
     probabilities: bool = False,
     picture: bool = False,
     dicom: bool = False,
+    report: bool = False,
 ) -> Path:
     """Write the label map, the uncertainty maps and a manifest of one case.
 
@@ -48,6 +49,7 @@ def save_segmentation(
         probabilities: Write the probability maps too.
         picture: Draw a picture too.
         dicom: Write the label map, and probabilities if asked for, as DICOM SEG objects too.
+        report: Write a page too.
 
     Returns:
         The file of the label map.
@@ -69,8 +71,11 @@ def save_segmentation(
             names.insert(0, f"{stem}.png")
         if dicom:
             names = _write_dicom(result, aside, stem, probabilities) + names
+        if report:
+            result.report(aside / f"{stem}.html")
+            names.insert(0, f"{stem}.html")
         with whole_file(aside / f"{stem}.json") as partial:
-            partial.write_text(json.dumps(_manifest(result, names), indent=1))
+            partial.write_text(json.dumps(manifest_of(result, names), indent=1))
         for name in _names(stem, result.dataset):
             if name not in names:
                 (target / name).unlink(missing_ok=True)
@@ -132,7 +137,7 @@ def is_complete(
         case: What was segmented.
         model: Which model is asked for.
         wanted: What the result must hold besides the label map and the uncertainty: ``prob`` maps, a ``png`` picture,
-            a ``dcm`` object.
+            a ``dcm`` object, an ``html`` page.
         labels: Name of the label scheme that is asked for; empty for that of the case.
         settings: Settings besides those of the model, as the manifest has them.
     """
@@ -145,6 +150,7 @@ def is_complete(
     kinds = {
         "png": f"{stem}.png",
         "dcm": f"{stem}_seg.dcm",
+        "html": f"{stem}.html",
         "prob": f"{stem}_prob_{model.dataset.regions[0].word}.nii.gz",
     }
     facts = json.loads(json.dumps(model.describe()))
@@ -190,7 +196,13 @@ def _maps(result: Segmentation, stem: str, probabilities: bool) -> dict[str, NDA
     return maps
 
 
-def _manifest(result: Segmentation, files: list[str]) -> dict[str, Any]:
+def manifest_of(result: Segmentation, files: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what the manifest of a result says, ready for JSON.
+
+    Args:
+        result: The result.
+        files: Names of the files that are written with it.
+    """
     facts = result.facts
     return {
         "case": result.case,
@@ -200,7 +212,7 @@ def _manifest(result: Segmentation, files: list[str]) -> dict[str, Any]:
         "volume_ml": result.volumes_ml,
         "notes": list(result.notes),
         "findings": [finding.to_dict() for finding in result.findings],
-        "files": files,
+        "files": list(files),
         "inputs": _inputs(result.source, result.dataset),
         "series": _series(result.source),
         "grid": facts.get("grid", ""),
@@ -251,7 +263,8 @@ def _names(stem: str, dataset: DatasetDescription) -> list[str]:
     """Return every file that may be written for a case; first the manifest, which says that all are there."""
     words = [region.word for region in dataset.regions]
     maps = [f"{stem}_{kind}_{word}.nii.gz" for kind in ("unc", "prob") for word in words]
-    return [f"{stem}.json", f"{stem}.png", f"{stem}_seg.dcm", f"{stem}_prob.dcm", *maps, f"{stem}.nii.gz"]
+    endings = (".json", ".html", ".png", "_seg.dcm", "_prob.dcm")
+    return [*(f"{stem}{ending}" for ending in endings), *maps, f"{stem}.nii.gz"]
 
 
 def _refuse_to_replace(folder: Path, stem: str, source: Case | None, dataset: DatasetDescription) -> None:
@@ -272,7 +285,7 @@ def _refuse_to_replace(folder: Path, stem: str, source: Case | None, dataset: Da
 def _is_ours(path: Path) -> bool:
     if path.suffix == ".json":
         return read_json(path).get("use") == NOT_A_DEVICE
-    if path.suffix in {".png", ".dcm"}:
+    if path.suffix in {".png", ".html", ".dcm"}:
         with path.open("rb") as file:
             return SIGNATURE.encode() in file.read(4096)
     return was_written_here(path)

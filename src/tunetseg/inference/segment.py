@@ -62,6 +62,7 @@ def segment(
     images: str | Path | Case | Mapping[str, ImageLike],
     *,
     model: Predictor | str | Path | None = None,
+    engine: str = "auto",
     affine: ArrayLike | None = None,
     spacing: ArrayLike | None = None,
     labels: str | None = None,
@@ -82,6 +83,7 @@ def segment(
             image of nibabel, or an array of shape (x, y, z). The images must be co-registered and, for brains,
             skull-stripped.
         model: As `load_model` returns it, or the name or path of one; by default the default model.
+        engine: What runs a model that is named here, as for `load_model`.
         affine: Voxel indices to world in mm, shape (4, 4), of arrays. World x runs to the patient's right, y to the
             front, z up.
         spacing: Voxel sizes in mm of arrays whose axes run to the patient's left, back and up; instead of ``affine``.
@@ -117,7 +119,7 @@ def segment(
     """
     if name is not None:
         check_case_name(name)
-    predictor = _predictor(model)
+    predictor = _predictor(model, engine)
     settings = _Settings(labels, postprocessing, missing, calibrated, reference, grid)
     if not isinstance(images, Mapping) or all(isinstance(image, str | Path) for image in images.values()):
         if affine is not None or spacing is not None:
@@ -146,6 +148,7 @@ def segment_cases(
     probabilities: bool = False,
     picture: bool = False,
     dicom: bool = False,
+    report: bool = False,
     labels: str | None = None,
     postprocessing: Postprocessing | None = None,
     missing: Missing = "raise",
@@ -167,6 +170,7 @@ def segment_cases(
         probabilities: Save probability maps too.
         picture: Save a picture of each case too.
         dicom: Save DICOM SEG objects of cases that were read from DICOM too.
+        report: Save a page of each case too.
         labels: Dataset or year whose label values are used; by default those of each case's own dataset.
         postprocessing: Rules; by default those of the model.
         missing: ``allow`` is content with any one channel of a case.
@@ -193,6 +197,8 @@ def segment_cases(
     folder = None if out is None else make_folder(out)
     if picture:
         import_module("tunetseg.report.figure")  # a missing package is found before the work
+    if report:
+        import_module("tunetseg.report.pages").check_packages()
 
     settings = _Settings(labels, postprocessing, missing, calibrated, reference, grid)
 
@@ -203,7 +209,7 @@ def segment_cases(
         if dicom and not case.series and read_record(case) is None:
             raise InputError(f"{case.id}: was not read from DICOM, so no DICOM SEG object can refer to its series")
         result = _segment_case(case, model, settings, progress)
-        save_segmentation(result, folder, probabilities=probabilities, picture=picture, dicom=dicom)
+        save_segmentation(result, folder, probabilities=probabilities, picture=picture, dicom=dicom, report=report)
         return result
 
     return _each(cases, segment_one, on_fault)
@@ -348,10 +354,10 @@ def _on_grid_of(result: Segmentation, case: Case, channel: str, record: Record |
     return result.onto(read_image(case.images[channel], volume=case.volumes.get(channel)).stored)
 
 
-def _predictor(model: Predictor | str | Path | None) -> Predictor:
+def _predictor(model: Predictor | str | Path | None, engine: str) -> Predictor:
     if model is None:
-        return load_model()
-    return load_model(model) if isinstance(model, str | Path) else model
+        return load_model(engine=engine)
+    return load_model(model, engine=engine) if isinstance(model, str | Path) else model
 
 
 def _case(

@@ -140,7 +140,13 @@ class Segmentation:
         return replace(self, label_map=label_map, probabilities=probabilities, images=images, grid=grid)
 
     def save(
-        self, folder: str | Path, *, probabilities: bool = False, picture: bool = False, dicom: bool = False
+        self,
+        folder: str | Path,
+        *,
+        probabilities: bool = False,
+        picture: bool = False,
+        dicom: bool = False,
+        report: bool = False,
     ) -> Path:
         """Write the label map, the uncertainty maps and a manifest; none appears before all are complete.
 
@@ -150,6 +156,7 @@ class Segmentation:
             picture: Draw ``<case>.png`` too.
             dicom: Write ``<case>_seg.dcm``, and with ``probabilities`` ``<case>_prob.dcm``, of a case that was read
                 from DICOM.
+            report: Write ``<case>.html`` too, as `report` does.
 
         Returns:
             The file of the label map.
@@ -159,7 +166,26 @@ class Segmentation:
         """
         from tunetseg.inference.save import save_segmentation
 
-        return save_segmentation(self, folder, probabilities=probabilities, picture=picture, dicom=dicom)
+        return save_segmentation(self, folder, probabilities=probabilities, picture=picture, dicom=dicom, report=report)
+
+    def report(self, path: str | Path, *, reference: str | Path | None = None) -> Path:
+        """Write one HTML file that shows the patient and the result in any browser, without a network.
+
+        Args:
+            path: Ends in ``.html``.
+            reference: File of a reference segmentation on the same lattice; by default that of the case, if it has one.
+
+        Returns:
+            The file.
+
+        Raises:
+            InputError: The reference cannot be read or lies on another lattice, or a file of another program would be
+                replaced.
+        """
+        from tunetseg.report.patient import write_patient_page
+        from tunetseg.report.view import view_of
+
+        return write_patient_page(view_of(self, reference=reference), path)
 
     def plot(self, *, reference: str | Path | NDArray[np.integer] | None = None) -> "Figure":
         """Draw the axial slice with the most tumour: images, labels, uncertainty.

@@ -4,12 +4,9 @@ import math
 from itertools import product
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from tunetseg.models.device import Precision, uses_bfloat16
-from tunetseg.networks import SegmentationNetwork
+from tunetseg.models.engines import RunnableNetwork
 from tunetseg.progress import Progress, silent
 
 __all__ = ["gaussian_weights", "predict_windows", "window_starts"]
@@ -23,7 +20,7 @@ def window_starts(size: int, window: int, overlap: float) -> list[int]:
     return [round(n * (size - window) / (count - 1)) for n in range(count)]
 
 
-def gaussian_weights(window: tuple[int, int, int]) -> Tensor:
+def gaussian_weights(window: tuple[int, int, int]) -> NDArray[np.float32]:
     """Return how much each voxel of a window counts: 1 in the middle, little at the rim, never 0.
 
     The standard deviation is an eighth of the side, as in nnU-Net.
@@ -31,67 +28,85 @@ def gaussian_weights(window: tuple[int, int, int]) -> Tensor:
     Returns:
         float32, shape ``window``.
     """
-    axes = [torch.exp(-0.5 * ((torch.arange(n) - (n - 1) / 2) / (n / 8)) ** 2) for n in window]
-    weights = axes[0][:, None, None] * axes[1][None, :, None] * axes[2][None, None, :]
-    return weights.clamp(min=1e-3)
+    x, y, z = (np.exp(-0.5 * ((np.arange(n) - (n - 1) / 2) / (n / 8)) ** 2).astype(np.float32) for n in window)
+    return np.maximum(x[:, None, None] * y[None, :, None] * z, np.float32(1e-3))
 
 
-@torch.inference_mode()
 def predict_windows(
-    network: SegmentationNetwork,
+    network: RunnableNetwork,
     array: NDArray[np.float32],
     *,
     patch_size: tuple[int, int, int],
     whole_volume: bool,
     overlap: float = 0.5,
     mirror: bool = False,
-    precision: Precision = "auto",
     progress: Progress = silent,
 ) -> NDArray[np.float32]:
     """Return region probabilities at the working spacing of a model.
 
+    Windows in which every voxel of every channel is 0, as outside a brain, are not computed; probabilities are 0 where
+    no other window reaches.
+
     Args:
-        network: In evaluation mode, on the device to use.
+        network: As an engine returns it.
         array: Normalised, shape (channel, x, y, z).
         patch_size: Voxels that the network was trained on, along x, y, z.
         whole_volume: The network was trained on whole volumes: one window holds everything.
         overlap: Least overlap of two neighbouring windows, as a share of their length.
         mirror: Average with the prediction of the left-right mirror image; takes twice as long.
-        precision: Of the convolutions; probabilities are float32 always.
         progress: Called after each window.
 
     Returns:
         float32, shape (region, x, y, z).
     """
-    device = next(network.parameters()).device
-    low = uses_bfloat16(precision, device)
     sides = array.shape[1:]
     window = _grown(sides, patch_size, network.stride) if whole_volume else patch_size
-    image = torch.from_numpy(np.ascontiguousarray(array)).to(device)
-    image, offset = _pad(image, window)
-    padded = image.shape[1:]
-    starts = list(product(*(window_starts(n, w, overlap) for n, w in zip(padded, window, strict=True))))
-    weights = gaussian_weights(window).to(device) if len(starts) > 1 else torch.ones(window, device=device)
-    total = torch.zeros((len(network.regions), *padded), device=device)
-    weight = torch.zeros(padded, device=device)
-    for done, (x, y, z) in enumerate(starts, start=1):
-        place = (slice(x, x + window[0]), slice(y, y + window[1]), slice(z, z + window[2]))
-        total[(slice(None), *place)] += _probabilities(network, image[(slice(None), *place)], mirror, low) * weights
-        weight[place] += weights
-        progress("windows", done, len(starts))
+    image, offset = _pad(array, window)
+    starts = list(product(*(window_starts(n, w, overlap) for n, w in zip(image.shape[1:], window, strict=True))))
+    if len(starts) == 1:
+        total = _probabilities(network, image, mirror)
+        progress("windows", 1, 1)
+    else:
+        total = _blended(network, image, window, starts, mirror, progress)
+    network.release()
     inner = tuple(slice(o, o + n) for o, n in zip(offset, sides, strict=True))
-    return (total / weight)[(slice(None), *inner)].cpu().numpy()
+    return total[(slice(None), *inner)]
 
 
-def _probabilities(network: SegmentationNetwork, image: Tensor, mirror: bool, low: bool) -> Tensor:
+def _blended(
+    network: RunnableNetwork,
+    image: NDArray[np.float32],
+    window: tuple[int, int, int],
+    starts: list[tuple[int, ...]],
+    mirror: bool,
+    progress: Progress,
+) -> NDArray[np.float32]:
+    """Return the weighted mean of the probabilities of windows, shape (region, x, y, z)."""
+    weights = gaussian_weights(window)
+    places = [tuple(slice(o, o + n) for o, n in zip(start, window, strict=True)) for start in starts]
+    filled = [place for place in places if image[(slice(None), *place)].any()] or places[:1]
+    weight = np.zeros(image.shape[1:], np.float32)
+    total: NDArray[np.float32] | None = None
+    for done, place in enumerate(filled, start=1):
+        found = _probabilities(network, image[(slice(None), *place)], mirror)
+        found *= weights
+        if total is None:
+            total = np.zeros((len(found), *image.shape[1:]), np.float32)
+        total[(slice(None), *place)] += found
+        weight[place] += weights
+        progress("windows", done, len(filled))
+    assert total is not None
+    total /= np.where(weight == 0, 1, weight)
+    return total
+
+
+def _probabilities(network: RunnableNetwork, image: NDArray[np.float32], mirror: bool) -> NDArray[np.float32]:
     """Map (channel, x, y, z) to probabilities (region, x, y, z)."""
-    flips = ([], [1]) if mirror else ([],)
-    result = torch.zeros((), device=image.device)
-    for axes in flips:
-        with torch.autocast(image.device.type, torch.bfloat16, enabled=low):
-            logits = network(image.flip(axes)[None])[0]
-        result = result + torch.sigmoid(logits.float()).flip(axes) / len(flips)
-    return result
+    found = network(image)
+    if mirror:
+        found += network(image[:, ::-1])[:, ::-1]
+        found /= 2
+    return found
 
 
 def _grown(sides: tuple[int, ...], patch_size: tuple[int, int, int], stride: int) -> tuple[int, int, int]:
@@ -103,9 +118,10 @@ def _grown(sides: tuple[int, ...], patch_size: tuple[int, int, int], stride: int
     return x, y, z
 
 
-def _pad(image: Tensor, window: tuple[int, int, int]) -> tuple[Tensor, list[int]]:
+def _pad(image: NDArray[np.float32], window: tuple[int, int, int]) -> tuple[NDArray[np.float32], list[int]]:
     """Return an image with zeros around it, at least as large as the window, and where the image begins in it."""
     missing = [max(0, w - n) for w, n in zip(window, image.shape[1:], strict=True)]
     before = [m // 2 for m in missing]
-    both = [(b, m - b) for b, m in zip(before, missing, strict=True)]
-    return torch.nn.functional.pad(image, [side for pair in reversed(both) for side in pair]), before
+    if not any(missing):
+        return image, before
+    return np.pad(image, [(0, 0), *((b, m - b) for b, m in zip(before, missing, strict=True))]), before

@@ -16,7 +16,6 @@ from tunetseg.errors import InputError
 
 __all__ = ["locked", "remove_leftovers", "scratch_folder"]
 
-_LOCK = ".tunetseg.lock"
 _ABANDONED_SECONDS = 24 * 3600
 """Age from which a hidden folder of another computer is a leftover, as nobody can tell whether its process lives."""
 _HIDDEN = re.compile(r"\.tunetseg-(?P<host>.*)-(?P<process>\d+)-[^-]*")
@@ -77,16 +76,17 @@ def _lives(host: str, process: int, place: Path) -> bool:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, part: str = "") -> Iterator[None]:
     """Keep every other process out of a folder that is written to; the system releases the lock of a killed process.
 
     Args:
         folder: Must exist.
+        part: Processes of one run that write different files there have locks of their own, by this name.
 
     Raises:
         InputError: Another process holds the lock.
     """
-    path = folder / _LOCK
+    path = folder / f".tunetseg{part and '-'}{part}.lock"
     lock = FileLock(path, timeout=0)
     try:
         lock.acquire()

@@ -2,6 +2,7 @@
 
 from tunetseg.metrics.box import grow, joint_box
 from tunetseg.metrics.cells import score_cells
+from tunetseg.metrics.diameters import Diameters, LesionSize, axial_diameters, lesion_sizes
 from tunetseg.metrics.elements import surface_elements
 from tunetseg.metrics.lesion_table import SIZES_ML, lesion_rows, recall_by_size
 from tunetseg.metrics.lesions import Lesion, LesionMatch, LesionRules, match_lesions
@@ -30,11 +31,13 @@ __all__ = [
     "SCORES",
     "SIZES_ML",
     "Counts",
+    "Diameters",
     "EmptyRegions",
     "Hausdorff",
     "Lesion",
     "LesionMatch",
     "LesionRules",
+    "LesionSize",
     "MatchingRules",
     "OneToOneMatch",
     "RegionRules",
@@ -45,6 +48,7 @@ __all__ = [
     "SurfaceDistances",
     "UncertaintyScores",
     "WhenEmpty",
+    "axial_diameters",
     "check_thresholds",
     "count_empty",
     "count_voxels",
@@ -54,6 +58,7 @@ __all__ = [
     "hausdorff",
     "joint_box",
     "lesion_rows",
+    "lesion_sizes",
     "match_case",
     "match_lesions",
     "match_one_to_one",

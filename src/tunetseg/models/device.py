@@ -1,10 +1,11 @@
 """Where to compute, and in which precision."""
 
-from typing import Literal
-
-import torch
+from typing import TYPE_CHECKING, Literal
 
 from tunetseg.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Precision", "choose_device", "has_fast_bfloat16", "uses_bfloat16"]
 
@@ -14,12 +15,14 @@ Precision = Literal["auto", "bf16", "32"]
 """``auto`` is bf16 where the hardware has it."""
 
 
-def choose_device(name: str = "auto") -> torch.device:
+def choose_device(name: str = "auto") -> "torch.device":
     """Return a device by its name; ``auto`` takes a CUDA device where there is one, else the CPU.
 
     Raises:
         InputError: The device is unknown or not available.
     """
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     reason = f"choose from auto, {', '.join(_KINDS)}"
@@ -33,8 +36,10 @@ def choose_device(name: str = "auto") -> torch.device:
     raise InputError(f"device {name!r}: cannot be used here ({reason}); the device 'cpu' always works")
 
 
-def has_fast_bfloat16(device: torch.device) -> bool:
+def has_fast_bfloat16(device: "torch.device") -> bool:
     """Return whether the hardware multiplies bfloat16 natively."""
+    import torch
+
     if device.type == "cuda":
         with torch.cuda.device(device):
             return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -43,6 +48,6 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
-def uses_bfloat16(precision: Precision, device: torch.device) -> bool:
+def uses_bfloat16(precision: Precision, device: "torch.device") -> bool:
     """Return whether a precision means bfloat16 on a device."""
     return precision == "bf16" or (precision == "auto" and has_fast_bfloat16(device))

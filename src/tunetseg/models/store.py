@@ -3,24 +3,37 @@
 import errno
 import hashlib
 import json
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from tunetseg.datasets import DatasetDescription
 from tunetseg.datasets.description import convert
 from tunetseg.errors import InputError
 from tunetseg.io.files import whole_file
 from tunetseg.models.calibration import Calibration
-from tunetseg.networks import NetworkSpec, SegmentationNetwork, build_network
+from tunetseg.networks import NetworkSpec, build_network
 from tunetseg.preparation import Preprocessing
 
-__all__ = ["ModelSpec", "file_hash", "load_network", "read_spec", "replace_spec", "save_model", "write_tensors"]
+if TYPE_CHECKING:
+    import torch
+
+    from tunetseg.networks import SegmentationNetwork
+
+__all__ = [
+    "ModelSpec",
+    "file_hash",
+    "load_network",
+    "read_spec",
+    "replace_spec",
+    "save_model",
+    "weights_hash",
+    "write_tensors",
+]
 
 _FORMAT = "tunetseg model"
 _VERSION = 2
@@ -118,7 +131,7 @@ class ModelSpec:
 
 
 def write_tensors(
-    path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str], *, durable: bool = False
+    path: Path, tensors: "dict[str, torch.Tensor]", metadata: dict[str, str], *, durable: bool = False
 ) -> None:
     """Write a safetensors file; an earlier one stays until the new one is complete.
 
@@ -131,6 +144,8 @@ def write_tensors(
     Raises:
         OSError: The disk is full or cannot be written to.
     """
+    from safetensors.torch import save_file
+
     with whole_file(path, durable=durable) as partial:
         try:
             save_file(tensors, partial, metadata=metadata)
@@ -139,7 +154,7 @@ def write_tensors(
 
 
 def save_model(
-    path: str | Path, network: SegmentationNetwork, spec: ModelSpec, dtype: torch.dtype = torch.float32
+    path: str | Path, network: "SegmentationNetwork", spec: ModelSpec, dtype: "torch.dtype | None" = None
 ) -> None:
     """Write weights and spec; the file appears only when complete and on disk.
 
@@ -147,13 +162,16 @@ def save_model(
         path: Usually ``model.safetensors``.
         network: Its floating-point parameters and buffers are stored as ``dtype``.
         spec: Stored as JSON in the header.
-        dtype: ``torch.bfloat16`` halves the file.
+        dtype: By default ``torch.float32``; ``torch.bfloat16`` halves the file.
 
     Raises:
         OSError: The disk is full or cannot be written to.
     """
+    import torch
+
+    stored = dtype or torch.float32
     tensors = {
-        name: value.detach().to("cpu", dtype if value.is_floating_point() else value.dtype).contiguous().clone()
+        name: value.detach().to("cpu", stored if value.is_floating_point() else value.dtype).contiguous().clone()
         for name, value in network.state_dict().items()
     }
     # One entry: several are written in no fixed order, and the same model would have several hashes.
@@ -167,7 +185,7 @@ def read_spec(path: str | Path) -> ModelSpec:
         InputError: The file is missing, damaged, or not a model of this package.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such model file") from None
@@ -182,20 +200,26 @@ def read_spec(path: str | Path) -> ModelSpec:
     return ModelSpec.from_dict(raw, str(path))
 
 
-def load_network(path: str | Path, device: str | torch.device = "cpu") -> tuple[SegmentationNetwork, ModelSpec]:
+def load_network(path: str | Path, device: "str | torch.device" = "cpu") -> "tuple[SegmentationNetwork, ModelSpec]":
     """Return the network of a model file, in evaluation mode and float32, and its spec. Nothing is unpickled.
 
     Raises:
         InputError: The file is missing or damaged, its weights do not fit its network or are not finite, or a package
             that the network needs is not installed.
     """
+    import torch
+
     spec = read_spec(path)
     try:
         with torch.device("meta"):  # so that a header cannot ask for memory that the file does not fill
             network = build_network(spec.network)
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        tensors = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+        # Copied: where a tensor begins in the file depends on the length of the header, and some kernels round by that.
+        tensors = {
+            name: value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
+            for name, value in tensors.items()
+        }
         network.load_state_dict(tensors, assign=True)
         if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
             network = build_network(spec.network)  # some networks compute buffers that are not stored
@@ -230,9 +254,33 @@ def replace_spec(path: str | Path, spec: ModelSpec) -> None:
     """
     if read_spec(path).network != spec.network:
         raise ValueError(f"{path}: is of another network")
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    write_tensors(Path(path), tensors, {"spec": json.dumps(spec.to_dict())}, durable=True)
+    header, begin = _header(path)
+    header["__metadata__"] = {"spec": json.dumps(spec.to_dict())}
+    words = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    words += b" " * (-len(words) % 8)  # so that the tensors stay aligned
+    with whole_file(Path(path), durable=True) as partial, Path(path).open("rb") as old, partial.open("wb") as new:
+        new.write(len(words).to_bytes(8, "little") + words)
+        old.seek(begin)
+        shutil.copyfileobj(old, new)
+
+
+def _header(path: str | Path) -> tuple[dict[str, Any], int]:
+    """Return the header of a safetensors file and where its tensors begin."""
+    with Path(path).open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return json.loads(file.read(length)), 8 + length
+
+
+def weights_hash(path: str | Path) -> str:
+    """Return the SHA-256 of the weights of a model file, in hexadecimal; it stays when the spec is replaced."""
+    header, begin = _header(path)
+    header.pop("__metadata__", None)
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    with Path(path).open("rb") as file:
+        file.seek(begin)
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def file_hash(path: str | Path) -> str:

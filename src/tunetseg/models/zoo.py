@@ -1,14 +1,18 @@
 """Packaged models by name, and models by path."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from tunetseg.errors import InputError
 
-__all__ = ["DEFAULT", "MODEL", "find_models", "packaged_models"]
+__all__ = ["DEFAULT", "ENSEMBLE", "MODEL", "find_models", "packaged_models"]
 
 MODEL = "model.safetensors"
 """Name of the file of a model in a run folder and in the package."""
+
+ENSEMBLE = "ensemble.json"
+"""Name of the file in the folder of a study that lists the models whose mean is its ensemble."""
 
 DEFAULT = "narrow"
 """The packaged model that is used where none is named."""
@@ -26,7 +30,8 @@ def find_models(names: Sequence[str | Path] = ()) -> tuple[Path, ...]:
     """Return the files of some models.
 
     Args:
-        names: Packaged models, model files or run folders; none: the default model.
+        names: Packaged models, model files, run folders, or folders of studies, whose ensemble is meant; none: the
+            default model.
 
     Raises:
         InputError: There is no model of one of the names.
@@ -39,6 +44,8 @@ def _find(name: str | Path) -> tuple[Path, ...]:
         raise InputError("the name of the model is empty; name a packaged model, a model file or a run folder")
     packaged = packaged_models()
     path = Path(name)
+    if (path / ENSEMBLE).is_file() and str(name) not in packaged:
+        return _ensemble(path)
     if path.is_dir():
         path = path / MODEL
     if str(name) in packaged:
@@ -53,3 +60,16 @@ def _find(name: str | Path) -> tuple[Path, ...]:
             f"model {str(name)!r}: not a packaged model ({known}), not a file, and not a run folder with {MODEL}"
         )
     return (path,)
+
+
+def _ensemble(folder: Path) -> tuple[Path, ...]:
+    """Return the models that a study lists."""
+    path = folder / ENSEMBLE
+    try:
+        paths = tuple(folder / str(name) for name in json.loads(path.read_text(encoding="utf-8"))["models"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is damaged ({error!r}); run tunet study again") from None
+    missing = next((model for model in paths if not model.is_file()), None)
+    if missing is not None or not paths:
+        raise InputError(f"{path}: lists {missing or 'no model'}, which is not there; run tunet study again")
+    return paths

@@ -1,7 +1,7 @@
 """Networks by name.
 
 A network is registered with a factory that takes ``in_channels``, ``regions`` and its options as keywords with
-defaults. Networks of other libraries are imported when one of them is built.
+defaults. PyTorch and other libraries are imported when a network is built, not to read what a model is.
 """
 
 import importlib.util
@@ -9,14 +9,13 @@ import inspect
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from tunetseg.errors import InputError
-from tunetseg.networks.cascade import Cascade, Coupling
-from tunetseg.networks.protocol import SegmentationNetwork
-from tunetseg.networks.subnetwork import LevelDesign, PlainDesign, PostActivationDesign, PreActivationDesign
+
+if TYPE_CHECKING:
+    from tunetseg.networks.cascade import Coupling
+    from tunetseg.networks.protocol import SegmentationNetwork
 
 __all__ = [
     "NetworkSpec",
@@ -28,7 +27,7 @@ __all__ = [
     "register",
 ]
 
-Factory = Callable[..., SegmentationNetwork]
+Factory = Callable[..., "SegmentationNetwork"]
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ def create_network(
     in_channels: int = 4,
     regions: Sequence[str] = ("whole", "core", "enhancing"),
     **options: Any,
-) -> SegmentationNetwork:
+) -> "SegmentationNetwork":
     """Return a network with new weights.
 
     Args:
@@ -154,7 +153,7 @@ def create_network(
     return build_network(NetworkSpec(name, in_channels, _region_names(regions), options))
 
 
-def build_network(spec: NetworkSpec) -> SegmentationNetwork:
+def build_network(spec: NetworkSpec) -> "SegmentationNetwork":
     """Return the network of a spec with new weights.
 
     Raises:
@@ -164,6 +163,7 @@ def build_network(spec: NetworkSpec) -> SegmentationNetwork:
     if missing:
         titles = " and ".join(_TITLES.get(package, package) for package in missing)
         raise InputError(f"network {spec.name!r} needs {titles}; install tunetseg[rivals]")
+    _check_not_taken(spec.regions)
     return _entry(spec.name).factory(spec.in_channels, spec.regions, **spec.options)
 
 
@@ -181,10 +181,18 @@ def _region_names(given: Sequence[str]) -> tuple[str, ...]:
     if not names or len({*names}) != len(names):
         raise InputError(f"regions {list(names)} must be at least one name, each different")
     for name in names:
-        # Regions name sub-modules, which share a name space with the methods of their container.
-        if not isinstance(name, str) or not name or "." in name or hasattr(nn.ModuleDict(), name):
+        if not isinstance(name, str) or not name or "." in name:
             raise InputError(f"region {name!r} cannot be a name in a network; choose another word without dots")
     return names
+
+
+def _check_not_taken(regions: tuple[str, ...]) -> None:
+    """Raise InputError where a sub-module cannot have the name of a region: its container has a method of that name."""
+    from torch import nn
+
+    taken = next((name for name in regions if hasattr(nn.ModuleDict(), name)), None)
+    if taken is not None:
+        raise InputError(f"region {taken!r} cannot be a name in a network; choose another word without dots")
 
 
 def _complete(name: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -223,31 +231,35 @@ def _whole_number(value: Any, name: str) -> int:
     return number
 
 
-def _tunet(design: type[LevelDesign], squeeze_excite: bool) -> Factory:
+def _tunet(design: str, squeeze_excite: bool) -> Factory:
     def build(
         in_channels: int,
         regions: tuple[str, ...],
         *,
         base_filters: int = 16,
         levels: int = 4,
-        coupling: Coupling = "joint",
-    ) -> Cascade:
-        return Cascade(in_channels, regions, levels, design(base_filters, squeeze_excite), coupling=coupling)
+        coupling: "Coupling" = "joint",
+    ) -> "SegmentationNetwork":
+        from tunetseg.networks import subnetwork
+        from tunetseg.networks.cascade import Cascade
+
+        levels_design = getattr(subnetwork, design)(base_filters, squeeze_excite)
+        return Cascade(in_channels, regions, levels, levels_design, coupling=coupling)
 
     return build
 
 
 # The paper's six networks (Table 1).
-register("tunet")(_tunet(PlainDesign, False))
-register("tunet-seb")(_tunet(PlainDesign, True))
-register("tunet-reb1")(_tunet(PostActivationDesign, False))
-register("tunet-reb1-seb")(_tunet(PostActivationDesign, True))
-register("tunet-reb2")(_tunet(PreActivationDesign, False))
-register("tunet-reb2-seb")(_tunet(PreActivationDesign, True))
+register("tunet")(_tunet("PlainDesign", False))
+register("tunet-seb")(_tunet("PlainDesign", True))
+register("tunet-reb1")(_tunet("PostActivationDesign", False))
+register("tunet-reb1-seb")(_tunet("PostActivationDesign", True))
+register("tunet-reb2")(_tunet("PreActivationDesign", False))
+register("tunet-reb2-seb")(_tunet("PreActivationDesign", True))
 
 
 @register("unet", packages=["monai"])
-def _unet(in_channels: int, regions: tuple[str, ...], *, base_filters: int = 30) -> SegmentationNetwork:
+def _unet(in_channels: int, regions: tuple[str, ...], *, base_filters: int = 30) -> "SegmentationNetwork":
     from tunetseg.networks.rivals.unet import UNet
 
     return UNet(in_channels, regions, base_filters=base_filters)
@@ -260,7 +272,7 @@ def _segresnet_vae(
     *,
     base_filters: int = 32,
     input_size: tuple[int, int, int] = (160, 192, 128),
-) -> SegmentationNetwork:
+) -> "SegmentationNetwork":
     from tunetseg.networks.rivals.segresnet_vae import SegResNetVAE
 
     return SegResNetVAE(in_channels, regions, base_filters=base_filters, input_size=input_size)
@@ -269,7 +281,7 @@ def _segresnet_vae(
 @register("anisotropic-cascade")
 def _anisotropic_cascade(
     in_channels: int, regions: tuple[str, ...], *, base_filters: int = 32, view: str = "axial"
-) -> SegmentationNetwork:
+) -> "SegmentationNetwork":
     from tunetseg.networks.rivals.anisotropic import AnisotropicCascade
 
     return AnisotropicCascade(in_channels, regions, base_filters=base_filters, view=view)
@@ -278,14 +290,14 @@ def _anisotropic_cascade(
 @register("dynunet", packages=["monai"])
 def _dynunet(
     in_channels: int, regions: tuple[str, ...], *, base_filters: int = 32, max_filters: int = 320, levels: int = 6
-) -> SegmentationNetwork:
+) -> "SegmentationNetwork":
     from tunetseg.networks.rivals.dynunet import DynUNet
 
     return DynUNet(in_channels, regions, base_filters=base_filters, max_filters=max_filters, levels=levels)
 
 
 @register("swin-unetr", packages=["monai", "einops"])
-def _swin_unetr(in_channels: int, regions: tuple[str, ...], *, base_filters: int = 48) -> SegmentationNetwork:
+def _swin_unetr(in_channels: int, regions: tuple[str, ...], *, base_filters: int = 48) -> "SegmentationNetwork":
     from tunetseg.networks.rivals.swin_unetr import SwinUNETR
 
     return SwinUNETR(in_channels, regions, base_filters=base_filters)

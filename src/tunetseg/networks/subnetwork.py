@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from tunetseg.networks.blocks import (
     ConvBlock,
+    JoinedSqueezeExcite,
     PostActivationResBlock,
     PreActivationResBlock,
     SqueezeExcite,
@@ -44,7 +45,7 @@ class LevelDesign(ABC):
 
     @abstractmethod
     def decoder(self, in_channels: int, level: int) -> nn.Sequential:
-        """Return blocks from ``in_channels`` to ``width(level)``."""
+        """Return blocks from a coarse and a fine map, ``in_channels`` together, to ``width(level)``."""
 
     def after(self, *blocks: nn.Module, widths: Sequence[int]) -> nn.Sequential:
         """Return blocks in a row, each followed by squeeze-and-excitation where the design has it."""
@@ -53,9 +54,13 @@ class LevelDesign(ABC):
             row += [block, SqueezeExcite(width)] if self.squeeze_excite else [block]
         return nn.Sequential(*row)
 
-    def joined(self, channels: int) -> nn.Module:
-        """Return what follows a concatenation of that many channels."""
+    def input_join(self, channels: int) -> nn.Module:
+        """Return what follows the concatenation of the image and an encoder's output, channels together."""
         return SqueezeExcite(channels) if self.squeeze_excite else nn.Identity()
+
+    def skip_join(self, channels: int) -> nn.Module:
+        """Return what follows the joining of a decoder's output and a skip, channels together."""
+        return JoinedSqueezeExcite(channels) if self.squeeze_excite else nn.Identity()
 
 
 class PlainDesign(LevelDesign):
@@ -70,7 +75,7 @@ class PlainDesign(LevelDesign):
 
     def decoder(self, in_channels: int, level: int) -> nn.Sequential:
         wide = self.width(level)
-        return self.after(ConvBlock(in_channels, wide), ConvBlock(wide, wide), widths=(wide, wide))
+        return self.after(ConvBlock(in_channels, wide, joined=True), ConvBlock(wide, wide), widths=(wide, wide))
 
 
 class PostActivationDesign(LevelDesign):
@@ -80,12 +85,15 @@ class PostActivationDesign(LevelDesign):
         return self.base_filters * 2**level
 
     def encoder(self, in_channels: int, level: int) -> nn.Sequential:
-        wide = self.width(level)
-        first, second = PostActivationResBlock(in_channels, wide), PostActivationResBlock(wide, wide)
-        return self.after(first, second, widths=(wide, wide))
+        return self._blocks(in_channels, level, joined=False)
 
     def decoder(self, in_channels: int, level: int) -> nn.Sequential:
-        return self.encoder(in_channels, level)
+        return self._blocks(in_channels, level, joined=True)
+
+    def _blocks(self, in_channels: int, level: int, *, joined: bool) -> nn.Sequential:
+        wide = self.width(level)
+        first = PostActivationResBlock(in_channels, wide, joined=joined)
+        return self.after(first, PostActivationResBlock(wide, wide), widths=(wide, wide))
 
 
 class PreActivationDesign(PostActivationDesign):
@@ -96,9 +104,6 @@ class PreActivationDesign(PostActivationDesign):
         size = 3 if level == 0 else 1
         block = self.after(PreActivationResBlock(wide), widths=(wide,))
         return nn.Sequential(conv(in_channels, wide, size), *block)
-
-    def decoder(self, in_channels: int, level: int) -> nn.Sequential:
-        return super().encoder(in_channels, level)
 
 
 class SubNetwork(nn.Module):
@@ -116,10 +121,10 @@ class SubNetwork(nn.Module):
         widths = [design.width(level) for level in range(levels)]
         inputs = [in_channels, *(image_channels + width for width in widths[:-1])]
         self.encoders = nn.ModuleList(design.encoder(n, level) for level, n in enumerate(inputs))
-        self.input_joins = nn.ModuleList(design.joined(n) for n in inputs[1:])
+        self.input_joins = nn.ModuleList(design.input_join(n) for n in inputs[1:])
         joints = [below + skip for skip, below in itertools.pairwise(widths)]
         self.decoders = nn.ModuleList(design.decoder(n, level) for level, n in enumerate(joints))
-        self.skip_joins = nn.ModuleList(design.joined(n) for n in joints)
+        self.skip_joins = nn.ModuleList(design.skip_join(n) for n in joints)
         self.head = conv(widths[0], 1, 1)
 
     def forward(self, inputs: Tensor, pyramid: Sequence[Tensor]) -> Tensor:
@@ -138,6 +143,5 @@ class SubNetwork(nn.Module):
             features = encoder(join(torch.cat([image, F.max_pool3d(features, 2)], dim=1)))
             skips.append(features)
         for level in reversed(range(len(self.decoders))):
-            upsampled = F.interpolate(features, scale_factor=2, mode="nearest")
-            features = self.decoders[level](self.skip_joins[level](torch.cat([upsampled, skips[level]], dim=1)))
+            features = self.decoders[level](self.skip_joins[level]((features, skips[level])))
         return self.head(features)

@@ -1,4 +1,4 @@
-"""How a case was made of raw scans, kept beside its images, so that results can go back to the scans."""
+"""How a case was made of raw scans, kept with its images, so that results can go back to the scans."""
 
 import json
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ class Record:
     brain: str
 
     def save(self, folder: Path) -> None:
-        """Write the record beside the images."""
+        """Write the record to the folder of the images."""
         from tunetseg import __version__
 
         scans = {
@@ -91,7 +91,7 @@ class Record:
 
 
 def read_record(case: "Case") -> Record | None:
-    """Return how a case was prepared, or None where nothing beside its images says so.
+    """Return how a case was prepared, or None where nothing in the folder of its images says so.
 
     Raises:
         InputError: The record is damaged.

@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from tunetseg.evaluation.comparison import Comparison, ScoreTable
 from tunetseg.io.files import whole_file
 from tunetseg.metrics import SCORES
+from tunetseg.report.palette import series_colours
 
 __all__ = ["draw_comparison"]
-
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Colours that colour-blind readers can tell apart (Okabe and Ito)."""
 
 
 def draw_comparison(comparison: Comparison, tables: Sequence[ScoreTable], out: str | Path) -> Path:
@@ -64,7 +62,7 @@ def draw_comparison(comparison: Comparison, tables: Sequence[ScoreTable], out: s
 def _draw_method(
     axes: Axes, position: int, values: NDArray[np.float64], summary: dict[str, Any], generator: np.random.Generator
 ) -> None:
-    colour = _COLOURS[position % len(_COLOURS)]
+    colour = series_colours(position + 1)[position]
     scatter = position + generator.uniform(-0.18, 0.18, values.size)
     axes.plot(scatter, values, ".", color=colour, alpha=0.4, markersize=5, markeredgewidth=0)
     axes.plot([position, position], list(summary["ci95"]), color=colour, linewidth=2.5)

@@ -49,7 +49,10 @@ BEST = "best.safetensors"
 """Name of the weights with the lowest validation loss, in the folder of a stage that is not finished."""
 
 SAVE_EVERY = 600.0
-"""Seconds between two checkpoints within a long epoch."""
+"""Longest time in seconds between two checkpoints within a long epoch."""
+
+BETWEEN_FAILURES = 6 * 3600.0
+"""Assumed mean time in seconds between two kills of a run, which decides how often checkpoints pay."""
 
 UPDATE_EVERY = 60.0
 """Seconds between two updates of the state within a long epoch, so that a running run can be told from a dead one."""
@@ -230,14 +233,16 @@ class Checkpoints(lightning.Callback):
     Args:
         folder: Folder of the stage.
         batches: Batches of the training, told where to begin in a resumed run.
+        check: Called before each save; raises where the folder is no longer this process's to write to.
 
     Attributes:
         seconds: The longest time that a save took.
     """
 
-    def __init__(self, folder: Path, batches: Batches) -> None:
+    def __init__(self, folder: Path, batches: Batches, check: Callable[[], None]) -> None:
         self.path = folder / LAST
         self.batches = batches
+        self.check = check
         self.epoch = 0
         self.done = 0
         self.saved = time.monotonic()
@@ -245,12 +250,18 @@ class Checkpoints(lightning.Callback):
 
     @property
     def due(self) -> bool:
-        """Whether the last checkpoint is old."""
-        return time.monotonic() - self.saved > SAVE_EVERY
+        """Whether the last checkpoint is old.
+
+        The interval at which saving and repeating cost the least together is the square root of twice the cost of a
+        checkpoint times the mean time between failures (Young, Communications of the ACM 17, 1974).
+        """
+        best = math.sqrt(2 * self.seconds * BETWEEN_FAILURES)
+        return time.monotonic() - self.saved > min(SAVE_EVERY, max(best, SAVE_EVERY / 10))
 
     def save(self, trainer: lightning.Trainer, epoch: int, done: int) -> None:
         """Save; the run will be continued at a batch of an epoch."""
         self.epoch, self.done = epoch, done
+        self.check()
         began = time.monotonic()
         trainer.save_checkpoint(self.path)
         self.saved = time.monotonic()

@@ -1,6 +1,9 @@
-"""Checkpoints as safetensors: never unpickled, and a kill while writing loses nothing."""
+"""Checkpoints as safetensors: never unpickled, in two generations, and a kill while writing loses nothing."""
 
 import json
+import logging
+import os
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +14,46 @@ from safetensors import SafetensorError, safe_open
 from tunetseg.errors import InputError
 from tunetseg.models.store import write_tensors
 
-__all__ = ["LAST", "SafeCheckpoints"]
+__all__ = ["LAST", "PREVIOUS", "SafeCheckpoints", "find_checkpoint", "remove_checkpoints", "remove_damaged"]
+
+_LOG = logging.getLogger(__name__)
 
 LAST = "last.safetensors"
 """Name of the checkpoint in the folder of a stage."""
+
+PREVIOUS = "previous.safetensors"
+"""Name of the checkpoint before it."""
+
+
+def find_checkpoint(folder: Path) -> Path | None:
+    """Return the latest checkpoint of a stage, if there is one."""
+    return next((folder / name for name in (LAST, PREVIOUS) if (folder / name).exists()), None)
+
+
+def remove_damaged(folder: Path) -> None:
+    """Delete the checkpoints of a stage that cannot be read whole, and say so, up to the first that can.
+
+    The stage then continues from the one before, or from its start; it ends with the same weights. What a kill left
+    half written is deleted too.
+    """
+    for partial in folder.glob(".*.safetensors"):
+        partial.unlink(missing_ok=True)
+    while (path := find_checkpoint(folder)) is not None:
+        try:
+            SafeCheckpoints().load_checkpoint(path)
+        except InputError as fault:
+            path.unlink()
+            before = find_checkpoint(folder)
+            way = "the start of the stage" if before is None else f"the one before, {before.name}"
+            _LOG.warning("%s; continuing from %s", fault, way)
+        else:
+            return
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Delete the checkpoints of a stage that is finished."""
+    for name in (LAST, PREVIOUS):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _flatten(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
@@ -41,17 +80,29 @@ def _rebuild(value: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Any:
     return content
 
 
+def _checksum(plain: str, tensors: dict[str, torch.Tensor]) -> int:
+    value = zlib.crc32(plain.encode())
+    for name in sorted(tensors, key=int):
+        value = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, value)
+    return value
+
+
 class SafeCheckpoints(CheckpointIO):
     """Stores Lightning's checkpoint dictionary as one safetensors file with the rest as JSON in its header."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write one file; an earlier one stays until the new one is complete and on disk."""
+        """Write one file; the earlier one becomes the one before when the new one is complete and on disk."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         tensors: dict[str, torch.Tensor] = {}
         plain = json.dumps(_flatten(checkpoint, tensors))
         copies = {name: tensor.clone() for name, tensor in tensors.items()}
-        write_tensors(target, copies, {"checkpoint": plain}, durable=True)
+        facts = {"checkpoint": plain, "crc32": str(_checksum(plain, copies))}
+        fresh = target.with_name(f".new-{target.name}")
+        write_tensors(fresh, copies, facts, durable=True)
+        if target.exists():
+            os.replace(target, target.with_name(PREVIOUS))
+        os.replace(fresh, target)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
@@ -63,13 +114,15 @@ class SafeCheckpoints(CheckpointIO):
         """
         try:
             with safe_open(path, framework="pt") as file:
-                plain = json.loads((file.metadata() or {})["checkpoint"])
+                facts = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if str(_checksum(facts["checkpoint"], tensors)) != facts["crc32"]:
+                raise ValueError("its content has changed since it was written")
+            plain = json.loads(facts["checkpoint"])
         except (SafetensorError, OSError, KeyError, ValueError) as error:
-            raise InputError(
-                f"{path}: not a readable checkpoint ({error}); delete it to start its stage again"
-            ) from None
-        return _rebuild(plain, tensors)
+            raise InputError(f"{path}: not a readable checkpoint ({error})") from None
+        # Copied, so that where a tensor lies in memory does not depend on the file, by which some kernels round.
+        return _rebuild(plain, {name: tensor.clone() for name, tensor in tensors.items()})
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Delete a checkpoint."""

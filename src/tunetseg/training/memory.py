@@ -2,8 +2,12 @@
 
 import ctypes
 import sys
+from typing import TYPE_CHECKING
 
-__all__ = ["keep_freed_memory"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["keep_freed_memory", "peak_memory"]
 
 # mallopt's parameters, from glibc's malloc.h.
 _TRIM_THRESHOLD = -1
@@ -22,3 +26,16 @@ def keep_freed_memory() -> None:
     if hasattr(allocator, "mallopt"):
         allocator.mallopt(_TRIM_THRESHOLD, -1)
         allocator.mallopt(_MMAP_MAX, 0)
+
+
+def peak_memory(device: "torch.device") -> int:
+    """Return the most memory in MB that this process has used: of a GPU where it trains on one, else its own."""
+    if device.type == "cuda":
+        import torch
+
+        return round(torch.cuda.max_memory_allocated(device) / 2**20)
+    if not sys.platform.startswith("linux"):
+        return 0
+    import resource
+
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -5,25 +5,28 @@ import logging
 import os
 import platform
 import shutil
+import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
 from tunetseg import __version__
 from tunetseg.errors import InputError, Terminated
 from tunetseg.io.files import make_folder, whole_file
+from tunetseg.models import export
+from tunetseg.models.companion import onnx_file
 from tunetseg.models.store import load_network, read_spec
 from tunetseg.models.zoo import MODEL
 from tunetseg.preparation.cache import CachedCase
 from tunetseg.preparation.pack import PackedCase
 from tunetseg.progress import Progress, silent
 from tunetseg.training.callbacks import SNAPSHOT, Clock
-from tunetseg.training.checkpoint import LAST
+from tunetseg.training.checkpoint import find_checkpoint
 from tunetseg.training.config import TrainConfig
+from tunetseg.training.lock import RunLock
 from tunetseg.training.planning import Plan, plan, start_network
 from tunetseg.training.processes import Processes, run_together, started_by_others
 from tunetseg.training.stage import Session, stage_folder, train_stage
@@ -123,7 +126,8 @@ def fit(run: Plan, *, progress: Progress = silent, clock: Clock | None = None) -
     place = Processes() if count == 1 else started_by_others(count)
     first = place is None or place.first
     folder = make_folder(run.out)
-    with _alone(folder, first):
+    # Of several processes that train together only the first locks.
+    with RunLock(folder) if first else nullcontext() as lock:
         if first:
             _open_folder(run)
         if (folder / MODEL).exists():
@@ -138,7 +142,7 @@ def fit(run: Plan, *, progress: Progress = silent, clock: Clock | None = None) -
                 _write_lists(run, prepared)
 
             def work(place: Processes) -> Path:
-                return _train_stages(Session(run, place, clock, state, stop, progress), prepared)
+                return _train_stages(Session(run, place, clock, state, stop, progress, lock), prepared)
 
             return work(place) if place else run_together(work, _help, (run, prepared), count)
 
@@ -165,11 +169,20 @@ def _train_stages(session: Session, prepared: Prepared) -> Path:
                 network = train_stage(session, number, network, *prepared[stage.spacing])
         processes.barrier()
         if processes.first:
+            _write_onnx(model, finished)
             os.replace(model, finished)
             (run.out / SNAPSHOT).unlink(missing_ok=True)
             _LOG.info("model: %s", finished)
         processes.barrier()
     return finished
+
+
+def _write_onnx(model: Path, finished: Path) -> None:
+    """Write the ONNX file that will stand beside the finished model, where its network can be written so."""
+    try:
+        export.write_onnx(model, onnx_file(finished))
+    except (InputError, ModuleNotFoundError) as error:
+        _LOG.warning("%s; the model needs PyTorch to segment", error)
 
 
 @contextmanager
@@ -178,7 +191,7 @@ def _reported(state: StateFile, clock: Clock, stop: StopRequest) -> Iterator[Non
     try:
         yield
     except (StopTraining, KeyboardInterrupt, SystemExit) as error:
-        terminated = stop.signum == 15 or isinstance(error, Terminated)
+        terminated = stop.signum not in {0, signal.SIGINT} or isinstance(error, Terminated)
         name = "SIGTERM" if terminated else "Ctrl-C"
         state.update(status="stopped", message=f"stopped by {name}", seconds=round(clock.spent, 1))
         _LOG.warning("stopped by %s; resume the run to continue from its last checkpoint", name)
@@ -189,29 +202,13 @@ def _reported(state: StateFile, clock: Clock, stop: StopRequest) -> Iterator[Non
     state.update(status="finished", message="", seconds=round(clock.spent, 1))
 
 
-@contextmanager
-def _alone(folder: Path, first: bool) -> Iterator[None]:
-    """Keep every other run out of a run folder; the system releases the lock however this process ends.
-
-    Of several processes that train together only the first locks. After a kill, worker processes may hold the lock for
-    some seconds more.
-    """
-    if not first:
-        yield
-        return
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            yield
-    except Timeout:
-        raise InputError(f"{folder}: another process is training there; wait, or choose another folder") from None
-
-
 def _write_lists(run: Plan, prepared: Prepared) -> None:
     """Write the names of the cases of both sides, or check that a resumed run has the same.
 
     Cases that are trained on are not listed for validation.
     """
-    begun = any(run.out.glob(f"stage-*/{LAST}")) or any(run.out.glob(f"stage-*/{MODEL}"))
+    stages = [stage_folder(run, number) for number in range(len(run.recipe.stages))]
+    begun = any(find_checkpoint(stage) is not None or (stage / MODEL).exists() for stage in stages)
     for side, cases in zip(("training", "validation"), next(iter(prepared.values())), strict=True):
         if side == "validation" and not run.unseen:
             continue

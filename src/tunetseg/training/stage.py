@@ -34,7 +34,9 @@ from tunetseg.training.callbacks import (
     Validations,
     described,
 )
-from tunetseg.training.checkpoint import LAST, SafeCheckpoints
+from tunetseg.training.checkpoint import SafeCheckpoints, find_checkpoint, remove_checkpoints, remove_damaged
+from tunetseg.training.lock import RunLock
+from tunetseg.training.memory import peak_memory
 from tunetseg.training.module import TrainingModule
 from tunetseg.training.patches import TrainingCase, TrainingPatches, ValidationPatches, collate
 from tunetseg.training.planning import Plan
@@ -61,6 +63,7 @@ class Session:
         state: State file.
         stop: Signals.
         progress: Told after each step.
+        lock: Lock of the run folder, in the process that writes.
     """
 
     plan: Plan
@@ -69,6 +72,12 @@ class Session:
     state: StateFile
     stop: StopRequest
     progress: Progress
+    lock: RunLock | None = None
+
+    def check_lock(self) -> None:
+        """Raise InputError where another process has taken over the run folder."""
+        if self.lock is not None:
+            self.lock.check()
 
     @property
     def device(self) -> torch.device:
@@ -104,7 +113,7 @@ def train_stage(
         The network that the stage keeps, as ``stage-N/model.safetensors`` holds it.
 
     Raises:
-        InputError: The loss is not a number, or the checkpoint is damaged.
+        InputError: The loss is not a number, or another process has taken over the run folder.
         StopTraining: A signal arrived; the checkpoint is written.
     """
     folder, stage = stage_folder(session.plan, number), session.plan.recipe.stages[number]
@@ -126,8 +135,11 @@ def train_stage(
         _LOG.info("stage %d: %d cases at %g mm, %d steps x %d epochs, %s", *sizes, _precision(session))
     with _contained(session.device), session.stop:
         trainer = _trainer(session, stage, folder, callbacks)
-        last = folder / LAST
-        trainer.fit(module, train_loader, val_loader, ckpt_path=str(last) if last.exists() else None)
+        if session.processes.first:
+            remove_damaged(folder)
+        session.processes.barrier()
+        start = find_checkpoint(folder)
+        trainer.fit(module, train_loader, val_loader, ckpt_path=None if start is None else str(start))
         if validations.step != module.global_step:  # the weights that are kept are always validated
             trainer.validate(module, val_loader, verbose=False)
             if session.processes.first and validations.last is not None:
@@ -163,7 +175,7 @@ def _module(session: Session, number: int, network: SegmentationNetwork, steps: 
 def _controls(session: Session, number: int, batches: Batches, validation_batches: int) -> list[lightning.Callback]:
     """Return what saves and what ends a stage."""
     run = session.plan
-    checkpoints = Checkpoints(stage_folder(run, number), batches)
+    checkpoints = Checkpoints(stage_folder(run, number), batches, session.check_lock)
 
     def share(left: float) -> float:
         return _share_of_time(run.recipe, number, left)
@@ -189,6 +201,7 @@ def _exporter(session: Session, number: int, cases: int, steps: int, dtype: torc
             "epochs": round(module.global_step / steps, 2),
             "steps": module.global_step,
             "seconds": round(session.clock.spent, 1),
+            "memory_mb": peak_memory(session.device),
             "max_minutes": run.config.max_minutes,
             "channel_dropout": max(
                 earlier.augmentation.channel_dropout.probability for earlier in run.recipe.stages[: number + 1]
@@ -205,6 +218,7 @@ def _exporter(session: Session, number: int, cases: int, steps: int, dtype: torc
 
 def _finish(session: Session, folder: Path, module: TrainingModule, validations: Validations, export: Export) -> None:
     """Write the model of a stage, and remove what only an unfinished stage needs."""
+    session.check_lock()
     if (folder / BEST).exists():
         network, spec = load_network(folder / BEST)
         spec.training["seconds"] = round(session.clock.spent, 1)
@@ -213,7 +227,7 @@ def _finish(session: Session, folder: Path, module: TrainingModule, validations:
     else:
         assert validations.last is not None
         export(module, folder / MODEL, validations.last)
-    (folder / LAST).unlink(missing_ok=True)
+    remove_checkpoints(folder)
 
 
 def _share_of_time(recipe: Recipe, number: int, left: float) -> float:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from tunetseg.io.files import whole_file
+from tunetseg.training.lock import job_name
 
 __all__ = ["STATE", "RunState", "Scores", "StateFile", "read_state"]
 
@@ -95,9 +96,7 @@ class StateFile:
     def __init__(self, folder: Path, *, enabled: bool = True, **facts: Any) -> None:
         self.path = folder / STATE
         self.enabled = enabled
-        self.state = RunState(
-            host=socket.gethostname(), pid=os.getpid(), job=os.environ.get("SLURM_JOB_ID"), started=_now(), **facts
-        )
+        self.state = RunState(host=socket.gethostname(), pid=os.getpid(), job=job_name(), started=_now(), **facts)
 
     def update(self, **changes: Any) -> None:
         """Change fields and write the file."""

@@ -10,7 +10,8 @@ __all__ = ["StopRequest", "StopTraining"]
 
 _LOG = logging.getLogger(__name__)
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
+"""SIGUSR1 is what schedulers are often told to send before a time limit; it means the same as SIGTERM."""
 
 
 class StopRequest:

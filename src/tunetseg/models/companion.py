@@ -1,0 +1,37 @@
+"""The ONNX file beside a model file: where it is, and whether it belongs to it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tunetseg.errors import InputError
+from tunetseg.models.store import weights_hash
+
+__all__ = ["STRIDE", "WEIGHTS", "check_companion", "onnx_file"]
+
+STRIDE = "tunetseg.stride"
+"""Key of the ONNX file's metadata: sides of an image must be multiples of this many voxels."""
+
+WEIGHTS = "tunetseg.weights"
+"""Key of the ONNX file's metadata: `weights_hash` of the model file that it was made from."""
+
+
+def onnx_file(model: Path) -> Path:
+    """Return where the ONNX file of a model file is, if it has one."""
+    return model.with_suffix(".onnx")
+
+
+def check_companion(model: Path, metadata: Mapping[str, str]) -> int:
+    """Return the stride that the ONNX file of a model says.
+
+    Args:
+        model: The model file.
+        metadata: Of its ONNX file.
+
+    Raises:
+        InputError: The ONNX file was made from other weights.
+    """
+    path = onnx_file(model)
+    stride = metadata.get(STRIDE, "")
+    if metadata.get(WEIGHTS) != weights_hash(model) or not stride.isdecimal() or int(stride) < 1:
+        raise InputError(f"{path}: does not belong to {model}; make it again with 'tunet export {model}'")
+    return int(stride)

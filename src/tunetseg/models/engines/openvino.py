@@ -1,0 +1,124 @@
+"""OpenVINO: fast and small on CPUs, needs no PyTorch."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from tunetseg.errors import InputError
+from tunetseg.models.companion import check_companion, onnx_file
+from tunetseg.models.device import Precision
+from tunetseg.models.engines.proof import GRAPH, is_right, stored
+from tunetseg.models.engines.protocol import sigmoid, thread_limit
+
+__all__ = ["OpenVinoEngine"]
+
+_KEPT_SHAPES = 4
+"""Shapes that a network stays compiled for."""
+
+
+class OpenVinoEngine:
+    """Runs the ONNX file of a model on the CPU.
+
+    Args:
+        precision: ``auto`` is bf16 where the processor has it.
+
+    Raises:
+        InputError: The processor has no bfloat16, but it is asked for.
+    """
+
+    name = "openvino"
+    device = "cpu"
+    reads_onnx = True
+
+    def __init__(self, precision: Precision = "auto") -> None:
+        self._core = openvino.Core()
+        able = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if precision == "bf16" and not able:
+            raise InputError("precision bf16: this processor has none that OpenVINO uses; choose 32")
+        self.precision: Literal["bf16", "32"] = "bf16" if able and precision != "32" else "32"
+
+    @property
+    def version(self) -> str:
+        """Name and version of the library."""
+        return f"openvino {openvino.__version__.split('-')[0]}"
+
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,  # other processes may work on the same cores
+        }
+        return settings | ({"INFERENCE_NUM_THREADS": thread_limit()} if thread_limit() else {})
+
+    def load(self, path: Path) -> "_Network":
+        """Return the network of a model file, which must have its ONNX file beside it."""
+        graph = onnx_file(path)
+        if not graph.is_file():
+            raise InputError(f"{path}: has no ONNX file beside it; make it with 'tunet export {path}'")
+        network = _Network(self, graph)
+        network.stride = check_companion(path, network.metadata)
+        return network
+
+    def read(self, graph: Path) -> openvino.Model:
+        """Return the graph of an ONNX file."""
+        try:
+            return self._core.read_model(graph)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise InputError(
+                f"{graph}: not a readable ONNX file ({reason}); make it again with 'tunet export'"
+            ) from None
+
+    def compile(self, model: openvino.Model) -> openvino.CompiledModel:
+        """Return a graph ready to run."""
+        return self._core.compile_model(model, "CPU", self._settings)
+
+    def prove(self) -> bool:
+        """Return whether it computes the stored convolution rightly."""
+        return is_right(_Network(self, GRAPH).logits(stored()["image"]), self.precision)
+
+
+class _Network:
+    """One ONNX file, compiled once for each shape: a graph of any shape needs twice the memory and more time."""
+
+    def __init__(self, engine: OpenVinoEngine, graph: Path) -> None:
+        self._engine = engine
+        self._graph = graph
+        self._model = engine.read(graph)
+        self._compiled: dict[tuple[int, ...], openvino.CompiledModel] = {}
+        self.stride = 1
+        self.size = graph.stat().st_size
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the ONNX file says of itself."""
+        facts = self._model.rt_info
+        if "framework" not in facts:  # which is not a dictionary and has no get
+            return {}
+        return {key: facts["framework"][key].astype(str) for key in facts["framework"]}
+
+    def logits(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return logits, shape (region, x, y, z), valid until the next call."""
+        shape = (1, *image.shape)
+        if shape not in self._compiled:
+            if len(self._compiled) == _KEPT_SHAPES:
+                del self._compiled[next(iter(self._compiled))]
+            self._model.reshape(list(shape))
+            self._compiled[shape] = self._engine.compile(self._model)
+        request = self._compiled[shape].create_infer_request()
+        request.infer([np.ascontiguousarray(image[None])], share_inputs=True)
+        return np.array(request.get_output_tensor(0).data[0])
+
+    def __call__(self, image: NDArray[np.float32], /) -> NDArray[np.float32]:
+        """Return probabilities, shape (region, x, y, z), of an image, shape (channel, x, y, z)."""
+        return sigmoid(self.logits(image))
+
+    def release(self) -> None:
+        """Free what only a run needs."""
+        for compiled in self._compiled.values():
+            compiled.release_memory()

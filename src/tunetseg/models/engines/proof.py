@@ -1,0 +1,28 @@
+"""One convolution with a stored answer: libraries have shipped 3-D convolutions that were wrong without a word."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["GRAPH", "is_right", "stored"]
+
+GRAPH = Path(__file__).parent / "proof.onnx"
+"""The convolution, 3x3x3 from 4 channels to 16, whose logits are those of `stored`."""
+
+_TOLERANCE = {"32": 1e-4, "bf16": 2e-2}
+
+
+def stored() -> dict[str, NDArray[np.float32]]:
+    """Return ``image`` (channel, x, y, z), ``weight``, ``bias``, and ``answer`` (region, x, y, z).
+
+    The answer was computed with SciPy in double precision.
+    """
+    with np.load(GRAPH.with_suffix(".npz"), allow_pickle=False) as file:
+        return {name: file[name].astype(np.float32) for name in file.files}
+
+
+def is_right(found: NDArray[np.float32], precision: str) -> bool:
+    """Return whether logits of the stored convolution are those of the answer, as closely as a precision allows."""
+    answer = stored()["answer"]
+    return found.shape == answer.shape and bool(np.abs(found - answer).max() <= _TOLERANCE[precision] * answer.std())

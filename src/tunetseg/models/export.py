@@ -1,0 +1,162 @@
+"""Models as ONNX and OpenVINO files, which run without PyTorch."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunetseg.errors import InputError
+from tunetseg.io.files import whole_file
+from tunetseg.models.companion import STRIDE, WEIGHTS, onnx_file
+from tunetseg.models.store import load_network, weights_hash
+
+if TYPE_CHECKING:
+    import onnx
+
+    from tunetseg.networks import SegmentationNetwork
+
+__all__ = ["write_onnx", "write_openvino"]
+
+_OPSET = 21
+"""The first whose group normalisation is that of PyTorch."""
+
+
+def write_onnx(model: str | Path, out: str | Path | None = None) -> Path:
+    """Write the network of a model file as ONNX.
+
+    Its input ``image`` has the shape (1, channel, x, y, z), of any sides that are multiples of the network's stride;
+    its output ``logits`` has the shape (1, region, x, y, z). Weights are stored as the model file has them, bfloat16 or
+    float32, and computed with as float32.
+
+    Args:
+        model: A model file.
+        out: File to write; by default the one beside the model file that engines look for.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: The model cannot be read, or its network cannot be written as ONNX.
+        OSError: The disk is full or cannot be written to.
+    """
+    source = Path(model)
+    target = onnx_file(source) if out is None else Path(out)
+    network, spec = load_network(source)
+    try:
+        graph = _graph(network, spec.network.in_channels, spec.patch_size)
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # of whatever kind: the network may be of another library
+        raise InputError(
+            f"{source}: network {spec.network.name!r} cannot be written as ONNX ({_line(error)})"
+        ) from None
+    _shrink(graph, _stored_as_bfloat16(source))
+    properties = {STRIDE: str(network.stride), WEIGHTS: weights_hash(source)}
+    for key, value in sorted(properties.items()):
+        graph.metadata_props.add(key=key, value=value)
+    with whole_file(target, durable=True) as partial:
+        partial.write_bytes(graph.SerializeToString(deterministic=True))
+    return target
+
+
+def write_openvino(model: str | Path, out: str | Path) -> Path:
+    """Write the network of a model file as OpenVINO IR: a file ``.xml`` and beside it the weights, ``.bin``.
+
+    Args:
+        model: A model file.
+        out: The ``.xml`` file to write.
+
+    Returns:
+        The ``.xml`` file.
+
+    Raises:
+        InputError: As from `write_onnx`.
+        OSError: The disk is full or cannot be written to.
+    """
+    import openvino
+
+    target = Path(out)
+    graph = onnx_file(Path(model))
+    made = not graph.is_file()
+    if made:
+        graph = write_onnx(model, target.with_suffix(".onnx"))
+    try:
+        openvino.save_model(openvino.Core().read_model(graph), target, compress_to_fp16=False)
+    finally:
+        if made:
+            graph.unlink()
+    return target
+
+
+def _graph(network: "SegmentationNetwork", channels: int, sides: tuple[int, int, int]) -> "onnx.ModelProto":
+    import torch
+
+    image = torch.zeros(1, channels, *sides)
+    axes = {2 + axis: network.stride * torch.export.Dim(name, min=2) for axis, name in enumerate("xyz")}
+    with _quiet():
+        program = torch.onnx.export(
+            network,
+            (image,),
+            dynamo=True,
+            opset_version=_OPSET,
+            input_names=["image"],
+            output_names=["logits"],
+            dynamic_shapes=[axes],
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the exporter says about itself from users."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _shrink(model: "onnx.ModelProto", bfloat16: bool) -> None:
+    """Remove what only debugging needs, and store the weights of a bfloat16 model as such, in place."""
+    import ml_dtypes
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = model.graph
+    del graph.value_info[:]
+    for part in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    if not bfloat16:
+        return
+    casts, nodes = [], list(graph.node)
+    for tensor in graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            values, name = numpy_helper.to_array(tensor).astype(ml_dtypes.bfloat16), tensor.name
+            tensor.CopyFrom(TensorProto(name=f"{name}.stored", data_type=TensorProto.BFLOAT16, dims=values.shape))
+            tensor.raw_data = values.tobytes()
+            casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
+    del graph.node[:]
+    graph.node.extend([*casts, *nodes])
+
+
+def _stored_as_bfloat16(model: Path) -> bool:
+    from safetensors import safe_open
+
+    with safe_open(model, framework="numpy") as file:
+        kinds = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+    return "BF16" in kinds and not kinds & {"F32", "F64", "F16"}
+
+
+def _line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,58 @@
+"""What the networks of a study cost: weights, operations, time and memory."""
+
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from tunetseg.io.files import read_json
+from tunetseg.models.store import ModelSpec, read_spec
+from tunetseg.models.zoo import MODEL
+from tunetseg.networks import build_network
+from tunetseg.studies.plan import Model, StudyPlan
+from tunetseg.studies.postprocessing import manifests
+from tunetseg.studies.tasks import prediction_folder
+
+__all__ = ["costs_of"]
+
+
+def costs_of(plan: StudyPlan, study: Path) -> dict[str, dict[str, Any]]:
+    """Return what each method costs.
+
+    Returns:
+        Method -> ``parameters``; ``gflops`` of a forward pass of one training patch, multiplications and additions
+        counted apart; ``steps`` of a model's last stage; ``train_minutes`` of a model; ``case_seconds`` from reading to
+        the label map; ``memory_mb`` at the most while training. Means over folds.
+    """
+    return {method: _costs(plan, study, method, models) for method, models in plan.methods.items()}
+
+
+def _costs(plan: StudyPlan, study: Path, method: str, models: tuple[Model, ...]) -> dict[str, Any]:
+    specs = [read_spec(study / model.run / MODEL) for model in models]
+    seconds = [read_json(path).get("seconds", 0.0) for path in manifests(prediction_folder(study, method)).values()]
+    training = [spec.training for spec in specs]
+    return {
+        "parameters": _parameters(specs[0]),
+        "gflops": round(_operations(specs[0]) / 1e9, 2),
+        "steps": round(mean(facts["steps"] for facts in training)),
+        "train_minutes": round(mean(facts["seconds"] for facts in training) / 60, 2),
+        "case_seconds": round(mean(seconds), 2) if seconds else None,
+        "memory_mb": round(mean(facts.get("memory_mb", 0) for facts in training)),
+    }
+
+
+def _parameters(spec: ModelSpec) -> int:
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in build_network(spec.network).parameters())
+
+
+def _operations(spec: ModelSpec) -> int:
+    """Return the floating-point operations of one forward pass of a training patch; nothing is computed."""
+    with torch.device("meta"):
+        network = build_network(spec.network).eval()
+        patch = torch.zeros(1, spec.network.in_channels, *spec.patch_size)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(patch)
+    return counter.get_total_flops()

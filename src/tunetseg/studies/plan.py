@@ -1,0 +1,232 @@
+"""``plan.json``: the models of a study, one row each. Light: torch is imported only to check a new plan."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from tunetseg.errors import InputError
+from tunetseg.io.files import make_folder, whole_file
+from tunetseg.training.config import Option, TrainConfig
+from tunetseg.training.recipes import Recipe, recipe_from_dict, recipe_to_dict
+
+__all__ = ["PLAN", "RECIPE", "Model", "StudyPlan", "make_plan", "open_study", "read_plan"]
+
+PLAN = "plan.json"
+RECIPE = "recipe.json"
+
+SHARED = (
+    "dataset",
+    "labels",
+    "seed",
+    "device",
+    "devices",
+    "workers",
+    "data_on_device",
+    "channels_last",
+    "compile",
+    "max_minutes",
+    "skip_broken",
+)
+"""Fields of `TrainConfig` that all models of a study have in common."""
+
+
+class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One model of a study.
+
+    Args:
+        name: Method and fold, such as ``tunet-seb/fold-0``.
+        method: Network with the options that were set, by which tables call it.
+        network: Name of the network.
+        options: Options of the network.
+        fold: Fold kept for validation.
+        recipe: File of the recipe, in the study's folder.
+        run: Run folder, in the study's folder.
+    """
+
+    name: str
+    method: str
+    network: str
+    options: dict[str, Option] = {}
+    fold: int
+    recipe: str = RECIPE
+    run: str
+
+
+class StudyPlan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a study trains.
+
+    Args:
+        version: Of the file's format.
+        cohort: Folder of cases with reference segmentations.
+        folds: Number of folds.
+        threads: Threads of each process. The weights may depend on it in the last bits.
+        settings: Fields of `TrainConfig` that all models have in common.
+        models: A row per model.
+    """
+
+    version: int = 1
+    cohort: str
+    folds: int
+    threads: int
+    settings: dict[str, Any]
+    models: tuple[Model, ...]
+
+    @property
+    def methods(self) -> dict[str, tuple[Model, ...]]:
+        """Method -> its models, in the order of the plan."""
+        names = dict.fromkeys(model.method for model in self.models)
+        return {name: tuple(model for model in self.models if model.method == name) for name in names}
+
+    def config(self, folder: Path, model: Model) -> TrainConfig:
+        """Return the training run of a model of the study in a folder."""
+        return TrainConfig(
+            cohort=self.cohort,
+            out=str(folder / model.run),
+            recipe=str(folder / model.recipe),
+            network=model.network,
+            network_options=model.options,
+            fold=model.fold,
+            cache=str(folder / "cache"),
+            resume=True,
+            **self.settings,
+        )
+
+
+def make_plan(
+    cohort: str | Path,
+    networks: Sequence[tuple[str, dict[str, Option]]],
+    recipe: Recipe,
+    *,
+    only: Sequence[int] = (),
+    threads: int = 1,
+    **settings: Any,
+) -> StudyPlan:
+    """Return the plan of a study; nothing is written.
+
+    Args:
+        cohort: Folder of cases with reference segmentations.
+        networks: Name and options of each network.
+        recipe: Recipe of all models; it says how many folds there are.
+        only: Folds whose models are trained; by default all.
+        threads: Threads of each process.
+        settings: Fields of `TrainConfig` that all models have in common.
+
+    Raises:
+        InputError: Nothing to train, a network twice, or an unknown fold.
+    """
+    unknown = next((fold for fold in only if not 0 <= fold < recipe.folds), None)
+    if unknown is not None:
+        raise InputError(f"fold is {unknown}; choose from 0 to {recipe.folds - 1}")
+    methods = [_method(*network) for network in networks]
+    twice = next((name for name in methods if methods.count(name) > 1), None)
+    if not methods or twice is not None:
+        raise InputError(f"network {twice} is named twice; name each once" if twice else "no network is named")
+    models = [
+        Model(
+            name=f"{method}/fold-{fold}",
+            method=method,
+            network=name,
+            options=options,
+            fold=fold,
+            run=f"models/{method}/fold-{fold}",
+        )
+        for method, (name, options) in zip(methods, networks, strict=True)
+        for fold in (only or range(recipe.folds))
+    ]
+    given = {name: value for name, value in settings.items() if value != getattr(_DEFAULTS, name)}
+    return StudyPlan(
+        cohort=str(Path(cohort).resolve()), folds=recipe.folds, threads=threads, settings=given, models=tuple(models)
+    )
+
+
+_DEFAULTS = TrainConfig(cohort="", out="")
+
+
+def _method(network: str, options: dict[str, Option]) -> str:
+    parts = [
+        f"{key}={','.join(map(str, value)) if isinstance(value, tuple) else value}" for key, value in options.items()
+    ]
+    return " ".join([network, *parts]).replace(os.sep, "-").replace(" ", "-")
+
+
+def open_study(folder: str | Path, plan: StudyPlan, recipe: Recipe) -> StudyPlan:
+    """Write a new plan into the folder of a study, or add its models to those of the plan that is there.
+
+    Every network is checked against recipe and cohort first.
+
+    Returns:
+        The plan as it is in the folder now.
+
+    Raises:
+        InputError: The folder belongs to a study of another cohort, recipe or settings, or a network does not fit.
+    """
+    target = Path(folder)
+    earlier = read_plan(target) if (target / PLAN).exists() else None
+    if earlier is not None:
+        _check_same(target, earlier, plan, recipe)
+        known = {model.name for model in earlier.models}
+        added = tuple(model for model in plan.models if model.name not in known)
+        plan = msgspec.structs.replace(earlier, models=(*earlier.models, *added))
+    else:
+        added = plan.models
+    check_networks(plan, added, recipe)
+    if added:
+        make_folder(target)
+        _write(target / RECIPE, recipe_to_dict(recipe))
+        _write(target / PLAN, msgspec.to_builtins(plan))
+    return plan
+
+
+def check_networks(plan: StudyPlan, models: Sequence[Model], recipe: Recipe) -> None:
+    """Raise InputError where a network does not fit recipe or cohort; nothing is written."""
+    from tunetseg.preparation.pack import is_pack
+    from tunetseg.training.planning import plan as plan_run
+
+    if is_pack(plan.cohort):
+        raise InputError(f"{plan.cohort}: is a pack; a study segments its cases too, so give the folder of the images")
+    for model in {model.method: model for model in models}.values():
+        config = msgspec.structs.replace(plan.config(Path(), model), recipe=recipe, resume=False)
+        plan_run(config)
+
+
+def read_plan(folder: str | Path) -> StudyPlan:
+    """Return the plan of a study.
+
+    Raises:
+        InputError: The folder holds none, or it is damaged.
+    """
+    path = Path(folder) / PLAN
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=StudyPlan)
+    except OSError:
+        raise InputError(f"{folder}: is not the folder of a study, which holds {PLAN}") from None
+    except msgspec.MsgspecError as error:
+        raise InputError(f"{path}: is damaged ({error}); plan the study again in another folder") from None
+
+
+def _check_same(folder: Path, earlier: StudyPlan, plan: StudyPlan, recipe: Recipe) -> None:
+    try:
+        old = recipe_from_dict(json.loads((folder / RECIPE).read_text(encoding="utf-8")), str(folder / RECIPE))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{folder / RECIPE}: cannot be read ({error}); plan the study again in another folder"
+        ) from None
+    pairs = {
+        "cohort": (earlier.cohort, plan.cohort),
+        "recipe": (old, recipe),
+        "settings": (earlier.settings, plan.settings),
+        "number of threads": (earlier.threads, plan.threads),
+    }
+    different = [name for name, (before, now) in pairs.items() if before != now]
+    if different:
+        raise InputError(f"{folder}: is a study of another {' and '.join(different)}; choose another folder")
+
+
+def _write(path: Path, content: Any) -> None:
+    with whole_file(path, durable=True) as partial:
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,259 @@
+"""The results of a study whose models are trained: ensembles, post-processing, scores and their comparison."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tunetseg.datasets import DatasetDescription, Postprocessing, find_description
+from tunetseg.errors import InputError
+from tunetseg.evaluation.comparison import Comparison, ScoreTable, compare, read_scores
+from tunetseg.evaluation.evaluate import evaluate
+from tunetseg.evaluation.pairing import pair_files
+from tunetseg.evaluation.tuning import tune
+from tunetseg.inference.postprocess import find_postprocessing
+from tunetseg.io.files import make_folder, read_json, whole_file
+from tunetseg.metrics import find_rules
+from tunetseg.models.store import read_spec
+from tunetseg.models.zoo import MODEL
+from tunetseg.progress import Progress, silent
+from tunetseg.studies.ensembles import NAME, ensemble_tasks, members, test_folder, test_tasks, write_ensemble
+from tunetseg.studies.local import run_tasks
+from tunetseg.studies.plan import StudyPlan
+from tunetseg.studies.postprocessing import manifests, postprocess_folder
+from tunetseg.studies.tasks import Task, prediction_folder
+
+__all__ = ["StudyResults", "make_results"]
+
+_LOG = logging.getLogger(__name__)
+
+_GLIOMA = ("whole", "core", "enhancing")
+
+_COMPARED = {"masks": ("dice", "hd95"), "lesions": ("lesion_dice", "lesion_hd95"), "uncertainty": ("dauc",)}
+"""What is tested and ranked together; p values are corrected for all tests of one entry."""
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """Scores of the methods of a study.
+
+    Args:
+        tables: Method -> its scores on the cases that it had not seen.
+        lesions: The same by rules that count lesions; empty where the regions have none.
+        comparisons: ``masks``, ``lesions``, ``uncertainty`` -> comparison of all methods, where there are several and
+            their rules have these scores.
+        folds: Method -> region -> score -> mean of each fold.
+        test: Method -> its scores on the second cohort, if any.
+        tuned: File of the rules that were chosen on all folds, if any.
+    """
+
+    tables: dict[str, ScoreTable]
+    lesions: dict[str, ScoreTable]
+    comparisons: dict[str, Comparison]
+    folds: dict[str, dict[str, dict[str, list[float]]]]
+    test: dict[str, ScoreTable]
+    tuned: Path | None
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What the steps share.
+
+    Args:
+        plan: Of the study.
+        study: Its folder.
+        dataset: Of its models.
+        jobs: Commands at the same time.
+        progress: Told what is done.
+    """
+
+    plan: StudyPlan
+    study: Path
+    dataset: DatasetDescription
+    jobs: int
+    progress: Progress
+
+    @property
+    def glioma(self) -> bool:
+        """Whether the regions are those of the paper."""
+        return self.dataset.region_names == _GLIOMA
+
+    def run(self, tasks: Sequence[Task]) -> None:
+        """Run commands; the first that fails is an InputError."""
+        codes = run_tasks(tasks, jobs=self.jobs, threads=self.plan.threads, progress=self.progress)
+        failed = next((task for task in tasks if codes[task.name]), None)
+        if failed is not None:
+            raise InputError(f"{failed.name}: ended with exit code {codes[failed.name]}; see {failed.log}")
+
+
+def make_results(
+    plan: StudyPlan,
+    folder: Path,
+    *,
+    test: Path | None = None,
+    jobs: int = 1,
+    progress: Progress = silent,
+) -> StudyResults:
+    """Make what is missing of the results of a study whose models are trained.
+
+    Methods are compared on the folds that all of them have.
+
+    Args:
+        plan: Of the study.
+        folder: Of the study.
+        test: A second cohort with reference segmentations.
+        jobs: Commands at the same time.
+        progress: Told what is done.
+
+    Raises:
+        InputError: A segmentation fails, a reference cannot be read, or no fold is common to all methods.
+    """
+    study = folder.resolve()
+    work = _Work(plan, study, read_spec(study / plan.models[0].run / MODEL).dataset, jobs, progress)
+    make_folder(study / "results")
+    write_ensemble(plan, study)
+    cases = _cases(plan, study)
+    every = [case for names in cases.values() for case in names]
+    folders = {method: prediction_folder(study, method) for method in plan.methods}
+    tuned = None
+    if voting := ensemble_tasks(plan, study, cases):
+        work.run(voting)
+        folders["Ensemble"] = prediction_folder(study, NAME)
+        extra, tuned = _postprocessed(work, every)
+        folders |= extra
+    rules, lesion_rules = _rules(work)
+    cohort = Path(plan.cohort)
+    tables = {name: _scored(work, path, cohort, rules, _word(name), every) for name, path in folders.items()}
+    lesions = {
+        name: _scored(work, path, cohort, lesion_rules, f"{_word(name)}-lesions", every)
+        for name, path in folders.items()
+        if lesion_rules is not None
+    }
+    return StudyResults(
+        tables,
+        lesions,
+        _compared(tables, lesions),
+        {name: _by_fold(table, cases) for name, table in tables.items()},
+        {} if test is None else _tested(work, test, rules),
+        tuned,
+    )
+
+
+def _cases(plan: StudyPlan, study: Path) -> dict[int, list[str]]:
+    """Return fold -> its cases, for the folds that all methods have."""
+    folds = set.intersection(*({model.fold for model in models} for models in plan.methods.values()))
+    if not folds:
+        raise InputError("no fold is common to all methods of the study, so they cannot be compared; train one more")
+    first = {model.fold: model for model in reversed(plan.models)}
+    return {
+        fold: (study / first[fold].run / "validation.txt").read_text(encoding="utf-8").splitlines()
+        for fold in sorted(folds)
+    }
+
+
+def _rules(work: _Work) -> tuple[str, str | None]:
+    """Return the rules of the paper's tables, and rules that count lesions, for the regions of the study."""
+    if work.glioma:
+        return "brats2019", "brats2023"
+    rules = work.dataset.rules
+    return rules, rules if find_rules(rules).lesions is not None else None
+
+
+def _postprocessed(work: _Work, cases: list[str]) -> tuple[dict[str, Path], Path | None]:
+    """Return the folders of the ensemble after post-processing as in the paper, and as tuned on the other folds."""
+    source = prediction_folder(work.study, NAME)
+    paper = find_postprocessing("paper" if work.glioma else "model", work.dataset)
+
+    def folder(name: str, rules: dict[str, Postprocessing]) -> Path:
+        out = prediction_folder(work.study, f"{NAME}-{name}")
+        return postprocess_folder(source, out, work.dataset, rules.__getitem__, progress=work.progress)
+
+    folders = {"Ensemble + post-process": folder("post-process", dict.fromkeys(cases, paper))}
+    named = work.plan.settings.get("dataset")
+    pairs = pair_files(source, Path(work.plan.cohort), cases, find_description(named) if named else None).pairs
+    try:
+        found = tune(
+            pairs, base=paper, folds=min(work.plan.folds, len(cases)), calibration="none", progress=work.progress
+        )
+    except InputError as fault:
+        _LOG.warning("post-processing is not tuned: %s", fault)
+        return folders, None
+    folders["Ensemble + tuned"] = folder("tuned", {case: found.folds[found.fold_of[case]] for case in cases})
+    return folders, found.save(work.study / "results" / "tuned.toml")
+
+
+def _tested(work: _Work, cohort: Path, rules: str) -> dict[str, ScoreTable]:
+    """Return the scores of each voting method's models and of all voters on a second cohort."""
+    work.run(test_tasks(work.plan, work.study, cohort, "paper" if work.glioma else "model"))
+    names = {method: method for method in members(work.plan)}
+    if len(names) > 1:
+        names["Ensemble"] = NAME
+    return {
+        name: _scored(work, test_folder(work.study, method), cohort, rules, f"test-{method}", None)
+        for name, method in names.items()
+    }
+
+
+def _scored(work: _Work, predictions: Path, cohort: Path, rules: str, name: str, cases: list[str] | None) -> ScoreTable:
+    """Return the scores of a folder of segmentations, made again only if a segmentation has changed."""
+    out = work.study / "results" / f"{name}.csv"
+    mark, key = out.with_suffix(".key"), _key(predictions, rules, cases)
+    if not (out.exists() and mark.exists() and mark.read_text(encoding="utf-8") == key):
+        chosen = find_rules(rules)
+        scores = evaluate(
+            predictions,
+            cohort,
+            rules=chosen,
+            dataset=work.plan.settings.get("dataset"),
+            labels=work.plan.settings.get("labels"),
+            cases=cases,
+            uncertainty=not chosen.regions and chosen.lesions is None,
+            progress=work.progress,
+        )
+        scores.save(out)
+        with whole_file(mark) as partial:
+            partial.write_text(key, encoding="utf-8")
+    return read_scores(out, name)
+
+
+def _key(predictions: Path, rules: str, cases: list[str] | None) -> str:
+    """Return what stands for the content of segmentations: each manifest names models, settings, inputs, volumes."""
+    digest = hashlib.sha256(json.dumps([rules, cases]).encode())
+    for case, path in sorted(manifests(predictions).items()):
+        said = read_json(path)
+        facts = [case, *(said.get(key) for key in ("models", "settings", "inputs", "volume_ml"))]
+        digest.update(json.dumps(facts, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _compared(tables: dict[str, ScoreTable], lesions: dict[str, ScoreTable]) -> dict[str, Comparison]:
+    if len(tables) < 2:
+        return {}
+    found = {}
+    for what, scores in _COMPARED.items():
+        by_name = lesions if what == "lesions" else tables
+        known = {score for table in by_name.values() for score, _ in table.values}
+        if known.issuperset(scores):
+            named = [ScoreTable(name, one.cases, one.values, one.rules) for name, one in by_name.items()]
+            found[what] = compare(named, scores=scores)
+    return found
+
+
+def _by_fold(table: ScoreTable, cases: dict[int, list[str]]) -> dict[str, dict[str, list[float]]]:
+    """Return region -> score -> mean of each fold, over the cases that the rules do not leave out."""
+    result: dict[str, dict[str, list[float]]] = {}
+    for score, region in table.values:
+        means = []
+        for names in cases.values():
+            values = table.on_cases(sorted(names))[score, region]
+            means.append(float(np.nanmean(values)) if np.isfinite(values).any() else float("nan"))
+        result.setdefault(region, {})[score] = means
+    return result
+
+
+def _word(name: str) -> str:
+    return name.lower().replace(" + ", "-").replace(" ", "-")

@@ -1,0 +1,161 @@
+"""The results of a study as files: the paper's Tables 1 to 4, comparisons, costs, and one summary."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from tunetseg import __version__
+from tunetseg.evaluation.comparison import ScoreTable
+from tunetseg.evaluation.comparison_text import comparison_lines, comparison_tables, write_comparison
+from tunetseg.evaluation.paper_tables import latex_table, markdown_table, score_table
+from tunetseg.evaluation.tables import write_json
+from tunetseg.evaluation.text import TextTable, format_table
+from tunetseg.io.files import whole_file
+from tunetseg.metrics import summarise
+from tunetseg.studies.ensembles import members, voters
+from tunetseg.studies.plan import StudyPlan
+from tunetseg.studies.results import StudyResults
+
+__all__ = ["first_table", "result_lines", "write_results"]
+
+_NOTE = "Research use, not a medical device."
+
+_TITLES = {
+    "tunet": "TuNet",
+    "tunet-seb": "TuNet + SEB",
+    "tunet-reb1": "TuNet + REB1",
+    "tunet-reb1-seb": "TuNet + REB1 + SEB",
+    "tunet-reb2": "TuNet + REB2",
+    "tunet-reb2-seb": "TuNet + REB2 + SEB",
+}
+
+Summaries = dict[str, dict[str, Any]]
+"""Region -> score -> its `Summary`."""
+
+
+def write_results(results: StudyResults, plan: StudyPlan, folder: Path, costs: Mapping[str, Any]) -> list[Path]:
+    """Write every table as Markdown and LaTeX, the comparisons as JSON too, all text at once, and a summary.
+
+    Args:
+        results: Of the study.
+        plan: Of the study.
+        folder: ``results`` in the folder of the study.
+        costs: As `tunetseg.studies.costs.costs_of` returns them.
+
+    Returns:
+        The files written.
+    """
+    methods = _summaries(results.tables)
+    files = _write_table(folder / "table1", methods, ("dice", "hd95"), spread=True)
+    if results.test:
+        tested = _summaries(results.test)
+        files += _write_table(folder / "table2", tested, ("dice", "hd95"), spread=False)
+        ensemble = {name: found for name, found in tested.items() if name == "Ensemble"} or tested
+        files += _write_table(folder / "table3", ensemble, ("dice", "hd95"), spread=False)
+        files += _write_table(folder / "table4", tested, ("dauc", "rftp"), spread=False)
+    for what, comparison in results.comparisons.items():
+        files += write_comparison(comparison, folder / f"comparison-{what}.json")
+    with whole_file(folder / "results.txt") as partial:
+        partial.write_text("\n".join(result_lines(results, costs)) + "\n", encoding="utf-8")
+    write_json(_summary(results, plan, methods, costs), folder / "summary.json")
+    return [*files, folder / "results.txt", folder / "summary.json"]
+
+
+def first_table(results: StudyResults) -> TextTable:
+    """Return the paper's Table 1 for a screen."""
+    (upper, lower), body = score_table(_summaries(results.tables), ("dice", "hd95"), spread=True)
+    current, heads = "", []
+    for above, below in zip(upper, lower, strict=True):
+        current = above or current
+        heads.append(f"{current} {below}".strip())
+    cases = len(next(iter(results.tables.values())).cases)
+    title = f"Mean (SD over cases) of {cases} cases, each segmented by models that never saw it"
+    return TextTable(title, tuple(heads), tuple(map(tuple, body)), left=1)
+
+
+def result_lines(results: StudyResults, costs: Mapping[str, Any]) -> list[str]:
+    """Return all results as text."""
+    lines = [format_table(first_table(results))]
+    for comparison in results.comparisons.values():
+        lines += [f"\n{format_table(table)}" for table in comparison_tables(comparison)]
+        lines += ["", *comparison_lines(comparison)]
+    return [*lines, "", format_table(_cost_table(costs)), _NOTE]
+
+
+def _summaries(tables: Mapping[str, ScoreTable]) -> dict[str, Summaries]:
+    """Return title of a method -> region -> score -> `Summary`."""
+    result: dict[str, Summaries] = {}
+    for name, table in tables.items():
+        regions = result.setdefault(_TITLES.get(name, name), {})
+        for (score, region), values in table.values.items():
+            regions.setdefault(region, {})[score] = summarise(values.tolist())
+    return result
+
+
+def _write_table(path: Path, methods: dict[str, Summaries], scores: Sequence[str], *, spread: bool) -> list[Path]:
+    first = next(iter(next(iter(methods.values())).values()))
+    if any(score not in first for score in scores):
+        return []
+    heads, body = score_table(methods, scores, spread=spread)
+    files = []
+    for ending, layout in ((".md", markdown_table), (".tex", latex_table)):
+        with whole_file(path.with_suffix(ending)) as partial:
+            partial.write_text(layout(heads, body), encoding="utf-8")
+        files.append(path.with_suffix(ending))
+    return files
+
+
+def _cost_table(costs: Mapping[str, Any]) -> TextTable:
+    rows = tuple(
+        (
+            _TITLES.get(name, name),
+            f"{cost['parameters']:,}",
+            f"{cost['gflops']:.2f}",
+            f"{60 * cost['train_minutes'] / max(1, cost['steps']):.2f}",
+            f"{cost['train_minutes']:.1f}",
+            "-" if cost["case_seconds"] is None else f"{cost['case_seconds']:.2f}",
+            f"{cost['memory_mb']:,}",
+        )
+        for name, cost in costs.items()
+    )
+    heads = ("network", "weights", "GFLOP per patch", "s per step", "min per model", "s per case", "MB at the most")
+    return TextTable("Costs", heads, rows, left=1)
+
+
+def _summary(
+    results: StudyResults, plan: StudyPlan, methods: dict[str, Summaries], costs: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "software": f"tunetseg {__version__}",
+        "note": _NOTE,
+        "cohort": plan.cohort,
+        "folds": plan.folds,
+        "models": len(plan.models),
+        "ensemble": {"methods": list(members(plan)), "models": [model.name for model in voters(plan)]},
+        "rules": next(iter(results.tables.values())).rules,
+        "methods": methods,
+        "fold_means": {_TITLES.get(name, name): _spread(found) for name, found in results.folds.items()},
+        "lesions": _summaries(results.lesions),
+        "ranks": {what: comparison.ranks for what, comparison in results.comparisons.items()},
+        "tests": {what: list(comparison.tests) for what, comparison in results.comparisons.items()},
+        "test": _summaries(results.test),
+        "tuned": None if results.tuned is None else results.tuned.name,
+        "costs": dict(costs),
+    }
+
+
+def _spread(found: Mapping[str, Mapping[str, list[float]]]) -> dict[str, dict[str, Any]]:
+    """Return region -> score -> means of the folds, their mean and their standard deviation."""
+    return {
+        region: {
+            score: {
+                "folds": values,
+                "mean": fmean(values),
+                "sd": stdev(values) if len(values) > 1 and not any(map(math.isnan, values)) else math.nan,
+            }
+            for score, values in scores.items()
+        }
+        for region, scores in found.items()
+    }

@@ -1,0 +1,130 @@
+"""A study from cohort to tables."""
+
+import json
+import shutil
+from pathlib import Path
+
+import msgspec
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tunetseg.cli.main import main
+from tunetseg.datasets import find_cases
+from tunetseg.errors import InputError
+from tunetseg.inference.predictor import load_model
+from tunetseg.models.zoo import find_models
+from tunetseg.studies.plan import read_plan
+from tunetseg.studies.postprocessing import manifests
+from tunetseg.studies.results import make_results
+from tunetseg.studies.status import read_status
+
+METHODS = ["TuNet + SEB", "tunet-coupling=separate", "Ensemble", "Ensemble + post-process", "Ensemble + tuned"]
+
+
+@pytest.fixture(scope="module")
+def summary(finished_study: Path) -> dict:
+    return json.loads((finished_study / "results/summary.json").read_text())
+
+
+def test_every_case_is_segmented_by_models_that_never_saw_it(finished_study: Path, study_cohort: Path) -> None:
+    cases = {case.id for case in find_cases(study_cohort)}
+    for method in ("tunet-seb", "tunet-coupling=separate", "ensemble", "ensemble-tuned"):
+        found = manifests(finished_study / "predictions" / method)
+        assert set(found) == cases
+        for case, path in found.items():
+            models = json.loads(path.read_text())["models"]
+            assert all(case in model["training"]["unseen"] for model in models)
+            assert len(models) == (2 if "ensemble" in method else 1)
+
+
+def test_the_ensemble_is_the_mean_of_its_members(finished_study: Path) -> None:
+    for path in manifests(finished_study / "predictions/ensemble").values():
+        case = path.stem
+        fold = 0 if case in (finished_study / "models/tunet-seb/fold-0/validation.txt").read_text() else 1
+        models = [
+            finished_study / f"models/{method}/fold-{fold}" for method in ("tunet-seb", "tunet-coupling=separate")
+        ]
+        assert [model["file"] for model in json.loads(path.read_text())["models"]] == [
+            f"fold-{fold}/model.safetensors"
+        ] * 2
+        assert len(load_model(*models).paths) == 2
+
+
+def test_table_1_in_the_layout_of_the_paper(finished_study: Path) -> None:
+    lines = (finished_study / "results/table1.md").read_text().splitlines()
+    assert lines[0] == "| Model | DSC whole | DSC core | DSC enh. | HD95 whole | HD95 core | HD95 enh. |"
+    assert [line.split(" | ")[0].removeprefix("| ") for line in lines[2:]] == METHODS
+    assert (finished_study / "results/table1.tex").read_text().startswith("\\begin{tabular}{lrrrrrr}")
+
+
+def test_tables_of_the_second_cohort(finished_study: Path) -> None:
+    rows = {n: (finished_study / f"results/table{n}.md").read_text().splitlines()[2:] for n in (2, 3, 4)}
+    assert [len(rows[n]) for n in (2, 3, 4)] == [3, 1, 3]
+    said = json.loads(next(iter(manifests(finished_study / "test/ensemble").values())).read_text())
+    assert len(said["models"]) == 4
+    assert said["settings"]["postprocessing"]["min_volume_region"] == "enhancing"
+
+
+def test_the_summary_holds_means_intervals_tests_ranks_folds_and_costs(summary: dict) -> None:
+    assert list(summary["methods"]) == METHODS
+    whole = summary["methods"]["Ensemble"]["whole"]["dice"]
+    assert whole["ci95"][0] <= whole["mean"] <= whole["ci95"][1]
+    assert len(summary["tests"]["masks"]) == 10 * 6
+    assert {"p", "p_holm"} <= summary["tests"]["masks"][0].keys()
+    assert set(summary["ranks"]) == {"masks", "lesions", "uncertainty"}
+    means = summary["fold_means"]["TuNet + SEB"]["whole"]["dice"]
+    assert np.mean(means["folds"]) == pytest.approx(summary["methods"]["TuNet + SEB"]["whole"]["dice"]["mean"])
+    cost = summary["costs"]["tunet-seb"]
+    assert cost["parameters"] > 1000
+    assert cost["gflops"] > 0
+    assert cost["case_seconds"] > 0
+    assert summary["ensemble"]["models"] == [
+        f"{m}/fold-{f}" for m in ("tunet-seb", "tunet-coupling=separate") for f in (0, 1)
+    ]
+    assert summary["note"] == "Research use, not a medical device."
+
+
+def test_the_folder_of_a_study_is_a_model(finished_study: Path, study_cohort: Path, tmp_path: Path) -> None:
+    assert len(find_models([finished_study])) == 4
+    case = find_cases(study_cohort)[0].reference
+    assert case is not None
+    assert main(["segment", str(case.parent), "--model", str(finished_study), "--out", str(tmp_path)]) == 0
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    shutil.copy(finished_study / "ensemble.json", copy)
+    with pytest.raises(InputError, match=r"lists .* which is not there"):
+        find_models([copy])
+    (copy / "ensemble.json").write_text("[]")
+    with pytest.raises(InputError, match="is damaged"):
+        find_models([copy])
+
+
+def test_tuned_rules_are_chosen_without_the_fold_of_the_case(finished_study: Path) -> None:
+    assert "[postprocessing]" in (finished_study / "results/tuned.toml").read_text()
+    plain, tuned = (finished_study / "predictions" / name for name in ("ensemble", "ensemble-tuned"))
+    for case, path in manifests(tuned).items():
+        assert json.loads(path.read_text())["source"] == str(plain / f"{case}.json")
+        assert nib.load(tuned / f"{case}.nii.gz").shape == nib.load(plain / f"{case}.nii.gz").shape
+
+
+@pytest.mark.usefixtures("in_process")
+def test_the_same_command_again_does_nothing_again(
+    finished_study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **settings: object) -> None:
+        raise AssertionError("scored again")
+
+    monkeypatch.setattr("tunetseg.studies.results.evaluate", refuse)
+    assert main(["study", "--out", str(finished_study)]) == 0
+    shown = capsys.readouterr()
+    assert "4 of 4 models are finished; running 0" in shown.err
+    assert "Ensemble + tuned" in shown.out
+    assert [model.status for model in read_status(finished_study)] == ["finished"] * 4
+
+
+def test_methods_without_a_common_fold_are_not_compared(finished_study: Path) -> None:
+    plan = read_plan(finished_study)
+    chosen = (plan.models[0], plan.models[3])
+    with pytest.raises(InputError, match="no fold is common"):
+        make_results(msgspec.structs.replace(plan, models=chosen), finished_study)
