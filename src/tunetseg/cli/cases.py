@@ -1,5 +1,6 @@
 """The cases that the arguments of a command choose."""
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -126,4 +127,4 @@ def _by_name(found: Sequence[tuple[Path, Case]]) -> dict[str, Case]:
 
 def _files(case: Case) -> tuple[object, ...]:
     series = (one.uid for one in case.series.values())
-    return (*(path.resolve() for path in case.images.values()), *series)
+    return (*map(os.path.realpath, case.images.values()), *series)

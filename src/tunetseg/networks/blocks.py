@@ -46,6 +46,12 @@ class JoinedConv3d(nn.Conv3d):
             return F.interpolate(F.conv3d(coarse, kernel), scale_factor=2, mode="nearest") + from_fine
         return F.conv_transpose3d(coarse, _upsampling_kernel(kernel), stride=2, padding=1) + from_fine
 
+    def plain(self, joined: tuple[Tensor, Tensor]) -> Tensor:
+        """Do the same on the concatenation, so that an exported file holds the weights as they are."""
+        coarse, fine = joined
+        upsampled = F.interpolate(coarse, scale_factor=2, mode="nearest")
+        return super().forward(torch.cat([upsampled, fine], dim=1))
+
 
 def _upsampling_kernel(kernel: Tensor) -> Tensor:
     """Return the transposed 4x4x4 kernel that acts as upsampling by 2 followed by a 3x3x3 kernel."""
@@ -102,7 +108,9 @@ class SqueezeExcite(nn.Module):
 class JoinedSqueezeExcite(SqueezeExcite):
     """Squeeze-and-excitation of a coarse map, upsampled by 2, and a fine one, concatenated; they stay apart."""
 
-    def forward(self, joined: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(  # type: ignore[override]
+        self, joined: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
         """Scale the channels of both maps; the mean of a map does not change when it is upsampled."""
         coarse, fine = joined
         weights = self.weights(torch.cat([features.mean(dim=(2, 3, 4)) for features in joined], dim=1))

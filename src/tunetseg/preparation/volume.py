@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tunetseg.datasets import Case, DatasetDescription, Missing
 from tunetseg.errors import InputError
 from tunetseg.io import Grid, Image, check_same_lattice, read_volumes
+from tunetseg.limits import check_memory
 from tunetseg.preparation.background import Background, clean
 from tunetseg.preparation.regrid import regrid
 
@@ -94,6 +95,8 @@ def read_volume(
     images = {name: case.series[name].read() for name in channels if name in case.series}
     for path, names in by_file.items():
         images |= zip(names, read_volumes(path, [case.volumes.get(name) for name in names]), strict=True)
+        # The images, the volume, and one copy on the way to the network.
+        check_memory(path, 3 * 4 * len(description.channels) * images[names[0]].array.size)
     sources = {name: case.source(name) for name in channels}
     return stack_images(images, description, sources, missing=missing, grids=grids, reference=reference)
 
