@@ -2,15 +2,16 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tunetseg.datasets import (
     Case,
@@ -25,6 +26,7 @@ from tunetseg.findings import Finding
 from tunetseg.inference.uncertainty import uncertainty
 from tunetseg.io import Grid, check_same_lattice, read_label_map
 from tunetseg.models.calibration import Calibration, calibrate
+from tunetseg.preparation.regrid import regrid, regrid_masks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -114,8 +116,38 @@ class Segmentation:
             name: round(float(count) * self.grid.voxel_ml, 3) for name, count in zip(self.regions, inside, strict=True)
         }
 
+    def onto(self, grid: Grid, *, move: ArrayLike | None = None) -> "Segmentation":
+        """Return the same segmentation on another grid; voxels that were not segmented count as no tumour.
+
+        Args:
+            grid: Where labels and probabilities are wanted.
+            move: World coordinates of this segmentation to those of ``grid`` in mm, shape (4, 4); by default they are
+                the same.
+        """
+        if move is None and self.grid.same_lattice(grid):
+
+            def moved(arrays: NDArray) -> NDArray:
+                return grid.from_lps(self.grid.to_lps(arrays))
+
+            masks, probabilities, images = moved(self.masks), moved(self.probabilities), self.images
+            images = images if images is None else moved(images)
+        else:
+            masks = regrid_masks(self.masks, self.grid, grid, move=move)
+            probabilities = np.stack([regrid(one, self.grid, grid, move=move) for one in self.probabilities])
+            images = self.images
+            if images is not None:
+                images = np.stack([regrid(one, self.grid, grid, move=move, masked=True) for one in images])
+        label_map = self.scheme.merge(masks)
+        return replace(self, label_map=label_map, probabilities=probabilities, images=images, grid=grid)
+
     def save(
-        self, folder: str | Path, *, probabilities: bool = False, picture: bool = False, report: bool = False
+        self,
+        folder: str | Path,
+        *,
+        probabilities: bool = False,
+        picture: bool = False,
+        dicom: bool = False,
+        report: bool = False,
     ) -> Path:
         """Write the label map, the uncertainty maps and a manifest; none appears before all are complete.
 
@@ -123,6 +155,8 @@ class Segmentation:
             folder: Created if needed.
             probabilities: Write the probability maps too.
             picture: Draw ``<case>.png`` too.
+            dicom: Write ``<case>_seg.dcm``, and with ``probabilities`` ``<case>_prob.dcm``, of a case that was read
+                from DICOM.
             report: Write ``<case>.html`` too, as `report` does.
 
         Returns:
@@ -133,7 +167,7 @@ class Segmentation:
         """
         from tunetseg.inference.save import save_segmentation
 
-        return save_segmentation(self, folder, probabilities=probabilities, picture=picture, report=report)
+        return save_segmentation(self, folder, probabilities=probabilities, picture=picture, dicom=dicom, report=report)
 
     def report(self, path: str | Path, *, reference: str | Path | None = None) -> Path:
         """Write one HTML file that shows the patient and the result in any browser, without a network.
@@ -192,6 +226,28 @@ class Segmentation:
     def summary(self) -> str:
         """Return the volumes as one line of text."""
         return ", ".join(f"{region} {volume:.1f} ml" for region, volume in self.volumes_ml.items())
+
+    def viewer(self) -> Any:
+        """Return a viewer for notebooks: images, label map and uncertainty in three planes and a render.
+
+        Returns:
+            A widget of ipyniivue, with the first image, or that of contrast-enhanced T1, under the regions.
+
+        Raises:
+            InputError: ipyniivue is not installed, or the result has no images.
+        """
+        from tunetseg.report.widget import make_widget
+
+        return make_widget(self)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        """Return what notebooks show: a viewer where ipyniivue is installed and images are there, else a picture."""
+        bundle: dict[str, Any] = {"text/plain": repr(self), "text/html": self._repr_html_()}
+        if self.images is not None and find_spec("ipyniivue") is not None:
+            widget = self.viewer()._repr_mimebundle_()
+            bundle |= widget[0] if isinstance(widget, tuple) else widget
+            bundle["text/plain"] = repr(self)
+        return bundle
 
     def _repr_html_(self) -> str:
         """Return a picture and the volumes, which notebooks show."""
