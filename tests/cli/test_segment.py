@@ -129,8 +129,11 @@ def test_a_cohort_with_a_broken_case(
     for path in cases[1].images.values():
         path.unlink()
     assert segment(tmp_path / "cohort") == 2
-    assert f"{cases[1].id}: no t1 and no t1ce and no flair and no t2 image" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+    said = capsys.readouterr()
+    assert f"{cases[1].id}: no t1 and no t1ce and no flair and no t2 image" in said.err
+    last = said.out.splitlines()[-2:]
+    assert last[0] == f"3 of 4 cases are done, 1 were left out; see {tmp_path / 'out/failed.csv'}"
+    assert last[1].startswith(f"LEFT OUT: {cases[1].id}: no t1 and")
     assert segment(tmp_path / "cohort", "--skip-broken") == 0
     assert {path.stem for path in (tmp_path / "out").glob("*.json")} == {case.id for case in cases} - {cases[1].id}
 

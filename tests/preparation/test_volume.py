@@ -8,11 +8,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from tunetseg.checks import check_volume
 from tunetseg.datasets import Case, case_from_files, find_cases, find_description
 from tunetseg.datasets.phantom import Phantom, write_patient
 from tunetseg.errors import InputError
-from tunetseg.io import Grid, image_from_array, nifti
+from tunetseg.io import Grid, Image, image_from_array, nifti
 from tunetseg.preparation import read_volume, stack_images
+from tunetseg.preparation.regrid import regrid
 
 BRATS = find_description("brats2020")
 KITS = find_description("kits19")
@@ -145,3 +147,66 @@ def test_images_in_memory(mri_patient: Phantom) -> None:
     moved = replace(images["t2"], stored=Grid(mri_patient.affine + np.eye(4, k=3) * 9, (24, 24, 16)))
     with pytest.raises(InputError, match="t2 image: lies up to 9 mm away from t1 image"):
         stack_images(images | {"t2": moved}, BRATS)
+
+
+def other_grid(image: Image, spacing: float) -> Image:
+    """The same patient with other voxels, in RAS order."""
+    turned = nib.orientations.inv_ornt_aff([[0, -1], [1, -1], [2, 1]], image.grid.shape)
+    sizes = spacing / np.array(image.grid.spacing)
+    x, y, z = (int(length / size) for length, size in zip(image.grid.shape, sizes, strict=True))
+    grid = Grid(image.grid.affine @ turned @ np.diag([*sizes, 1]), (x, y, z))
+    return Image(regrid(image.array, image.grid, grid.in_lps(), masked=True), grid.in_lps(), grid)
+
+
+def test_images_on_other_grids_are_brought_to_one(mri_patient: Phantom) -> None:
+    images = {name: image_from_array(array, affine=mri_patient.affine) for name, array in mri_patient.images.items()}
+    plain = stack_images(images, BRATS)
+    assert (plain.reference, plain.regridded) == ("t1", ())
+    apart = images | {"t1": other_grid(images["t1"], 6), "flair": other_grid(images["flair"], 12)}
+    with pytest.raises(InputError, match="bring both to one grid first"):
+        stack_images(apart, BRATS)
+    volume = stack_images(apart, BRATS, grids="any")
+    assert volume.reference == "t1ce"
+    assert [one.channel for one in volume.regridded] == ["t1", "flair"]
+    assert volume.stored.same_lattice(images["t1ce"].stored)
+    for number in (1, 3):
+        assert np.array_equal(volume.array[number], plain.array[number])
+    for number in (0, 2):
+        both = (volume.array[number] != 0) & (plain.array[number] != 0)
+        assert both.sum() > 0.9 * (plain.array[number] != 0).sum()
+        assert np.corrcoef(volume.array[number][both], plain.array[number][both])[0, 1] > 0.75
+    glioma = find_description("glioma")
+    assert "regridded" in [finding.code for finding in check_volume(volume, glioma)]
+    onto = stack_images(apart, BRATS, grids="any", reference="flair")
+    assert onto.stored.axes == "RAS"
+    assert onto.grid.spacing == (12, 12, 12)
+    with pytest.raises(InputError, match="reference 'ct': there is no such image"):
+        stack_images(apart, BRATS, grids="any", reference="ct")
+
+
+def test_other_grids_that_do_not_fit(mri_patient: Phantom) -> None:
+    images = {name: image_from_array(array, affine=mri_patient.affine) for name, array in mri_patient.images.items()}
+    affine = mri_patient.affine + np.eye(4, k=3) * 900
+    far = image_from_array(mri_patient.images["t2"], affine=affine)
+    with pytest.raises(InputError, match="t2 image: shows no place that t1ce image shows, though both have the shape"):
+        stack_images(images | {"t2": far}, BRATS, grids="any")
+    with pytest.raises(InputError, match=r"register one to the other, or check that both are of one patient"):
+        stack_images(images | {"t2": other_grid(far, 12)}, BRATS, grids="any")
+    unsaid = replace(other_grid(images["t2"], 12), oriented=False)
+    with pytest.raises(InputError, match="t2 image: does not say how the patient lies"):
+        stack_images(images | {"t2": unsaid}, BRATS, grids="any")
+
+
+def test_other_grids_that_show_another_part(mri_patient: Phantom) -> None:
+    images = {name: image_from_array(array, affine=mri_patient.affine) for name, array in mri_patient.images.items()}
+    part = image_from_array(mri_patient.images["t2"][..., 7:], affine=mri_patient.affine @ translation(2, 7))
+    findings = check_volume(stack_images(images | {"t2": part}, BRATS, grids="any"), find_description("glioma"))
+    assert "partly-covered" in [finding.code for finding in findings]
+    volume = stack_images(images | {"t1ce": part}, BRATS, grids="any")
+    assert "outside-grid" in [finding.code for finding in check_volume(volume, find_description("glioma"))]
+
+
+def translation(axis: int, voxels: int) -> np.ndarray:
+    result = np.eye(4)
+    result[axis, 3] = voxels
+    return result

@@ -46,6 +46,7 @@ def check_volume(volume: Volume, description: DatasetDescription) -> list[Findin
     if not volume.oriented:
         message = "the header does not say how the patient lies; x to the left, y to the front and z up are assumed"
         findings.append(Finding("no-orientation", "note", message))
+    findings += _regridded(volume)
     findings += _background(volume, description)
     if sample is not None and not any(finding.level == "refuse" for finding in findings):
         findings += _brain(sample, found=all(one.kind != "none" for one in volume.background))
@@ -83,6 +84,31 @@ def check_grid(grid: Grid, *, head: bool) -> list[Finding]:
         )
         return [Finding("thick-slices", "warning", message)]
     return []
+
+
+def _regridded(volume: Volume) -> list[Finding]:
+    """Channels that lay on another grid, and whether that grid shows the same part of the head."""
+    if not volume.regridded:
+        return []
+    size = " x ".join(f"{edge:.3g}" for edge in volume.grid.spacing)
+    names = [one.channel for one in volume.regridded]
+    verb = "lies on another grid and was" if len(names) == 1 else "lie on other grids and were"
+    message = f"{', '.join(names)} {verb} brought to that of {volume.reference} ({size} mm) by their headers"
+    findings = [Finding("regridded", "note", message)]
+    for one in volume.regridded:
+        if one.lost > THRESHOLDS.lost:
+            message = (
+                f"{100 * one.lost:.0f} % of what {one.channel} shows lies outside of the grid of {volume.reference}; "
+                "check that the images are registered, or choose the other grid"
+            )
+            findings.append(Finding("outside-grid", "warning", message))
+        if one.covered < THRESHOLDS.covered:
+            message = (
+                f"{one.channel} covers only {100 * one.covered:.0f} % of the brain that {volume.reference} shows; "
+                "no tumour is found where it is missing"
+            )
+            findings.append(Finding("partly-covered", "warning", message))
+    return findings
 
 
 def _background(volume: Volume, description: DatasetDescription) -> list[Finding]:

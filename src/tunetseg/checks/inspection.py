@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from tunetseg.checks.images import check_volume
-from tunetseg.datasets import Case, DatasetDescription, NoCaseError, find_cases
+from tunetseg.datasets import Case, DatasetDescription, find_patients
 from tunetseg.errors import InputError
-from tunetseg.findings import Finding
+from tunetseg.findings import Finding, refusals
 from tunetseg.preparation import read_volume
 from tunetseg.progress import Progress, silent
 
@@ -61,18 +61,7 @@ def inspect_place(
     Raises:
         InputError: There is neither a case nor a DICOM image.
     """
-    path = Path(place)
-    if path.suffix.lower() == ".zip":
-        return _inspect_dicom(path, description)
-    try:
-        cases = find_cases(path, dataset, also=description)
-    except NoCaseError as fault:
-        try:
-            return _inspect_dicom(path, description)
-        except InputError as other:
-            if "install" in str(other):
-                raise InputError(f"{fault}; for DICOM: {other}") from None
-            raise fault from None
+    cases = find_patients(place, description, dataset=dataset, progress=progress)
     found = []
     for number, case in enumerate(cases):
         found.append(inspect_case(case, description))
@@ -87,39 +76,23 @@ def inspect_case(case: Case, description: DatasetDescription) -> Inspection:
         case: Its files.
         description: Says which channels are needed.
     """
+    findings = list(case.findings)
     try:
-        volume = read_volume(case, description, missing="allow")
-        findings = check_volume(volume, description)
+        volume = read_volume(case, description, missing="allow", grids="any")
+        findings += check_volume(volume, description)
         if volume.missing:
             message = f"no {' and no '.join(volume.missing)} image; use a model that was trained with missing images"
             findings.insert(0, Finding("missing-channel", "warning", message))
     except InputError as fault:
-        findings = [Finding("unreadable", "refuse", str(fault))]
+        if not refusals(findings):
+            findings = [*findings, Finding("unreadable", "refuse", str(fault))]
     known = case.dataset.name if case.dataset is not None else ""
     channels, reasons = {}, {}
     for name, path in case.images.items():
-        number = case.volumes.get(name)
+        series, number = case.series.get(name), case.volumes.get(name)
+        if series is not None:
+            channels[name], reasons[name] = series.name, "; ".join(series.guess.reasons)
+            continue
         channels[name] = str(path) if number is None else f"{path}, volume {number}"
         reasons[name] = f"named like {known}" if known else "by its name"
-    return Inspection(case.id, known, channels, reasons, tuple(findings))
-
-
-def _inspect_dicom(place: Path, description: DatasetDescription) -> list[Inspection]:
-    from tunetseg.io.dicom import find_dicom_cases
-    from tunetseg.preparation import stack_images
-
-    found = []
-    for case in find_dicom_cases(place, description.channel_names):
-        findings = list(case.findings)
-        try:
-            volume = stack_images(
-                case.read(), description, {name: series.name for name, series in case.channels.items()}
-            )
-            findings += check_volume(volume, description)
-        except InputError as fault:
-            if str(fault) not in {finding.message for finding in findings}:
-                findings.append(Finding("unreadable", "refuse", str(fault)))
-        channels = {name: series.name for name, series in case.channels.items()}
-        reasons = {name: "; ".join(series.guess.reasons) for name, series in case.channels.items()}
-        found.append(Inspection(case.id, "DICOM", channels, reasons, tuple(findings)))
-    return found
+    return Inspection(case.id, "DICOM" if case.series else known, channels, reasons, tuple(findings))

@@ -24,6 +24,8 @@ class Thresholds:
         opposite: Greatest correlation of T1 and T2 [-0.24], whose contrasts are opposite.
         kinship: Least of r(T1, T1ce) + r(FLAIR, T2) - r(T1, FLAIR) - r(T1ce, T2), and of the same without the pairs
             T1 and T2, and T1ce and FLAIR [0.08].
+        lost: Greatest share of a channel that lies outside of the grid that it is brought to.
+        covered: Least share of the brain that the field of view of such a channel covers.
         region: Greatest share of the brain that a region fills [0.20].
         uncertainty: Greatest mean uncertainty, before calibration, inside the outermost region with the packaged model
             [25.5]; of twelve brains without tumour, made by mirroring, ten are beyond.
@@ -39,6 +41,8 @@ class Thresholds:
     fluid: float = -0.1
     opposite: float = 0.0
     kinship: float = 0.0
+    lost: float = 0.1
+    covered: float = 0.9
     region: float = 1 / 3
     uncertainty: float = 25.75
 

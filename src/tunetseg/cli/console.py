@@ -13,7 +13,19 @@ from rich.text import Text
 from tunetseg.cli.text import printable
 from tunetseg.progress import Progress as ProgressFunction
 
-__all__ = ["line_console", "shown", "table_console"]
+__all__ = ["duration", "line_console", "shown", "table_console"]
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time for a line of text.
+
+    Examples:
+        >>> duration(41.4), duration(250), duration(9000)
+        ('41 s', '4 min', '2.5 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
 
 
 class _SafeConsole(Console):

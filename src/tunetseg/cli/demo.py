@@ -22,7 +22,7 @@ def demo(
         device: auto, cpu, cuda or mps.
     """
     from tunetseg.cli.console import line_console, table_console
-    from tunetseg.cli.patients import segment_patients
+    from tunetseg.cli.patients import Wanted, segment_patients
     from tunetseg.cli.tables import print_scores
     from tunetseg.datasets import find_cases
     from tunetseg.datasets.phantom import make_patient, write_patient
@@ -38,7 +38,7 @@ def demo(
     console = line_console()
     console.print(f"making a synthetic patient of 240x240x155 voxels from seed {seed}")
     patient = write_patient(make_patient(seed), out / "patient")
-    segment_patients(find_cases(patient), out / "segmentation", model, picture=True)
+    segment_patients(find_cases(patient), out / "segmentation", model, Wanted(picture=True))
     scores = evaluate(out / "segmentation", out / "patient", rules="brats2020")
     print_scores(table_console(), scores)
     scores.save(out / "scores.csv")

@@ -14,6 +14,7 @@ __all__ = ["COMMANDS", "main", "run"]
 
 COMMANDS = {
     "segment": "find the tumour in one patient or many",
+    "prepare": "register raw scans and remove the skull",
     "inspect": "show what a folder holds and check the images",
     "train": "train a model on a cohort",
     "study": "train many models on the same folds, here or on a cluster, and compare them",

@@ -1,27 +1,90 @@
 """What ``tunet segment`` and ``tunet demo`` show while they work, and at the end."""
 
-import csv
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from msgspec import to_builtins
 from rich.console import Console
 
-from tunetseg.cli.console import line_console, shown
+from tunetseg.cli.console import duration, line_console, shown
+from tunetseg.cli.ledger import Ledger
 from tunetseg.datasets import Case, DatasetDescription, Postprocessing, find_scheme
 from tunetseg.errors import InputError
+from tunetseg.findings import Finding
 from tunetseg.inference.predictor import Ensemble
 from tunetseg.inference.save import is_complete
 from tunetseg.inference.segment import segment_cases
 from tunetseg.inference.segmentation import NOT_A_DEVICE, Segmentation
-from tunetseg.io.files import make_folder, read_json, whole_file
+from tunetseg.io.files import make_folder
+from tunetseg.io.scratch import locked, remove_leftovers
+from tunetseg.progress import Progress
 
-__all__ = ["segment_patients"]
+__all__ = ["Outcome", "Wanted", "segment_patients"]
 
 _LOG = logging.getLogger("tunetseg.cli")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for of every case.
+
+    Args:
+        labels: Dataset or year whose label values are written.
+        probabilities: Write probability maps too.
+        picture: Draw a picture of each case too.
+        report: Write a page of each case too, and of several cases one that lists them, ``report.html``.
+        dicom: Write DICOM SEG objects too.
+        redo: Segment those of several cases again whose results are complete.
+        postprocessing: Rules; by default those of the model.
+        calibrated: Let uncertainty follow from calibrated probabilities, where the model has a calibration.
+        reference: Channel on whose grid cases are segmented.
+        grid: Channel on whose grid results are written.
+        part: Name of the part of a run in several processes, which write to one folder; empty for all.
+    """
+
+    labels: str | None = None
+    probabilities: bool = False
+    picture: bool = False
+    report: bool = False
+    dicom: bool = False
+    redo: bool = False
+    postprocessing: Postprocessing | None = None
+    calibrated: bool = True
+    reference: str | None = None
+    grid: str | None = None
+    part: str = ""
+
+    @property
+    def kinds(self) -> list[str]:
+        """What is written besides the label map, the uncertainty and the manifest, as `is_complete` calls it."""
+        asked = {"prob": self.probabilities, "png": self.picture, "html": self.report, "dcm": self.dicom}
+        return [kind for kind, wanted in asked.items() if wanted]
+
+    def is_done(self, case: Case, out: Path, model: Ensemble) -> bool:
+        """Return whether the whole result of a case, made in the same way, is there."""
+        settings = {
+            "postprocessing": to_builtins(self.postprocessing or model.dataset.postprocessing),
+            "calibrated": self.calibrated and any(model.calibration),
+        }
+        settings |= {"reference": self.reference, "grid": self.grid}
+        scheme = find_scheme(self.labels).name if self.labels else ""
+        return is_complete(out, case, model, self.kinds, scheme, settings)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How it went.
+
+    Args:
+        warned: Whether anything was warned of.
+        left_out: Count of cases that could not be segmented.
+    """
+
+    warned: bool
+    left_out: int
 
 
 @dataclass
@@ -32,180 +95,160 @@ class _Work:
         total: Count of the cases.
         began: When the work began.
         skipped: Cases that were complete before.
-        earlier: Their names.
+        done: Cases that have been segmented.
         schemes: Names of the label schemes.
-        volumes: Rows of ``volumes.csv``.
         warnings: Sentences that are shown last.
-        faults: Case -> what is wrong with it.
+        faults: Sentences on the cases that were left out.
     """
 
     total: int
     began: float = field(default_factory=time.monotonic)
     skipped: int = 0
-    earlier: set[str] = field(default_factory=set)
+    done: int = 0
     schemes: set[str] = field(default_factory=set)
-    volumes: list[dict[str, str | float]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    faults: list[tuple[str, str]] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
 
     def add(self, result: Segmentation) -> None:
         """Remember a result."""
+        self.done += 1
         self.schemes.add(result.scheme.name)
         self.warnings += [f"{result.case}: {finding.message}" for finding in result.warnings]
-        codes = " ".join(finding.code for finding in result.warnings)
-        row: dict[str, str | float] = {"case": result.case}
-        self.volumes.append(row | {f"{name}_ml": ml for name, ml in result.volumes_ml.items()} | {"warnings": codes})
 
     def count(self) -> str:
         """Return which case this is, and the time that is left."""
-        done = len(self.volumes) + len(self.faults)
-        left = (time.monotonic() - self.began) / max(1, done) * (self.total - self.skipped - done)
-        return f"{done + self.skipped} of {self.total}" + (f", {left:.0f} s left" if left >= 1 else "")
+        tried = self.done + len(self.faults)
+        left = (time.monotonic() - self.began) / max(1, tried) * (self.total - self.skipped - tried)
+        return f"{tried + self.skipped} of {self.total}" + (f", {duration(left)} left" if left >= 1 else "")
 
 
-def segment_patients(
-    cases: Sequence[Case],
-    out: Path,
-    model: Ensemble,
-    *,
-    labels: str | None = None,
-    probabilities: bool = False,
-    picture: bool = False,
-    report: bool = False,
-    skip_broken: bool = False,
-    redo: bool = False,
-    postprocessing: Postprocessing | None = None,
-    calibrated: bool = True,
-) -> bool:
+def segment_patients(cases: Sequence[Case], out: Path, model: Ensemble, wanted: Wanted = Wanted()) -> Outcome:
     """Segment cases with a progress bar, and print what was found, where it is, and last what was warned of.
 
-    Several cases leave a table of volumes, ``volumes.csv``, and one of broken cases, ``failed.csv``.
+    A broken case among several is left out. Several cases leave a table of volumes, ``volumes.csv``, and one of broken
+    cases, ``failed.csv``, which are up to date after every case. One process at a time writes to a folder.
 
     Args:
         cases: What to segment.
         out: Folder of the results.
         model: As `load_model` returns it.
-        labels: Dataset or year whose label values are written.
-        probabilities: Write probability maps too.
-        picture: Draw a picture of each case too.
-        report: Write a page of each case too, and of several cases one that lists them, ``report.html``.
-        skip_broken: Report a broken case and continue without it.
-        redo: Segment those of several cases again whose results are complete.
-        postprocessing: Rules; by default those of the model.
-        calibrated: Let uncertainty follow from calibrated probabilities, where the model has a calibration.
-
-    Returns:
-        Whether anything was warned of.
+        wanted: What is asked for.
 
     Raises:
-        InputError: A case is broken; with ``skip_broken`` only if none could be segmented.
+        InputError: The only case is broken, or all of several are; or another process writes to the folder.
     """
+    if len(cases) == 1:
+        model = replace(model, keep=False)
     console = line_console()
-    wanted = [kind for kind, asked in (("prob", probabilities), ("png", picture), ("html", report)) if asked]
-    scheme = find_scheme(labels).name if labels else ""
-    settings = {
-        "postprocessing": to_builtins(postprocessing or model.dataset.postprocessing),
-        "calibrated": calibrated and any(model.calibration),
-    }
-    waiting = [
-        case for case in cases if redo or len(cases) == 1 or not is_complete(out, case, model, wanted, scheme, settings)
-    ]
-    earlier = {case.id for case in cases} - {case.id for case in waiting}
-    work = _Work(len(cases), skipped=len(earlier), earlier=earlier)
+    alone = len(cases) == 1
+    with shown() as progress:
+        counts = _plural(len(cases), "case"), _plural(len(model.paths), "model")
+        _LOG.info("%s, %s, %s on %s", *counts, model.engine.version, model.engine.device)
+        if alone:
+            cases[0].check(model.dataset.channel_names, missing="allow")
+        folder = make_folder(out)
+        with locked(folder, wanted.part):
+            remove_leftovers(folder)
+            ledger = None if alone else Ledger(folder)
+            waiting = [case for case in cases if alone or wanted.redo or not wanted.is_done(case, folder, model)]
+            work = _Work(len(cases), skipped=len(cases) - len(waiting))
+            if ledger is not None and work.skipped:
+                _LOG.info("%d of %d cases are complete and were skipped", work.skipped, len(cases))
+                ledger.add_saved([case for case in cases if case not in waiting], model.dataset)
+            try:
+                for result in _results(waiting, model, folder, wanted, work, ledger, console, progress):
+                    work.add(result)
+                    if ledger is not None:
+                        ledger.add(result)
+                    _print_result(console, result, work)
+                    del result  # or it would be held while the next case is segmented
+            except KeyboardInterrupt:
+                if not alone:
+                    _print_interrupted(console, work, folder)
+                raise
+    if not work.done and not work.skipped:
+        raise InputError(f"none of {len(cases)} cases could be segmented; the last fault: {work.faults[-1]}")
+    if wanted.report and not alone:
+        _write_cohort(cases, folder, model.dataset)
+    _print_end(console, work, folder, wanted.kinds)
+    return Outcome(bool(work.warnings), len(work.faults))
+
+
+def _results(
+    cases: Sequence[Case],
+    model: Ensemble,
+    out: Path,
+    wanted: Wanted,
+    work: _Work,
+    ledger: Ledger | None,
+    console: Console,
+    progress: Progress,
+) -> Iterator[Segmentation]:
+    """Segment cases one by one; broken ones are told and left out where there is a ledger."""
     current: list[str] = []
 
-    def leave_out(fault: InputError) -> None:
-        work.faults.append((current[-1], str(fault)))
-        _LOG.warning("left out: %s", fault)
-
     def begun() -> Iterator[Case]:
-        for case in waiting:
+        for case in cases:
             current.append(case.id)
+            _print_series(console, case)
             yield case
 
-    with shown() as progress:
-        _LOG.info(
-            "%d case(s), %d model(s), %s on %s", len(cases), len(model.paths), model.engine.version, model.engine.device
-        )
-        if work.skipped:
-            _LOG.info("%d of %d cases are complete and were skipped", work.skipped, len(cases))
-        if not skip_broken:
-            for case in waiting:
-                case.check(model.dataset.channel_names, missing="allow")
-        results = segment_cases(
-            begun(),
-            model,
-            out=out,
-            labels=labels,
-            probabilities=probabilities,
-            picture=picture,
-            report=report,
-            postprocessing=postprocessing,
-            missing="allow",
-            calibrated=calibrated,
-            on_fault=leave_out if skip_broken else None,
-            progress=progress,
-        )
-        try:
-            for result in results:
-                work.add(result)
-                _print_result(console, result, work)
-                del result  # or it would be held while the next case is segmented
-        except InputError as fault:
-            _write_tables(work, out)
-            if len(cases) == 1:
-                raise
-            done = len(work.volumes)
-            raise InputError(f"{fault} ({done} of {len(cases)} cases are done; see --skip-broken)") from None
-        except KeyboardInterrupt:
-            _write_tables(work, out)
-            if len(cases) > 1:
-                done = len(work.volumes) + work.skipped
-                console.print(f"{done} of {len(cases)} cases are done in {out}; the same command does the others")
-            raise
-    _write_tables(work, out)
-    if not work.volumes and not work.skipped:
-        raise InputError(f"none of {len(cases)} cases could be segmented; the last fault: {work.faults[-1][1]}")
-    if report and len(cases) > 1:
-        _write_cohort(cases, out, model.dataset)
-    _print_end(console, work, out, [kind for kind in wanted if kind != "prob"])
-    return bool(work.warnings)
+    def leave_out(fault: InputError) -> None:
+        assert ledger is not None
+        work.faults.append(f"{current[-1]}: {str(fault).removeprefix(f'{current[-1]}: ')}")
+        _LOG.warning("left out (%s): %s", work.count(), fault)
+        ledger.add_fault(current[-1], str(fault))
+
+    return segment_cases(
+        begun(),
+        model,
+        out=out,
+        labels=wanted.labels,
+        probabilities=wanted.probabilities,
+        picture=wanted.picture,
+        report=wanted.report,
+        dicom=wanted.dicom,
+        postprocessing=wanted.postprocessing,
+        missing="allow",
+        calibrated=wanted.calibrated,
+        reference=wanted.reference,
+        grid=wanted.grid,
+        on_fault=None if ledger is None else leave_out,
+        progress=progress,
+    )
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def _print_series(console: Console, case: Case) -> None:
+    """Say which series of DICOM was taken for which channel, before the work."""
+    if not case.series:
+        return
+    console.print(f"{case.id}: DICOM")
+    for channel, one in case.series.items():
+        console.print(f"  {channel:<6} {one.name} ({'; '.join(one.guess.reasons) or 'as given'})")
+    if case.unused:
+        console.print(f"  not used: {', '.join(case.unused)}")
 
 
 def _print_result(console: Console, result: Segmentation, work: _Work) -> None:
     counted = f", {work.count()}" if work.total > 1 else ""
     console.print(f"{result.case}: {result.summary()} ({result.seconds:.1f} s{counted})")
-    for note in (*result.notes, *(finding.message for finding in result.findings if finding.level == "note")):
+    for note in (*result.notes, *(finding.message for finding in result.findings if _is_news(finding))):
         console.print(f"  note: {note}")
 
 
-def _print_end(console: Console, work: _Work, out: Path, pictures: Sequence[str]) -> None:
-    labels = f" (labels of {', '.join(sorted(work.schemes))})" if work.schemes else ""
-    shown = "".join(f", <case>.{kind}" for kind in pictures)
-    console.print(
-        f"Look at {out}: <case>.nii.gz{labels}, "
-        f"<case>_unc_*.nii.gz (0 certain to 100 uncertain), <case>.json{shown}. "
-        f"{NOT_A_DEVICE.capitalize()}."
-    )
-    if work.faults:
-        console.print(f"{len(work.faults)} of {work.total} cases were left out; see {out / 'failed.csv'}")
-    for warning in work.warnings:
-        console.print(f"WARNING: {warning}", style="bold yellow")
+def _is_news(finding: Finding) -> bool:
+    """Return whether a note has not been printed before the work."""
+    return finding.level == "note" and finding.code != "sequence"
 
 
-def _write_tables(work: _Work, out: Path) -> None:
-    """Write the volumes of several cases, those of earlier runs included, and the faults of the broken ones."""
-    if work.total < 2:
-        return
-    folder = make_folder(out)
-    volumes = folder / "volumes.csv"
-    new = {str(row["case"]): {key: str(value) for key, value in row.items()} for row in work.volumes}
-    # Manifests are the truth: several processes may have segmented the cases, each with a table of its own.
-    rows = {row["case"]: row for row in _read_rows(volumes)} | _rows_of_manifests(folder, work.earlier) | new
-    _write_rows(volumes, [rows[case] for case in sorted(rows)])
-    failed = folder / "failed.csv"
-    failed.unlink(missing_ok=True)
-    _write_rows(failed, [{"case": case, "fault": fault} for case, fault in work.faults])
+def _print_interrupted(console: Console, work: _Work, out: Path) -> None:
+    done = f"{work.done + work.skipped} of {work.total} cases are done in {out}"
+    left_out = f", {len(work.faults)} were left out" if work.faults else ""
+    console.print(f"{done}{left_out}; the same command does the others")
 
 
 def _write_cohort(cases: Sequence[Case], out: Path, dataset: DatasetDescription) -> None:
@@ -216,30 +259,22 @@ def _write_cohort(cases: Sequence[Case], out: Path, dataset: DatasetDescription)
     write_cohort_page(find_manifests([out]), out / PAGE, cases={case.id: case for case in cases}, dataset=dataset)
 
 
-def _rows_of_manifests(folder: Path, cases: set[str]) -> dict[str, dict[str, str]]:
-    """Return the rows of cases that were segmented before."""
-    rows = {}
-    for path in folder.glob("*.json"):
-        said = read_json(path)
-        if said.get("case") in cases:
-            codes = " ".join(found["code"] for found in said["findings"] if found["level"] == "warning")
-            volumes = {f"{name}_ml": str(ml) for name, ml in said["volume_ml"].items()}
-            rows[said["case"]] = {"case": said["case"], **volumes, "warnings": codes}
-    return rows
-
-
-def _read_rows(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if row.get("case")]
-
-
-def _write_rows(path: Path, rows: Sequence[dict[str, str]]) -> None:
-    if not rows:
-        return
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
+def _print_end(console: Console, work: _Work, out: Path, kinds: Sequence[str]) -> None:
+    shown = "".join(f", <case>.{kind}" for kind in ("png", "html") if kind in kinds)
+    shown += ", <case>_seg.dcm" if "dcm" in kinds else ""
+    labels = f" (labels of {', '.join(sorted(work.schemes))})" if work.schemes else ""
+    console.print(
+        f"Look at {out}: <case>.nii.gz{labels}, "
+        f"<case>_unc_*.nii.gz (0 certain to 100 uncertain), <case>.json{shown}. "
+        f"{NOT_A_DEVICE.capitalize()}."
+    )
+    for warning in work.warnings:
+        console.print(f"WARNING: {warning}", style="bold yellow")
+    if work.faults:
+        done = work.done + work.skipped
+        console.print(
+            f"{done} of {work.total} cases are done, {len(work.faults)} were left out; see {out / 'failed.csv'}",
+            style="bold yellow",
+        )
+        for fault in work.faults:
+            console.print(f"LEFT OUT: {fault}", style="bold yellow")

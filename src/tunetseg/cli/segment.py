@@ -32,6 +32,10 @@ def segment(
     report: bool = False,
     mirror: bool = False,
     overlap: float = 0.5,
+    series: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CHANNEL=NUMBER")] = (),
+    reference: Annotated[str | None, tyro.conf.arg(metavar="CHANNEL")] = None,
+    grid: Annotated[str | None, tyro.conf.arg(metavar="CHANNEL")] = None,
+    dicom_seg: bool = False,
     skip_broken: bool = False,
     redo: bool = False,
     strict: bool = False,
@@ -43,14 +47,17 @@ def segment(
 ) -> None:
     """Find the tumour: label map, uncertainty maps and a manifest for each patient.
 
-    PATIENT is the folder of a case or of a cohort; or give the file of each sequence with --t1 --t1ce --t2 --flair,
-    and of any other channel with --image. The images must be co-registered and, for brains, skull-stripped. Regions of
-    the default model: whole tumour (WT), tumour core (TC), enhancing tumour (ET). Where a patient lacks a sequence,
-    zeros stand in its place, and a note says so. Research use, not a medical device.
+    PATIENT is the folder of a case or of a cohort, or a folder or zip archive of DICOM files; or give the file of each
+    sequence with --t1 --t1ce --t2 --flair, and of any other channel with --image. The images must be co-registered and,
+    for brains, skull-stripped ('tunet prepare' does both); they may lie on different grids. Regions of the default
+    model: whole tumour (WT), tumour core (TC), enhancing tumour (ET). Where a patient lacks a sequence, zeros stand in
+    its place, and a note says so; a DICOM series that is not found must be left out with --without. A broken case among
+    several is left out, and the exit code is 2. The model has seen adults with glioma before treatment only: it finds a
+    tumour in most brains without one. Research use, not a medical device.
 
     Args:
-        patients: Folders of cases or cohorts.
-        out: Folder of the results.
+        patients: Folders of cases or cohorts, folders or archives of DICOM files.
+        out: Folder of the results; one process at a time writes to it.
         model: Packaged models, model files or run folders; several are averaged.
         t1: T1 image.
         t1ce: Contrast-enhanced T1 image.
@@ -72,7 +79,12 @@ def segment(
         report: Write <case>.html, a page with a viewer, measurements and findings that opens in any browser.
         mirror: Average with the prediction of the mirror image; takes twice as long.
         overlap: Least overlap of windows, for models trained on patches.
-        skip_broken: Report a broken case and continue without it.
+        series: DICOM series of a channel, where its tags mislead, by the number that 'tunet inspect' shows: t1ce=7.
+        reference: Channel to whose grid the others are brought; by default T1ce where the grids differ.
+        grid: Channel on whose own grid the result is written; by default that of --reference.
+        dicom_seg: Write <case>_seg.dcm too, a DICOM SEG object that refers to the series on whose grid it lies; with
+            --probabilities also <case>_prob.dcm.
+        skip_broken: End with exit code 0 although broken cases were left out.
         redo: Segment those of several cases again whose results of the same model and settings are complete; they are
             skipped otherwise.
         strict: End with exit code 3 if anything was warned of.
@@ -83,41 +95,47 @@ def segment(
         dry_run: Write the job files and show them; submit nothing.
     """
     given_flags = dict(locals())
-    from tunetseg.cli.cases import choose_cases, images_by_channel, without_channels
-    from tunetseg.cli.patients import segment_patients
+    from tunetseg.cli.cases import choose_cases, images_by_channel, series_by_channel
+    from tunetseg.cli.console import shown
+    from tunetseg.cli.patients import Wanted, segment_patients
     from tunetseg.datasets import find_description
     from tunetseg.inference.postprocess import find_postprocessing
     from tunetseg.inference.predictor import load_model
 
     given = {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}
     predictor = load_model(*model, engine=engine, device=device, overlap=overlap, mirror=mirror)
-    chosen = choose_cases(
-        patients,
-        images_by_channel(image, given),
-        predictor.dataset,
-        name=name,
-        only=cases,
-        dataset=find_description(dataset) if dataset else None,
-    )
+    with shown() as progress:
+        chosen = choose_cases(
+            patients,
+            images_by_channel(image, given),
+            predictor.dataset,
+            name=name,
+            only=cases,
+            dataset=find_description(dataset) if dataset else None,
+            without=without,
+            series=series_by_channel(series),
+            progress=progress,
+        )
     if shards > 1 or launcher != "local":
         from tunetseg.cli.shards import segment_in_parts
 
         segment_in_parts(chosen, given_flags)
         return
-    if without:
-        chosen = without_channels(chosen, without, predictor.dataset)
-    warned = segment_patients(
-        chosen,
-        out,
-        predictor,
+    wanted = Wanted(
         labels=labels,
         probabilities=probabilities,
         picture=picture,
         report=report,
-        skip_broken=skip_broken,
+        dicom=dicom_seg,
         redo=redo,
         postprocessing=find_postprocessing(postprocessing, predictor.dataset),
         calibrated=not plain_uncertainty,
+        reference=reference,
+        grid=grid,
+        part=cases.stem if cases is not None and cases.resolve().parent == (out / "jobs").resolve() else "",
     )
-    if strict and warned:
+    outcome = segment_patients(chosen, out, predictor, wanted)
+    if outcome.left_out and not skip_broken:
+        raise SystemExit(2)
+    if strict and outcome.warned:
         raise SystemExit(3)

@@ -19,6 +19,9 @@ __all__ = ["segment_in_parts"]
 _OWN = {"shards", "launcher", "template", "limit", "dry_run", "cases", "patients"}
 """Settings that are not passed on to the processes of the parts."""
 
+_SAID = {0, 2, 3}
+"""Exit codes of runs that went through all cases: nothing to say, cases left out, warnings with --strict."""
+
 
 def segment_in_parts(cases: Sequence[Case], settings: Mapping[str, Any]) -> None:
     """Run ``tunet segment`` on parts of the cases, here or through a scheduler, then on all, which are complete then.
@@ -59,9 +62,13 @@ def segment_in_parts(cases: Sequence[Case], settings: Mapping[str, Any]) -> None
     with shown() as progress:
         for some, jobs in ((tasks, at_once), ([last], 1)):
             codes = run_tasks(some, jobs=jobs, threads=threads, progress=progress)
-            failed = next((task for task in some if codes[task.name]), None)
+            # What a part left out or warned of is told again by the last run, over all cases.
+            failed = next((task for task in some if codes[task.name] not in _SAID), None)
             if failed is not None:
                 raise InputError(f"{failed.name}: ended with exit code {codes[failed.name]}; see {failed.log}")
+    if codes[last.name]:
+        line_console().print(f"some cases were left out or warned of; see {last.log}", style="bold yellow")
+        raise SystemExit(codes[last.name])
     line_console().print(f"{len(cases)} cases are segmented; see {settings['out']} and {last.log}")
 
 

@@ -12,6 +12,7 @@ from tunetseg.datasets.description import (
     Postprocessing,
     Region,
 )
+from tunetseg.datasets.examinations import find_patients, with_series
 from tunetseg.datasets.folds import split_folds
 from tunetseg.datasets.labels import LabelScheme, nested, present_labels, recognise_labels
 from tunetseg.datasets.recognition import case_of_prediction, nifti_stem, prediction_name
@@ -34,6 +35,7 @@ __all__ = [
     "check_case_name",
     "find_cases",
     "find_description",
+    "find_patients",
     "find_scheme",
     "nested",
     "nifti_stem",
@@ -43,4 +45,5 @@ __all__ = [
     "read_case_list",
     "recognise_labels",
     "split_folds",
+    "with_series",
 ]

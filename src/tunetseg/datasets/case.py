@@ -4,11 +4,16 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tunetseg.datasets.description import DatasetDescription
 from tunetseg.errors import InputError
+from tunetseg.findings import Finding, refusals
 from tunetseg.io.bounded import check_file, read_text
+from tunetseg.io.readers import is_dicom
+
+if TYPE_CHECKING:
+    from tunetseg.io.dicom import Series
 
 __all__ = ["Case", "Missing", "read_case_list"]
 
@@ -22,7 +27,7 @@ class Case:
 
     Args:
         id: Name of the case, as its dataset writes it.
-        images: Channel -> file.
+        images: Channel -> file; of a DICOM series its first file, or the archive.
         reference: Reference segmentation, where there is one.
         volumes: Channel -> index of its volume, for channels that lie in a 4-D file.
         patient_id: The patient, the same over years and time points as far as names tell.
@@ -30,6 +35,9 @@ class Case:
         grade: ``HGG`` or ``LGG``, where folders or tables tell.
         dataset: The dataset that the names fit.
         faults: What is wrong with the files, found by looking at their names.
+        series: Channel -> DICOM series.
+        unused: DICOM series of the examination that are no channel, as sentences call them.
+        findings: What was noticed when DICOM series were chosen.
     """
 
     id: str
@@ -41,6 +49,9 @@ class Case:
     grade: str | None = None
     dataset: DatasetDescription | None = None
     faults: tuple[str, ...] = ()
+    series: dict[str, "Series"] = field(default_factory=dict, repr=False)
+    unused: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = field(default=(), repr=False)
 
     @property
     def patient(self) -> str:
@@ -51,8 +62,12 @@ class Case:
         """Return the case as if it had no images of some channels."""
         return replace(self, images={name: path for name, path in self.images.items() if name not in channels})
 
+    def source(self, channel: str) -> str:
+        """Return the file or series of a channel, as errors name it."""
+        return self.series[channel].name if channel in self.series else str(self.images[channel])
+
     def check(self, channels: Sequence[str], *, missing: Missing = "raise") -> None:
-        """Raise InputError if a channel is missing, its file is not there, or one file is given twice.
+        """Raise InputError if a channel is missing, its file is not there, refused, or given twice.
 
         Args:
             channels: Names of the channels that are needed.
@@ -60,6 +75,8 @@ class Case:
         """
         if self.faults:
             raise InputError(self.faults[0])
+        for finding in refusals(self.findings):
+            raise InputError(f"{self.id}: {finding.message}")
         present = [channel for channel in channels if channel in self.images]
         if not present or (missing == "raise" and len(present) < len(channels)):
             absent = [channel for channel in channels if channel not in self.images]
@@ -68,10 +85,11 @@ class Case:
             raise InputError(f"{self.id}: no {' and no '.join(absent)} image{folder}; {needed} needed")
         seen: dict[tuple[str, int | None], str] = {}
         for channel in present:
-            path = self.images[channel]
-            if not os.path.isfile(path):
+            path, series = self.images[channel], self.series.get(channel)
+            if series is None and not (os.path.isfile(path) or is_dicom(path)):
                 _refuse(path, channel)
-            first = seen.setdefault((os.path.realpath(path), self.volumes.get(channel)), channel)
+            place = os.path.realpath(path) if series is None else f"{series.uid} {series.key}"
+            first = seen.setdefault((place, self.volumes.get(channel)), channel)
             if first != channel:
                 raise InputError(f"{path}: given as {first} and as {channel}; each needs its own file")
 

@@ -2,8 +2,8 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -21,11 +21,17 @@ from tunetseg.io import write_image
 from tunetseg.io.bounded import check_file, open_file
 from tunetseg.io.files import SIGNATURE, make_folder, read_json, whole_file
 from tunetseg.io.nifti import was_written_here
+from tunetseg.io.scratch import scratch_folder
+from tunetseg.preparation.record import read_record
 
 if TYPE_CHECKING:
     from tunetseg.inference.predictor import Predictor
+    from tunetseg.io.dicom import Series
 
-__all__ = ["check_free", "is_complete", "manifest_of", "save_segmentation"]
+_THREADS = min(4, os.cpu_count() or 1)
+"""Files that are written at once."""
+
+__all__ = ["check_free", "is_complete", "manifest_of", "read_manifest", "save_segmentation"]
 
 
 def save_segmentation(
@@ -34,6 +40,7 @@ def save_segmentation(
     *,
     probabilities: bool = False,
     picture: bool = False,
+    dicom: bool = False,
     report: bool = False,
 ) -> Path:
     """Write the label map, the uncertainty maps and a manifest of one case.
@@ -46,27 +53,33 @@ def save_segmentation(
         folder: Created if needed.
         probabilities: Write the probability maps too.
         picture: Draw a picture too.
+        dicom: Write the label map, and probabilities if asked for, as DICOM SEG objects too.
         report: Write a page too.
 
     Returns:
         The file of the label map.
 
     Raises:
-        InputError: The folder cannot be written to, a file that was not written by tunetseg would be replaced, or the
-            name of the case cannot begin the name of a file.
+        InputError: The folder cannot be written to, a file that was not written by tunetseg would be replaced, the name
+            of the case cannot begin the name of a file, or no DICOM series is known that a SEG object can refer to.
     """
     target = make_folder(folder)
     stem = _stem(result.case, result.source, result.dataset)
     _refuse_to_replace(target, stem, result.source, result.dataset)
     maps = _maps(result, stem, probabilities)
-    with tempfile.TemporaryDirectory(prefix=f".{stem}.", dir=target) as temporary:
-        aside = Path(temporary)
-        for name, array in maps.items():
-            write_image(aside / name, result.grid.to_lps(array), result.grid, oriented=result.oriented)
+    with scratch_folder(target) as aside:
+
+        def write(name: str) -> None:
+            write_image(aside / name, result.grid.to_lps(maps[name]), result.grid, oriented=result.oriented)
+
+        with ThreadPoolExecutor(_THREADS) as pool:  # compression does not hold Python's lock
+            list(pool.map(write, maps))
         names = [*maps]
         if picture:
             _draw(result, aside / f"{stem}.png")
             names.insert(0, f"{stem}.png")
+        if dicom:
+            names = _write_dicom(result, aside, stem, probabilities) + names
         if report:
             result.report(aside / f"{stem}.html")
             names.insert(0, f"{stem}.html")
@@ -78,6 +91,33 @@ def save_segmentation(
         for name in (*names, f"{stem}.json"):
             os.replace(aside / name, target / name)
     return target / f"{stem}.nii.gz"
+
+
+def _write_dicom(result: Segmentation, aside: Path, stem: str, probabilities: bool) -> list[str]:
+    """Write DICOM SEG objects that refer to the series on whose grid the result lies; return their names."""
+    from tunetseg.io.dicom import write_dicom_labels, write_dicom_probabilities
+
+    channel = result.facts.get("grid", "")
+    series = _series_of(result.source, channel) if result.source is not None else None
+    if series is None:
+        raise InputError(f"{result.case}: no DICOM series is known, so no DICOM SEG object can refer to it")
+    meanings = {value: result.scheme.values[value] for value in result.scheme.exclusive_labels}
+    names = [f"{stem}_seg.dcm"]
+    write_dicom_labels(aside / names[0], result.label_map, result.grid, series, meanings)
+    if probabilities:
+        names.append(f"{stem}_prob.dcm")
+        titles = [result.dataset.region(region).title or region for region in result.regions]
+        clipped = np.clip(result.probabilities, 0, 1)
+        write_dicom_probabilities(aside / names[1], clipped, result.grid, series, titles)
+    return names
+
+
+def _series_of(case: Case, channel: str) -> "Series | None":
+    """Return the DICOM series of a channel, or that of the raw scan that it was made of."""
+    record = read_record(case)
+    if record is not None and channel in record.scans:
+        return record.scans[channel].series()
+    return case.series.get(channel)
 
 
 def check_free(folder: Path, case: Case, dataset: DatasetDescription) -> None:
@@ -106,7 +146,7 @@ def is_complete(
         case: What was segmented.
         model: Which model is asked for.
         wanted: What the result must hold besides the label map and the uncertainty: ``prob`` maps, a ``png`` picture,
-            an ``html`` page.
+            a ``dcm`` object, an ``html`` page.
         labels: Name of the label scheme that is asked for; empty for that of the case.
         settings: Settings besides those of the model, as the manifest has them.
     """
@@ -118,6 +158,7 @@ def is_complete(
     files = said.get("files", [])
     kinds = {
         "png": f"{stem}.png",
+        "dcm": f"{stem}_seg.dcm",
         "html": f"{stem}.html",
         "prob": f"{stem}_prob_{model.dataset.regions[0].word}.nii.gz",
     }
@@ -133,11 +174,26 @@ def is_complete(
     )
 
 
+def read_manifest(folder: Path, case: Case, dataset: DatasetDescription) -> dict[str, Any]:
+    """Return the manifest of a case whose result `is_complete`.
+
+    Args:
+        folder: Where it was saved.
+        case: What was segmented.
+        dataset: Dataset of the model.
+    """
+    return read_json(folder / f"{_stem(case.id, case, dataset)}.json")
+
+
 def _stem(name: str, source: Case | None, dataset: DatasetDescription) -> str:
     """Return the name, without ending, of the label map of a case."""
     check_case_name(name)
     own = source.dataset if source is not None and source.dataset is not None else dataset
     return prediction_name(name, own)
+
+
+def _percents(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.rint(values, out=values).astype(np.uint8)
 
 
 def _maps(result: Segmentation, stem: str, probabilities: bool) -> dict[str, NDArray]:
@@ -146,7 +202,7 @@ def _maps(result: Segmentation, stem: str, probabilities: bool) -> dict[str, NDA
     calibrated = result.calibrated(result.probabilities)
     for region, probability, certain in zip(result.dataset.regions, result.probabilities, calibrated, strict=True):
         # Whole percents: the challenge asks for 0 to 100, and finer steps only cost disk.
-        maps[f"{stem}_unc_{region.word}.nii.gz"] = np.rint(uncertainty(certain)).astype(np.uint8)
+        maps[f"{stem}_unc_{region.word}.nii.gz"] = _percents(uncertainty(certain))
         if probabilities:
             maps[f"{stem}_prob_{region.word}.nii.gz"] = probability
     maps[f"{stem}.nii.gz"] = result.label_map
@@ -171,11 +227,15 @@ def manifest_of(result: Segmentation, files: Sequence[str] = ()) -> dict[str, An
         "findings": [finding.to_dict() for finding in result.findings],
         "files": list(files),
         "inputs": _inputs(result.source, result.dataset),
+        "series": _series(result.source),
+        "grid": facts.get("grid", ""),
         "missing": list(facts.get("missing", ())),
         "models": facts.get("models", []),
         "settings": {
             "postprocessing": msgspec.to_builtins(facts.get("postprocessing")),
             "calibrated": facts.get("calibrated", False),
+            "reference": facts.get("asked_reference"),
+            "grid": facts.get("asked_grid"),
             **facts.get("settings", {}),
         },
         "seconds": round(result.seconds, 2),
@@ -187,7 +247,19 @@ def manifest_of(result: Segmentation, files: Sequence[str] = ()) -> dict[str, An
 def _inputs(source: Case | None, dataset: DatasetDescription) -> dict[str, str]:
     if source is None:
         return {}
-    return {name: source.images[name].name for name in dataset.channel_names if name in source.images}
+    return {
+        name: source.series[name].name if name in source.series else source.images[name].name
+        for name in dataset.channel_names
+        if name in source.images
+    }
+
+
+def _series(source: Case | None) -> dict[str, dict[str, Any]]:
+    """Return which DICOM series was taken for which channel, and why; nothing in it names the patient."""
+    return {
+        channel: {"number": one.key, "description": one.description, "uid": one.uid, "reasons": list(one.guess.reasons)}
+        for channel, one in (source.series if source is not None else {}).items()
+    }
 
 
 def _draw(result: Segmentation, path: Path) -> None:
@@ -204,7 +276,8 @@ def _names(stem: str, dataset: DatasetDescription) -> list[str]:
     """Return every file that may be written for a case; first the manifest, which says that all are there."""
     words = [region.word for region in dataset.regions]
     maps = [f"{stem}_{kind}_{word}.nii.gz" for kind in ("unc", "prob") for word in words]
-    return [f"{stem}.json", f"{stem}.html", f"{stem}.png", *maps, f"{stem}.nii.gz"]
+    endings = (".json", ".html", ".png", "_seg.dcm", "_prob.dcm")
+    return [*(f"{stem}{ending}" for ending in endings), *maps, f"{stem}.nii.gz"]
 
 
 def _refuse_to_replace(folder: Path, stem: str, source: Case | None, dataset: DatasetDescription) -> None:
@@ -232,8 +305,8 @@ def _is_ours(path: Path) -> bool:
 def _has_our_mark(path: Path) -> bool:
     if path.suffix == ".json":
         return read_json(path).get("use") == NOT_A_DEVICE
-    if path.suffix in {".png", ".html"}:
+    if path.suffix in {".png", ".html", ".dcm"}:
         with open_file(path) as file:
-            return SIGNATURE.encode() in file.read(256)
+            return SIGNATURE.encode() in file.read(4096)
     check_file(path)
     return was_written_here(path)

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
 from importlib.util import find_spec
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tunetseg.datasets import (
     Case,
@@ -26,6 +26,7 @@ from tunetseg.findings import Finding
 from tunetseg.inference.uncertainty import uncertainty
 from tunetseg.io import Grid, check_same_lattice, read_label_map
 from tunetseg.models.calibration import Calibration, calibrate
+from tunetseg.preparation.regrid import regrid, regrid_masks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -115,8 +116,38 @@ class Segmentation:
             name: round(float(count) * self.grid.voxel_ml, 3) for name, count in zip(self.regions, inside, strict=True)
         }
 
+    def onto(self, grid: Grid, *, move: ArrayLike | None = None) -> "Segmentation":
+        """Return the same segmentation on another grid; voxels that were not segmented count as no tumour.
+
+        Args:
+            grid: Where labels and probabilities are wanted.
+            move: World coordinates of this segmentation to those of ``grid`` in mm, shape (4, 4); by default they are
+                the same.
+        """
+        if move is None and self.grid.same_lattice(grid):
+
+            def moved(arrays: NDArray) -> NDArray:
+                return grid.from_lps(self.grid.to_lps(arrays))
+
+            masks, probabilities, images = moved(self.masks), moved(self.probabilities), self.images
+            images = images if images is None else moved(images)
+        else:
+            masks = regrid_masks(self.masks, self.grid, grid, move=move)
+            probabilities = np.stack([regrid(one, self.grid, grid, move=move) for one in self.probabilities])
+            images = self.images
+            if images is not None:
+                images = np.stack([regrid(one, self.grid, grid, move=move, masked=True) for one in images])
+        label_map = self.scheme.merge(masks)
+        return replace(self, label_map=label_map, probabilities=probabilities, images=images, grid=grid)
+
     def save(
-        self, folder: str | Path, *, probabilities: bool = False, picture: bool = False, report: bool = False
+        self,
+        folder: str | Path,
+        *,
+        probabilities: bool = False,
+        picture: bool = False,
+        dicom: bool = False,
+        report: bool = False,
     ) -> Path:
         """Write the label map, the uncertainty maps and a manifest; none appears before all are complete.
 
@@ -124,6 +155,8 @@ class Segmentation:
             folder: Created if needed.
             probabilities: Write the probability maps too.
             picture: Draw ``<case>.png`` too.
+            dicom: Write ``<case>_seg.dcm``, and with ``probabilities`` ``<case>_prob.dcm``, of a case that was read
+                from DICOM.
             report: Write ``<case>.html`` too, as `report` does.
 
         Returns:
@@ -134,7 +167,7 @@ class Segmentation:
         """
         from tunetseg.inference.save import save_segmentation
 
-        return save_segmentation(self, folder, probabilities=probabilities, picture=picture, report=report)
+        return save_segmentation(self, folder, probabilities=probabilities, picture=picture, dicom=dicom, report=report)
 
     def report(self, path: str | Path, *, reference: str | Path | None = None) -> Path:
         """Write one HTML file that shows the patient and the result in any browser, without a network.

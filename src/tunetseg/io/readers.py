@@ -10,7 +10,7 @@ from tunetseg.errors import InputError
 from tunetseg.io.bounded import open_file
 from tunetseg.io.nifti import Image
 
-__all__ = ["ENDINGS", "Reader", "image_stem", "reader_for"]
+__all__ = ["ENDINGS", "Reader", "image_stem", "is_dicom", "reader_for"]
 
 _ITK = (".mha", ".mhd", ".nrrd", ".nhdr")
 _ANALYZE = (".hdr", ".img")
@@ -51,6 +51,11 @@ def reader_for(path: str | Path) -> Reader | None:
     from tunetseg.io import formats
 
     return {"itk": formats.read_itk, "mgh": formats.read_mgh, "analyze": formats.read_analyze}[kind]
+
+
+def is_dicom(path: Path) -> bool:
+    """Return whether a path is to be read as DICOM: a folder, an archive, or a file that begins like one."""
+    return _kind(path) == "dicom"
 
 
 def _kind(path: Path) -> str | None:

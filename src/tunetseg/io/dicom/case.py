@@ -15,7 +15,7 @@ from tunetseg.io.dicom.series import Contents, Series, find_series
 from tunetseg.io.nifti import Image
 from tunetseg.progress import Progress, silent
 
-__all__ = ["DicomCase", "find_dicom_cases", "read_dicom_image"]
+__all__ = ["DicomCase", "choose_series", "find_dicom_cases", "read_dicom_image"]
 
 _CHANNELS = ("t1", "t1ce", "t2", "flair")
 
@@ -244,6 +244,26 @@ def _together(chosen: Mapping[str, Series]) -> list[Finding]:
         )
         findings.append(Finding("t1-after-contrast", "warning", message))
     return findings
+
+
+def choose_series(place: Path, channel: str) -> tuple[Series, list[Finding]]:
+    """Return the only usable series of a folder, an archive, or a file, and what its tags say against its use.
+
+    Args:
+        place: Folder, archive or file.
+        channel: What it is to be used as.
+
+    Raises:
+        InputError: There is no usable series, or there are several.
+    """
+    series = find_series(place).series
+    usable = [one for one in series if one.usable]
+    if not usable:
+        raise InputError(f"{place}: {refusals(series[0].findings)[0].message}")
+    if len(usable) > 1:
+        names = ", ".join(one.name for one in usable)
+        raise InputError(f"{place}: holds {len(usable)} series ({names}); give the folder of one")
+    return usable[0], [*_against_choice(channel, usable[0]), *usable[0].findings]
 
 
 def read_dicom_image(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | None = None) -> Image:

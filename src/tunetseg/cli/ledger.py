@@ -1,0 +1,83 @@
+"""The tables of a cohort's results: volumes of the cases that are done, faults of those that were left out."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tunetseg.datasets import Case, DatasetDescription
+from tunetseg.errors import InputError
+from tunetseg.inference.save import read_manifest
+from tunetseg.inference.segmentation import Segmentation
+from tunetseg.io.files import whole_file
+
+__all__ = ["Ledger"]
+
+_Row = dict[str, str]
+
+
+class Ledger:
+    """Two tables that are whole at any time, and up to date after every case.
+
+    Args:
+        folder: Holds ``volumes.csv``, in which cases of earlier runs stay, and ``failed.csv``, which is begun again.
+
+    Raises:
+        InputError: A file of one of these names is another program's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.volumes = folder / "volumes.csv"
+        self.failed = folder / "failed.csv"
+        for path in (self.volumes, self.failed):
+            for leftover in folder.glob(f".{'[0-9a-f]' * 16}.{path.name}"):
+                leftover.unlink()
+            if path.exists() and _columns(path)[:1] != ["case"]:
+                raise InputError(f"{path}: exists and was not written by tunetseg; choose another folder")
+        self.failed.unlink(missing_ok=True)
+        self.rows = {row["case"]: row for row in _read(self.volumes)}
+        self.faults: list[_Row] = []
+
+    def add(self, result: Segmentation) -> None:
+        """Write a result."""
+        self._add(result.case, result.volumes_ml, (finding.code for finding in result.warnings))
+        self._write_volumes()
+
+    def add_saved(self, cases: Sequence[Case], dataset: DatasetDescription) -> None:
+        """Write complete results of earlier runs, of which one may have been killed before it wrote its table."""
+        for case in cases:
+            said = read_manifest(self.volumes.parent, case, dataset)
+            warnings = (finding["code"] for finding in said["findings"] if finding["level"] == "warning")
+            self._add(case.id, said["volume_ml"], warnings)
+        self._write_volumes()
+
+    def add_fault(self, case: str, fault: str) -> None:
+        """Write what is wrong with a case."""
+        self.faults.append({"case": case, "fault": fault})
+        _write(self.failed, self.faults)
+
+    def _add(self, case: str, volumes: dict[str, float], warnings: Iterable[str]) -> None:
+        columns = {f"{name}_ml": str(ml) for name, ml in volumes.items()}
+        self.rows[case] = {"case": case} | columns | {"warnings": " ".join(warnings)}
+
+    def _write_volumes(self) -> None:
+        _write(self.volumes, [self.rows[case] for case in sorted(self.rows)])
+
+
+def _columns(path: Path) -> list[str]:
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        return next(csv.reader(file), [])
+
+
+def _read(path: Path) -> list[_Row]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row.get("case")]
+
+
+def _write(path: Path, rows: Sequence[_Row]) -> None:
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)

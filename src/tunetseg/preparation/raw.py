@@ -1,0 +1,151 @@
+"""From raw scans to images that a model can see: registered to one of them, without skull, on one grid."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunetseg.datasets import Case, DatasetDescription
+from tunetseg.errors import InputError
+from tunetseg.io import Grid, Image, read_image, write_image
+from tunetseg.io.files import make_folder
+from tunetseg.io.nifti import was_written_here
+from tunetseg.preparation.record import RECORD, RawScan, Record
+from tunetseg.preparation.registration import register
+from tunetseg.preparation.regrid import regrid, regrid_masks
+from tunetseg.progress import Progress, silent
+
+__all__ = ["PreparedCase", "prepare_case", "read_mask"]
+
+_LOG = logging.getLogger(__name__)
+_MASK = "brain_mask.nii.gz"
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedCase:
+    """Images that a model can see, in memory.
+
+    Args:
+        images: Channel -> float32, all on ``grid``; 0 outside of the brain.
+        mask: The brain, the same shape.
+        grid: That of the reference's scan, in its order of axes; arrays are in LPS order.
+        record: How they were made.
+    """
+
+    images: dict[str, NDArray[np.float32]]
+    mask: NDArray[np.bool_]
+    grid: Grid
+    record: Record
+
+    def save(self, folder: Path) -> None:
+        """Write an image per channel, the mask of the brain, and the record.
+
+        Raises:
+            InputError: A file that was not written by tunetseg would be replaced.
+        """
+        names = {f"{channel}.nii.gz": array for channel, array in self.images.items()}
+        names[_MASK] = self.mask.astype(np.uint8)
+        make_folder(folder)
+        for name in names:
+            if (folder / name).exists() and not was_written_here(folder / name):
+                raise InputError(f"{folder / name}: exists and was not written by tunetseg; choose another folder")
+        (folder / RECORD).unlink(missing_ok=True)
+        for name, array in names.items():
+            write_image(folder / name, array, self.grid)
+        self.record.save(folder)
+
+
+def prepare_case(
+    case: Case,
+    description: DatasetDescription,
+    find_brain: Callable[[Image], NDArray[np.bool_]] | None,
+    *,
+    brain: str,
+    reference: str = "t1ce",
+    registered: bool = False,
+    progress: Progress = silent,
+) -> PreparedCase:
+    """Register the scans of a case to one of them, find the brain, and bring all to that one's grid.
+
+    The reference is not interpolated: its voxels stay what they are.
+
+    Args:
+        case: Its scans.
+        description: Channels that are needed.
+        find_brain: Returns the brain's mask in the reference; None if the skull has been removed.
+        brain: How the brain is found, for the record.
+        reference: Channel that the others are registered to.
+        registered: The scans lie upon each other already; only grid and skull are changed.
+        progress: Called after every scan.
+
+    Raises:
+        InputError: A scan is missing, damaged, or does not fit, or no brain was found.
+    """
+    case.check(description.channel_names)
+    if reference not in case.images:
+        raise InputError(f"{case.id}: no {reference} image; register to one of {', '.join(case.images)}")
+    images = {name: _read(case, name) for name in description.channel_names}
+    first = images[reference]
+    steps = len(images) + 1
+    mask = first.array != 0 if find_brain is None else find_brain(first)
+    progress(case.id, 1, steps)
+    scans, found = {}, {}
+    for number, (name, image) in enumerate(images.items()):
+        move = np.eye(4) if registered or name == reference else _register(case, first, reference, image, name)
+        scans[name] = _scan(case, name, image, move)
+        found[name] = first.array if name == reference else regrid(image.array, image.grid, first.grid, move=move)
+        progress(case.id, number + 2, steps)
+    prepared = {name: np.where(mask, array, 0).astype(np.float32) for name, array in found.items()}
+    return PreparedCase(prepared, mask, first.stored, Record(reference, scans, brain))
+
+
+def read_mask(path: Path, image: Image) -> NDArray[np.bool_]:
+    """Read a mask of the brain in the world space of an image, on any grid.
+
+    Args:
+        path: Its file; what is not 0 is brain.
+        image: Where it is wanted.
+
+    Returns:
+        Booleans, shape of ``image.array``.
+
+    Raises:
+        InputError: The file cannot be read, or marks nothing that the image shows.
+    """
+    given = read_image(path)
+    mask = given.array != 0
+    if not given.grid.same_lattice(image.grid):
+        mask = regrid_masks(mask[None], given.grid, image.grid)[0]
+    if not mask.any() or mask.all():
+        raise InputError(f"{path}: marks {'everything' if mask.all() else 'nothing'} in the image; a mask is needed")
+    return mask
+
+
+def _read(case: Case, name: str) -> Image:
+    if name in case.series:
+        return case.series[name].read()
+    return read_image(case.images[name], volume=case.volumes.get(name))
+
+
+def _register(case: Case, first: Image, reference: str, image: Image, name: str) -> NDArray[np.float64]:
+    try:
+        move = register(first, image)
+    except InputError as fault:
+        raise InputError(f"{case.id}: {name} cannot be registered to {reference}: {fault}") from None
+    centre = image.grid.affine @ [*(np.array(image.grid.shape) - 1) / 2, 1]
+    degrees = np.degrees(np.arccos(np.clip((np.trace(move[:3, :3]) - 1) / 2, -1, 1)))
+    shift = np.linalg.norm((move @ centre - centre)[:3])
+    _LOG.info("%s: %s was moved by %.1f mm and turned by %.1f degrees", case.id, name, shift, degrees)
+    return move
+
+
+def _scan(case: Case, name: str, image: Image, move: NDArray[np.float64]) -> RawScan:
+    series = case.series.get(name)
+    if series is None:
+        return RawScan(case.images[name].name, image.stored, move)
+    place = case.images[name]
+    folder = place if place.suffix.lower() == ".zip" else place.parent
+    return RawScan(series.name, series.grid, move, str(folder.resolve()), series.uid, series.key)
