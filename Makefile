@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 TEXTS := $(wildcard *.md) benchmarks docs src tests tools
 
-.PHONY: demo test check slow docs clean
+.PHONY: demo test check slow oracles docs clean
 
 demo: $(VENV)/ready  ## Segment the embedded patient, score it, show where to look
 	$(BIN)/tunet demo --out demo
@@ -21,6 +21,9 @@ check: $(VENV)/ready  ## What CI runs besides the tests
 
 slow: $(VENV)/ready  ## The long checks
 	$(BIN)/python -m pytest -q -m slow
+
+oracles: $(VENV)/ready  ## Install the organisers' evaluator of 2026, which tests and benchmarks then run too
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps -r requirements-oracles.lock
 
 docs: $(DOCS)/ready  ## The documentation site, in site/; nothing in it needs torch
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet

@@ -5,6 +5,9 @@ import re
 __all__ = ["InputError", "Terminated"]
 
 
+_LONGEST = 1500
+
+
 class InputError(ValueError):
     """Something that the user gave cannot be used.
 
@@ -12,11 +15,15 @@ class InputError(ValueError):
     and exits with 2.
 
     Args:
-        message: Line breaks in it, as in what other libraries say of a file, become spaces.
+        message: Line breaks in it, as in what other libraries say of a file, become spaces, and what is very long, as
+            names in damaged files can be, is cut.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(re.sub(r"\s*[\r\n]\s*", " ", message).strip())
+        sentence = re.sub(r"\s*[\r\n]\s*", " ", message).strip()
+        if len(sentence) > _LONGEST:
+            sentence = f"{sentence[: _LONGEST // 2]}...{sentence[-_LONGEST // 2 :]}"
+        super().__init__(sentence)
 
 
 class Terminated(KeyboardInterrupt):

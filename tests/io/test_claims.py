@@ -141,6 +141,21 @@ def test_an_extreme_shear(tmp_path: Path) -> None:
         read_image(tmp_path / "a.nii")
 
 
+@pytest.mark.parametrize(("shift", "code", "warned"), [(0.5, 1, False), (5.0, 1, True), (5.0, 4, False)])
+def test_two_affines_that_contradict_each_other(
+    shift: float, code: int, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One may be the scanner's and the other an atlas'; two of the same kind must agree."""
+    image = nib.Nifti1Image(np.ones((4, 4, 4), np.float32), np.eye(4))
+    moved = np.eye(4)
+    moved[0, 3] = shift
+    image.set_qform(moved, 1)
+    image.set_sform(np.eye(4), code)
+    nib.save(image, tmp_path / "a.nii")
+    assert np.array_equal(read_image(tmp_path / "a.nii").stored.affine, np.eye(4))
+    assert ("a.nii: its qform and its sform place the voxels up to 5 mm apart" in caplog.text) == warned
+
+
 def test_nibabel_says_nothing_of_what_it_mends(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     raw = bytearray(header((4, 4, 4)) + bytes(256))
     raw[252:254] = struct.pack("<h", 99)

@@ -1,5 +1,6 @@
 """Models as ONNX: the same results without PyTorch, weights stored as they are, files that belong to each other."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import torch
 
 from tunetseg.cli.main import main
 from tunetseg.errors import InputError
+from tunetseg.inference.predictor import load_model
+from tunetseg.io.seal import SEAL
 from tunetseg.models import export
 from tunetseg.models.companion import STRIDE, WEIGHTS, onnx_file
 from tunetseg.models.engines import choose_engine
@@ -67,9 +70,23 @@ def test_weights_are_stored_as_in_the_model(exported: Path) -> None:
     onnx.checker.check_model(graph)
     kinds = {tensor.data_type for tensor in graph.graph.initializer if len(tensor.dims) == 5}
     assert kinds == {onnx.TensorProto.BFLOAT16}
-    assert {entry.key: entry.value for entry in graph.metadata_props} == {STRIDE: "2", WEIGHTS: weights_hash(exported)}
+    facts = {entry.key: entry.value for entry in graph.metadata_props}
+    assert facts.pop(SEAL) != "0" * 64
+    assert facts == {STRIDE: "2", WEIGHTS: weights_hash(exported)}
     assert onnx_file(exported).stat().st_size < 3 * exported.stat().st_size
     assert not any(node.metadata_props or node.doc_string for node in graph.graph.node)
+
+
+def test_a_damaged_onnx_file_is_found_when_the_model_is_opened(exported: Path, tmp_path: Path) -> None:
+    for path in (exported, onnx_file(exported)):
+        shutil.copy(path, tmp_path)
+    model = tmp_path / exported.name
+    content = onnx_file(model).read_bytes()
+    load_model(model, engine="openvino")
+    for place in (10, len(content) // 2, len(content) - 3):
+        onnx_file(model).write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        with pytest.raises(InputError, match=r"\.onnx: damaged, its checksum is not that of its content"):
+            load_model(model, engine="openvino")
 
 
 @pytest.mark.parametrize("name", ["openvino", "onnxruntime"])

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from msgspec import to_builtins
@@ -138,6 +138,8 @@ def segment_patients(cases: Sequence[Case], out: Path, model: Ensemble, wanted: 
     Raises:
         InputError: The only case is broken, or all of several are; or another process writes to the folder.
     """
+    if len(cases) == 1:
+        model = replace(model, keep=False)
     console = line_console()
     alone = len(cases) == 1
     with shown() as progress:

@@ -23,7 +23,7 @@ from tunetseg.progress import Progress, silent
 
 __all__ = ["Ensemble", "Predictor", "load_model"]
 
-_KEPT_BYTES = 2**30
+_KEPT_BYTES = 2**27
 """Networks stay in memory as long as those of a predictor take no more than this together."""
 
 
@@ -51,14 +51,14 @@ class Predictor(Protocol):
 class Ensemble:
     """One model, or several whose probabilities are averaged, each at its own working spacing.
 
-    However many models there are, memory holds the running mean and the output of one; networks are loaded once and
-    kept as long as they are small together.
+    However many models there are, memory holds the running mean and the output of one.
 
     Args:
         paths: Model files.
         engine: Runs the networks.
         overlap: Least overlap of windows, as a share of their length.
         mirror: Average each model with its prediction of the mirror image.
+        keep: Keep networks for the next patient, as long as they are small together.
 
     Raises:
         InputError: A model cannot be read, or two differ in channels or regions.
@@ -68,6 +68,7 @@ class Ensemble:
     engine: Engine
     overlap: float = 0.5
     mirror: bool = False
+    keep: bool = True
     specs: tuple[ModelSpec, ...] = field(init=False)
     _networks: dict[Path, RunnableNetwork] = field(init=False, default_factory=dict, repr=False)
 
@@ -175,7 +176,7 @@ class Ensemble:
         network = self._networks.get(path)
         if network is None:
             network = self.engine.load(path)
-            if network.size + sum(kept.size for kept in self._networks.values()) <= _KEPT_BYTES:
+            if self.keep and network.size + sum(kept.size for kept in self._networks.values()) <= _KEPT_BYTES:
                 self._networks[path] = network
         return network
 
@@ -196,6 +197,7 @@ def load_model(
     overlap: float = 0.5,
     mirror: bool = False,
     precision: Precision = "auto",
+    keep: bool = True,
 ) -> Ensemble:
     """Return one trained model, or several that are averaged, ready to segment.
 
@@ -208,6 +210,8 @@ def load_model(
         mirror: Average with the prediction of the mirror image; takes twice as long.
         precision: ``bf16``, ``32``, or ``auto``, which is bf16 where the hardware has it.
 
+        keep: Keep networks in memory for the next patient.
+
     Raises:
         InputError: There is no such model, engine or device, or the models differ in channels or regions.
 
@@ -218,4 +222,4 @@ def load_model(
     """
     paths = find_models(models)
     chosen = choose_engine(engine, device=device, precision=precision, models=paths)
-    return Ensemble(paths, chosen, overlap, mirror)
+    return Ensemble(paths, chosen, overlap, mirror, keep)

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,9 @@ from tunetseg.preparation.record import read_record
 if TYPE_CHECKING:
     from tunetseg.inference.predictor import Predictor
     from tunetseg.io.dicom import Series
+
+_THREADS = min(4, os.cpu_count() or 1)
+"""Files that are written at once."""
 
 __all__ = ["check_free", "is_complete", "manifest_of", "read_manifest", "save_segmentation"]
 
@@ -64,8 +68,12 @@ def save_segmentation(
     _refuse_to_replace(target, stem, result.source, result.dataset)
     maps = _maps(result, stem, probabilities)
     with scratch_folder(target) as aside:
-        for name, array in maps.items():
-            write_image(aside / name, result.grid.to_lps(array), result.grid, oriented=result.oriented)
+
+        def write(name: str) -> None:
+            write_image(aside / name, result.grid.to_lps(maps[name]), result.grid, oriented=result.oriented)
+
+        with ThreadPoolExecutor(_THREADS) as pool:  # compression does not hold Python's lock
+            list(pool.map(write, maps))
         names = [*maps]
         if picture:
             _draw(result, aside / f"{stem}.png")
@@ -184,13 +192,17 @@ def _stem(name: str, source: Case | None, dataset: DatasetDescription) -> str:
     return prediction_name(name, own)
 
 
+def _percents(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.rint(values, out=values).astype(np.uint8)
+
+
 def _maps(result: Segmentation, stem: str, probabilities: bool) -> dict[str, NDArray]:
     """Return file name -> array; the label map last, so that it appears only when all maps are there."""
     maps: dict[str, NDArray] = {}
     calibrated = result.calibrated(result.probabilities)
     for region, probability, certain in zip(result.dataset.regions, result.probabilities, calibrated, strict=True):
         # Whole percents: the challenge asks for 0 to 100, and finer steps only cost disk.
-        maps[f"{stem}_unc_{region.word}.nii.gz"] = np.rint(uncertainty(certain)).astype(np.uint8)
+        maps[f"{stem}_unc_{region.word}.nii.gz"] = _percents(uncertainty(certain))
         if probabilities:
             maps[f"{stem}_prob_{region.word}.nii.gz"] = probability
     maps[f"{stem}.nii.gz"] = result.label_map

@@ -356,8 +356,8 @@ def _on_grid_of(result: Segmentation, case: Case, channel: str, record: Record |
 
 def _predictor(model: Predictor | str | Path | None, engine: str) -> Predictor:
     if model is None:
-        return load_model(engine=engine)
-    return load_model(model, engine=engine) if isinstance(model, str | Path) else model
+        return load_model(engine=engine, keep=False)
+    return load_model(model, engine=engine, keep=False) if isinstance(model, str | Path) else model
 
 
 def _case(

@@ -15,4 +15,7 @@ def uncertainty(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         float32 of the same shape, 0 certain to 100 uncertain.
     """
-    return 200 * np.where(probabilities >= 0.5, 1 - probabilities, probabilities)
+    result = 1 - probabilities
+    np.minimum(result, probabilities, out=result)
+    result *= 200
+    return result

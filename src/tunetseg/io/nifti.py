@@ -1,5 +1,6 @@
 """Reading and writing NIfTI files: checked, in one axis order in memory, with headers that hold geometry alone."""
 
+import logging
 import math
 import zlib
 from collections.abc import Sequence
@@ -51,12 +52,16 @@ class Image:
     oriented: bool = True
 
 
+_LOG = logging.getLogger(__name__)
 _AnyImage = nib.spatialimages.SpatialImage
 _DAMAGE = (EOFError, OSError, zlib.error, ValueError, TypeError, LookupError, OverflowError, HeaderDataError)
 
 
 _HEADER_SIZES = {348, 540}
 """First number of NIfTI-1 and NIfTI-2."""
+
+_APART_MM = 1.0
+"""From where two affines of one header are said to differ."""
 
 _HEADER_BYTES = 544
 """The longer header, with the mark of its extensions."""
@@ -201,6 +206,20 @@ def _voxels(source: object, image: _AnyImage, dtype: DTypeLike | None, volume: i
     return array
 
 
+def _tell_of_two_places(source: object, image: _AnyImage, stored: Grid) -> None:
+    """Warn where a header says of two affines that both are the scanner's, or both the atlas', and they differ."""
+    header = image.header
+    if not isinstance(header, nib.Nifti1Header) or not 0 < int(header["qform_code"]) == int(header["sform_code"]):
+        return
+    try:
+        apart = Grid(header.get_qform(), stored.shape).difference(stored)
+    except (*_DAMAGE, InputError):  # a quaternion that is none; what counts is the other affine
+        apart = float("inf")
+    if apart > _APART_MM:
+        said = f"up to {apart:.3g} mm apart" if math.isfinite(apart) else "in different ways"
+        _LOG.warning("%s: its qform and its sform place the voxels %s; the sform is used", source, said)
+
+
 def _to_image(source: object, image: _AnyImage, dtype: DTypeLike | None, volume: int | None) -> Image:
     _check_header(source, image)
     array = _voxels(source, image, dtype, volume)
@@ -209,6 +228,7 @@ def _to_image(source: object, image: _AnyImage, dtype: DTypeLike | None, volume:
         stored = Grid(image.affine, (x, y, z))
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
+    _tell_of_two_places(source, image, stored)
     header = image.header
     oriented = not isinstance(header, nib.Nifti1Header) or bool(int(header["qform_code"]) or int(header["sform_code"]))
     return Image(stored.to_lps(array), stored.in_lps(), stored, oriented)

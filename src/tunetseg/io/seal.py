@@ -13,7 +13,7 @@ SEAL = "file_sha256"
 """Key of the checksum: of the JSON object in a safetensors file's header, or of a property of an ONNX file."""
 
 _BLANK = b"0" * 64
-_MARK = re.compile(rb'file_sha256(?:\\": \\"|\x12@)([0-9a-f]{64})')
+_MARK = re.compile(rb'file_sha256(?:\\": \\"|\x12@)(.{64})', re.DOTALL)
 """In the text of a safetensors file's header, and among the properties of an ONNX file."""
 
 

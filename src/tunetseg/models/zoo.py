@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tunetseg.errors import InputError
-from tunetseg.io.bounded import parse_json, read_text
 
 __all__ = ["DEFAULT", "ENSEMBLE", "MODEL", "find_models", "packaged_models"]
 
@@ -64,6 +63,8 @@ def _find(name: str | Path) -> tuple[Path, ...]:
 
 def _ensemble(folder: Path) -> tuple[Path, ...]:
     """Return the models that a study lists."""
+    from tunetseg.io.bounded import parse_json, read_text  # images are read by others of that package
+
     path = folder / ENSEMBLE
     try:
         paths = tuple(folder / str(name) for name in parse_json(read_text(path))["models"])

@@ -36,7 +36,7 @@ class JoinedConv3d(nn.Conv3d):
     A 1x1x1 convolution is computed on the coarse map and upsampled afterwards.
     """
 
-    def forward(self, joined: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, joined: tuple[Tensor, Tensor]) -> Tensor:  # type: ignore[override]
         """Map a coarse (batch, channel, x, y, z) and a fine (batch, channel, 2x, 2y, 2z) map to the fine size."""
         coarse, fine = joined
         channels = coarse.shape[1]

@@ -60,10 +60,21 @@ def normalise(array: NDArray[np.float32], channels: Sequence[Channel], foregroun
             result[number] = (np.clip(image, settings.low, settings.high) - settings.low) / settings.scale
         else:
             inside = _inside(image, foreground)
-            values = image[inside].astype(np.float64)
+            values = image[inside]
             if len(values):
-                result[number][inside] = (values - values.mean()) / (values.std() or 1.0)
+                result[number][inside] = _standardised(values)
     return result
+
+
+def _standardised(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return values with mean 0 and variance 1, computed in double precision without a copy of that size."""
+    mean = values.mean(dtype=np.float64)
+    pieces = [slice(begin, begin + 2**16) for begin in range(0, len(values), 2**16)]
+    squares = sum(float(np.square(values[piece] - mean).sum()) for piece in pieces)
+    deviation = np.sqrt(squares / len(values)) or 1.0
+    for piece in pieces:
+        values[piece] = (values[piece] - mean) / deviation
+    return values
 
 
 def _inside(array: NDArray[np.float32], foreground: Foreground) -> NDArray[np.bool_]:
@@ -80,7 +91,10 @@ def foreground_mask(array: NDArray[np.float32], foreground: Foreground) -> NDArr
     Returns:
         Booleans, shape (x, y, z).
     """
-    return np.any(_inside(array, foreground), axis=0)
+    result = _inside(array[0], foreground)
+    for channel in array[1:]:
+        result |= _inside(channel, foreground)
+    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +181,8 @@ def prepare(volume: Volume, settings: Preprocessing, description: DatasetDescrip
     check_voxel_size("images", volume.grid)
     array = volume.array
     present = [name not in volume.missing for name in description.channel_names]
-    inside = foreground_mask(array[present], description.foreground)
+    given = array if all(present) else array[present]  # which is a copy
+    inside = foreground_mask(given, description.foreground)
     if not inside.any():
         raise InputError("the images hold no foreground, so there is nothing to segment")
     if settings.denoise:
@@ -175,7 +190,7 @@ def prepare(volume: Volume, settings: Preprocessing, description: DatasetDescrip
         medians = np.stack([ndimage.median_filter(channel, size=3) for channel in array])
         both = _inside(array, description.foreground) & _inside(medians, description.foreground)
         array = np.where(both, medians, array)
-    (x, y, z), *_ = ndimage.find_objects(inside.astype(np.uint8))
+    (x, y, z), *_ = ndimage.find_objects(inside.view(np.uint8))
     box = (x, y, z)
     cropped = normalise(array[(slice(None), *box)], description.channels, description.foreground)
     cropped[np.logical_not(present)] = 0  # as in training with dropped channels, whatever 0 is in the file's unit

@@ -52,7 +52,13 @@ def _along_axes(
         if step == 1 and outputs == inputs:
             continue
         weights = kernel(inputs, outputs, step)
-        result = np.moveaxis(np.tensordot(result, weights, axes=(axis, 1)), -1, axis)
+        if axis == 2:
+            result = np.moveaxis(np.tensordot(result, weights, axes=(2, 1)), -1, 2)
+        else:  # where it lies: moving it to the end would copy the array twice
+            rows = result.reshape(len(result), -1, inputs) if axis == 3 else result.reshape(len(result), inputs, -1)
+            sides = list(result.shape)
+            sides[axis] = outputs
+            result = (rows @ weights.T if axis == 3 else weights @ rows).reshape(sides)
     return np.ascontiguousarray(result)
 
 

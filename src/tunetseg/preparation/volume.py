@@ -1,6 +1,8 @@
 """The images of a case as one array."""
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -37,6 +39,10 @@ class Regridded:
     channel: str
     lost: float
     covered: float
+
+
+_THREADS = min(4, os.cpu_count() or 1)
+"""Files that are read at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,13 +98,18 @@ def read_volume(
     for name in channels:
         if name not in case.series:
             by_file.setdefault(case.images[name], []).append(name)
-    images = {name: case.series[name].read() for name in channels if name in case.series}
-    for path, names in by_file.items():
-        images |= zip(names, read_volumes(path, [case.volumes.get(name) for name in names]), strict=True)
+
+    def read(path: Path, names: list[str]) -> list[tuple[str, Image]]:
+        several = read_volumes(path, [case.volumes.get(name) for name in names])
         # The images, the volume, and one copy on the way to the network.
-        check_memory(path, 3 * 4 * len(description.channels) * images[names[0]].array.size)
+        check_memory(path, 3 * 4 * len(description.channels) * several[0].array.size)
+        return list(zip(names, several, strict=True))
+
+    images = {name: case.series[name].read() for name in channels if name in case.series}
+    with ThreadPoolExecutor(_THREADS) as pool:  # decompression does not hold Python's lock
+        images |= (pair for pairs in pool.map(read, by_file, by_file.values()) for pair in pairs)
     sources = {name: case.source(name) for name in channels}
-    return stack_images(images, description, sources, missing=missing, grids=grids, reference=reference)
+    return _stack(images, description, sources, missing, grids, reference)
 
 
 def stack_images(
@@ -124,6 +135,18 @@ def stack_images(
         InputError: An image is missing, constant, the same as another, on another lattice than the reference, or far
             away from it.
     """
+    return _stack(dict(images), description, sources, missing, grids, reference)
+
+
+def _stack(
+    images: dict[str, Image],
+    description: DatasetDescription,
+    sources: Mapping[str, str] | None,
+    missing: Missing,
+    grids: Grids,
+    reference: str | None,
+) -> Volume:
+    """Do what `stack_images` does, and take each image out of the dictionary as soon as it is copied."""
     every = description.channel_names
     names = [name for name in every if name in images]
     source = {name: f"{name} image" for name in every} | dict(sources or {})
@@ -133,32 +156,54 @@ def stack_images(
         raise InputError(f"no {' and no '.join(absent)} image; {needed} needed")
     chosen = _reference(images, names, reference, grids)
     first = images[chosen]
+    grid, stored, oriented = first.grid, first.stored, first.oriented
+    del first
     for number, name in enumerate(names):
         _check_content(images[name].array, name, source[name], description)
         if grids == "one":
-            check_same_lattice(source[name], images[name].stored, source[chosen], first.stored)
+            check_same_lattice(source[name], images[name].stored, source[chosen], stored)
         for earlier in names[:number]:
-            if np.array_equal(images[earlier].array, images[name].array):
+            if _is_the_same(images[earlier].array, images[name].array):
                 raise InputError(
                     f"{source[name]}: the same voxels as {source[earlier]}; {name} and {earlier} must differ"
                 )
-    # In C order, whatever the order of the files, in which all that follows is faster.
-    array = np.zeros((len(every), *first.array.shape), np.float32)
-    before: dict[str, Background] = {}
-    moved: list[Regridded] = []
-    for name in names:
-        here = array[every.index(name)]
-        if images[name].stored.same_lattice(first.stored):
-            here[...] = images[name].array
-            continue
-        one, found = _bring(images[name], here, first, description, (source[name], source[chosen]))
-        before |= {name: found} if found is not None else {}
-        moved.append(replace(one, channel=name))
+    array, brought = _place(images, description, source, chosen)
     background: tuple[Background, ...] = ()
     if description.foreground.kind == "nonzero":
         array, cleaned = clean(array)
+        before = {name: found for name, (_, found) in brought.items() if found is not None}
         background = tuple(before.get(name, one) for name, one in zip(every, cleaned, strict=True))
-    return Volume(array, first.grid, first.stored, first.oriented, absent, background, chosen, tuple(moved))
+    moved = tuple(replace(one, channel=name) for name, (one, _) in brought.items())
+    return Volume(array, grid, stored, oriented, absent, background, chosen, moved)
+
+
+def _place(
+    images: dict[str, Image], description: DatasetDescription, source: Mapping[str, str], chosen: str
+) -> tuple[NDArray[np.float32], dict[str, tuple[Regridded, Background | None]]]:
+    """Return images on the grid of the chosen one as one array, and what was brought there; empty the dictionary."""
+    first = images[chosen]
+    # In C order, whatever the order of the files, in which all that follows is faster.
+    array = np.zeros((len(description.channel_names), *first.array.shape), np.float32)
+
+    def place(name: str) -> tuple[Regridded, Background | None] | None:
+        image, here = images.pop(name), array[description.channel_names.index(name)]
+        if not image.stored.same_lattice(first.stored):
+            return _bring(image, here, first, description, (source[name], source[chosen]))
+        np.copyto(here, image.array)
+        return None
+
+    names = [name for name in description.channel_names if name in images]
+    with ThreadPoolExecutor(min(_THREADS, len(names))) as pool:
+        found = dict(zip(names, pool.map(place, names), strict=True))
+    return array, {name: one for name, one in found.items() if one is not None}
+
+
+def _is_the_same(first: NDArray, second: NDArray) -> bool:
+    """Return whether two arrays are equal; their middle slices, which are compared first, differ nearly always."""
+    if first.shape != second.shape:
+        return False
+    middle = first.shape[2] // 2
+    return np.array_equal(first[..., middle], second[..., middle]) and np.array_equal(first, second)
 
 
 def _reference(images: Mapping[str, Image], names: Sequence[str], asked: str | None, grids: Grids) -> str:
@@ -212,6 +257,10 @@ def _check_content(array: NDArray, name: str, source: str, description: DatasetD
         value = "zero" if low == 0 else f"{low:g}"
         raise InputError(f"{source}: every voxel is {value}; the {name} image is missing its content")
     if description.foreground.kind == "nonzero":
+        middle = array[..., array.shape[2] // 2]
+        inside = middle[middle != 0]
+        if len(inside) and inside.min() != inside.max():
+            return
         inside = array[array != 0]
         if len(inside) > 1 and inside.min() == inside.max():
             raise InputError(f"{source}: every voxel of the brain is {inside[0]:g}; the {name} image shows nothing")

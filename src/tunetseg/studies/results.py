@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from tunetseg.studies.plan import StudyPlan
 from tunetseg.studies.postprocessing import manifests, postprocess_folder
 from tunetseg.studies.tasks import Task, prediction_folder
 
-__all__ = ["StudyResults", "make_results"]
+__all__ = ["MethodScores", "StudyResults", "make_results"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,11 +39,24 @@ _COMPARED = {"masks": ("dice", "hd95"), "lesions": ("lesion_dice", "lesion_hd95"
 
 
 @dataclass(frozen=True)
+class MethodScores:
+    """Scores of one method.
+
+    Args:
+        table: One value per case, region and score.
+        regions: Region -> score -> its `Summary`, with None in place of NaN.
+    """
+
+    table: ScoreTable
+    regions: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class StudyResults:
     """Scores of the methods of a study.
 
     Args:
-        tables: Method -> its scores on the cases that it had not seen.
+        methods: Method -> its scores on the cases that it had not seen.
         lesions: The same by rules that count lesions; empty where the regions have none.
         comparisons: ``masks``, ``lesions``, ``uncertainty`` -> comparison of all methods, where there are several and
             their rules have these scores.
@@ -51,11 +65,11 @@ class StudyResults:
         tuned: File of the rules that were chosen on all folds, if any.
     """
 
-    tables: dict[str, ScoreTable]
-    lesions: dict[str, ScoreTable]
+    methods: dict[str, MethodScores]
+    lesions: dict[str, MethodScores]
     comparisons: dict[str, Comparison]
     folds: dict[str, dict[str, dict[str, list[float]]]]
-    test: dict[str, ScoreTable]
+    test: dict[str, MethodScores]
     tuned: Path | None
 
 
@@ -127,17 +141,17 @@ def make_results(
         folders |= extra
     rules, lesion_rules = _rules(work)
     cohort = Path(plan.cohort)
-    tables = {name: _scored(work, path, cohort, rules, _word(name), every) for name, path in folders.items()}
+    methods = {name: _scored(work, path, cohort, rules, _word(name), every) for name, path in folders.items()}
     lesions = {
         name: _scored(work, path, cohort, lesion_rules, f"{_word(name)}-lesions", every)
         for name, path in folders.items()
         if lesion_rules is not None
     }
     return StudyResults(
-        tables,
+        methods,
         lesions,
-        _compared(tables, lesions),
-        {name: _by_fold(table, cases) for name, table in tables.items()},
+        _compared(methods, lesions),
+        {name: _by_fold(scores.table, cases) for name, scores in methods.items()},
         {} if test is None else _tested(work, test, rules),
         tuned,
     )
@@ -186,7 +200,7 @@ def _postprocessed(work: _Work, cases: list[str]) -> tuple[dict[str, Path], Path
     return folders, found.save(work.study / "results" / "tuned.toml")
 
 
-def _tested(work: _Work, cohort: Path, rules: str) -> dict[str, ScoreTable]:
+def _tested(work: _Work, cohort: Path, rules: str) -> dict[str, MethodScores]:
     """Return the scores of each voting method's models and of all voters on a second cohort."""
     work.run(test_tasks(work.plan, work.study, cohort, "paper" if work.glioma else "model"))
     names = {method: method for method in members(work.plan)}
@@ -198,7 +212,9 @@ def _tested(work: _Work, cohort: Path, rules: str) -> dict[str, ScoreTable]:
     }
 
 
-def _scored(work: _Work, predictions: Path, cohort: Path, rules: str, name: str, cases: list[str] | None) -> ScoreTable:
+def _scored(
+    work: _Work, predictions: Path, cohort: Path, rules: str, name: str, cases: list[str] | None
+) -> MethodScores:
     """Return the scores of a folder of segmentations, made again only if a segmentation has changed."""
     out = work.study / "results" / f"{name}.csv"
     mark, key = out.with_suffix(".key"), _key(predictions, rules, cases)
@@ -217,7 +233,7 @@ def _scored(work: _Work, predictions: Path, cohort: Path, rules: str, name: str,
         scores.save(out)
         with whole_file(mark) as partial:
             partial.write_text(key, encoding="utf-8")
-    return read_scores(out, name)
+    return MethodScores(read_scores(out, name), read_json(out.with_suffix(".json"))["regions"])
 
 
 def _key(predictions: Path, rules: str, cases: list[str] | None) -> str:
@@ -230,15 +246,15 @@ def _key(predictions: Path, rules: str, cases: list[str] | None) -> str:
     return digest.hexdigest()
 
 
-def _compared(tables: dict[str, ScoreTable], lesions: dict[str, ScoreTable]) -> dict[str, Comparison]:
-    if len(tables) < 2:
+def _compared(methods: dict[str, MethodScores], lesions: dict[str, MethodScores]) -> dict[str, Comparison]:
+    if len(methods) < 2:
         return {}
     found = {}
     for what, scores in _COMPARED.items():
-        by_name = lesions if what == "lesions" else tables
-        known = {score for table in by_name.values() for score, _ in table.values}
+        tables = {name: one.table for name, one in (lesions if what == "lesions" else methods).items()}
+        known = {score for table in tables.values() for score, _ in table.values}
         if known.issuperset(scores):
-            named = [ScoreTable(name, one.cases, one.values, one.rules) for name, one in by_name.items()]
+            named = [ScoreTable(name, table.cases, table.values, table.rules) for name, table in tables.items()]
             found[what] = compare(named, scores=scores)
     return found
 

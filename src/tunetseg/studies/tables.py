@@ -7,16 +7,14 @@ from statistics import fmean, stdev
 from typing import Any
 
 from tunetseg import __version__
-from tunetseg.evaluation.comparison import ScoreTable
 from tunetseg.evaluation.comparison_text import comparison_lines, comparison_tables, write_comparison
 from tunetseg.evaluation.paper_tables import latex_table, markdown_table, score_table
 from tunetseg.evaluation.tables import write_json
 from tunetseg.evaluation.text import TextTable, format_table
 from tunetseg.io.files import whole_file
-from tunetseg.metrics import summarise
 from tunetseg.studies.ensembles import members, voters
 from tunetseg.studies.plan import StudyPlan
-from tunetseg.studies.results import StudyResults
+from tunetseg.studies.results import MethodScores, StudyResults
 
 __all__ = ["first_table", "result_lines", "write_results"]
 
@@ -47,7 +45,7 @@ def write_results(results: StudyResults, plan: StudyPlan, folder: Path, costs: M
     Returns:
         The files written.
     """
-    methods = _summaries(results.tables)
+    methods = _summaries(results.methods)
     files = _write_table(folder / "table1", methods, ("dice", "hd95"), spread=True)
     if results.test:
         tested = _summaries(results.test)
@@ -65,12 +63,12 @@ def write_results(results: StudyResults, plan: StudyPlan, folder: Path, costs: M
 
 def first_table(results: StudyResults) -> TextTable:
     """Return the paper's Table 1 for a screen."""
-    (upper, lower), body = score_table(_summaries(results.tables), ("dice", "hd95"), spread=True)
+    (upper, lower), body = score_table(_summaries(results.methods), ("dice", "hd95"), spread=True)
     current, heads = "", []
     for above, below in zip(upper, lower, strict=True):
         current = above or current
         heads.append(f"{current} {below}".strip())
-    cases = len(next(iter(results.tables.values())).cases)
+    cases = len(next(iter(results.methods.values())).table.cases)
     title = f"Mean (SD over cases) of {cases} cases, each segmented by models that never saw it"
     return TextTable(title, tuple(heads), tuple(map(tuple, body)), left=1)
 
@@ -84,14 +82,9 @@ def result_lines(results: StudyResults, costs: Mapping[str, Any]) -> list[str]:
     return [*lines, "", format_table(_cost_table(costs)), _NOTE]
 
 
-def _summaries(tables: Mapping[str, ScoreTable]) -> dict[str, Summaries]:
+def _summaries(methods: Mapping[str, MethodScores]) -> dict[str, Summaries]:
     """Return title of a method -> region -> score -> `Summary`."""
-    result: dict[str, Summaries] = {}
-    for name, table in tables.items():
-        regions = result.setdefault(_TITLES.get(name, name), {})
-        for (score, region), values in table.values.items():
-            regions.setdefault(region, {})[score] = summarise(values.tolist())
-    return result
+    return {_TITLES.get(name, name): scores.regions for name, scores in methods.items()}
 
 
 def _write_table(path: Path, methods: dict[str, Summaries], scores: Sequence[str], *, spread: bool) -> list[Path]:
@@ -134,7 +127,7 @@ def _summary(
         "folds": plan.folds,
         "models": len(plan.models),
         "ensemble": {"methods": list(members(plan)), "models": [model.name for model in voters(plan)]},
-        "rules": next(iter(results.tables.values())).rules,
+        "rules": next(iter(results.methods.values())).table.rules,
         "methods": methods,
         "fold_means": {_TITLES.get(name, name): _spread(found) for name, found in results.folds.items()},
         "lesions": _summaries(results.lesions),

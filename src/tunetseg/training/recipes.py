@@ -13,7 +13,6 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tunetseg.errors import InputError
-from tunetseg.io.bounded import parse_json, read_text, read_toml
 from tunetseg.limits import check_patch
 from tunetseg.training.augmentation import Augmentation, Probability
 
@@ -157,6 +156,8 @@ def _read(path: Path) -> dict[str, Any]:
     if path.suffix not in {".json", ".toml"}:
         names = ", ".join(recipe_names())
         raise InputError(f"unknown recipe {str(path)!r}; choose from {names}, or give a .toml or .json file")
+    from tunetseg.io.bounded import parse_json, read_text, read_toml
+
     if path.suffix == ".toml":
         return read_toml(path)
     try:

@@ -398,3 +398,37 @@ def test_compressed_without_decoder_names_the_way_out(tmp_path: Path, write_seri
         dataset.save_as(path)
     with pytest.raises(InputError, match=r"compressed \(MPEG2.*install python-gdcm"):
         only(tmp_path).read()
+
+
+@pytest.mark.parametrize("tag", ["RescaleSlope", "RescaleIntercept"])
+def test_values_beyond_float32(tag: str, tmp_path: Path, write_series: Callable[..., list[Path]]) -> None:
+    write_series(tmp_path, blank(), **{tag: "1e308"})
+    with pytest.raises(InputError, match="values that are not finite or beyond float32; export it again"):
+        only(tmp_path).read()
+
+
+def test_more_pixels_than_any_image_has(tmp_path: Path, write_series: Callable[..., list[Path]]) -> None:
+    """A decoder makes room for what the header says."""
+
+    def huge(dataset: Any, index: int) -> None:
+        dataset.Rows = dataset.Columns = 65535
+
+    write_series(tmp_path, blank(), each=huge)
+    with pytest.raises(InputError, match="65535 x 65535 x 4 voxels, which no image has"):
+        only(tmp_path).read()
+
+
+def test_a_deflated_file_that_grows_without_end(
+    tmp_path: Path, write_series: Callable[..., list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    def deflate(dataset: Any, index: int) -> None:
+        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+        dataset.PixelData = bytes(1 << 24) if index == 1 else dataset.PixelData
+
+    write_series(tmp_path, blank(), each=deflate)
+    monkeypatch.setenv("TUNETSEG_MEMORY_GB", "0.02")
+    assert len(only(tmp_path).frames) == 3
+    monkeypatch.delenv("TUNETSEG_MEMORY_GB")
+    assert len(only(tmp_path).frames) == 4

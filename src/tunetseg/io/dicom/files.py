@@ -24,6 +24,9 @@ __all__ = ["StoredFile", "list_files", "looks_like_dicom", "opened", "quiet", "r
 
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _META_BYTES = 1 << 16
+_META_BEGIN = 132 + 12
+"""Where the file's own elements go on after the first, which says how long they are."""
+
 _INFLATED_BYTES = 1 << 22
 
 _OTHER_ENDINGS = (".nii", ".gz", ".json", ".txt", ".pdf", ".png", ".jpg", ".xml", ".html", ".csv", ".zip", ".exe")
@@ -155,12 +158,9 @@ def _inflates_too_far(stream: BinaryIO) -> bool:
     """Whether a file's dataset is deflated as a whole, and is larger than memory."""
     start = stream.read(_META_BYTES)
     stream.seek(0)
-    if _DEFLATED not in start:
+    if _DEFLATED not in start or start[132:136] != b"\x02\0\0\0":
         return False
-    from pydicom.filereader import read_file_meta_info
-
-    meta = read_file_meta_info(stream)  # type: ignore[arg-type]
-    stream.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))
+    stream.seek(_META_BEGIN + int.from_bytes(start[_META_BEGIN - 4 : _META_BEGIN], "little"))
     inflater, size, most = zlib.decompressobj(-zlib.MAX_WBITS), 0, memory_limit() // 2
     while size <= most and (data := inflater.unconsumed_tail or stream.read(_META_BYTES)):
         size += len(inflater.decompress(data, _INFLATED_BYTES))

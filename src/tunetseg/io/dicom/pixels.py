@@ -92,7 +92,10 @@ def read_voxels(frames: Sequence[Frame], name: str) -> NDArray[np.float32]:
             frame = frames[number]
             if frame.number >= len(pixels):
                 raise InputError(f"{name}: a file is cut off; copy the examination again")
-            array[..., number] = pixels[frame.number].T * np.float32(frame.slope) + np.float32(frame.intercept)
+            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found below
+                array[..., number] = pixels[frame.number].T * np.float32(frame.slope) + np.float32(frame.intercept)
+    if not np.isfinite(array).all():
+        raise InputError(f"{name}: holds values that are not finite or beyond float32; export it again")
     return array
 
 

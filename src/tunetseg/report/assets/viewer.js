@@ -288,18 +288,23 @@
     byId("canvas").addEventListener("keydown", onKey, true);
     await nv.attachToCanvas(byId("canvas"));
     for (const kind of ["probability", "uncertainty"]) nv.addColormap(kind, mapTable(settings.maps[kind]));
-    for (const volume of settings.volumes) {
+    const first = state.image || ofKind("labels")[0];
+    const shownFirst = [first, ...ofKind("labels"), ...ofKind("reference")];
+    for (const volume of new Set([...shownFirst, ...settings.volumes])) {
       volume.image = await imageOf(volume, await unpack(volume));
+      if (volume === first) nv.addVolume(first.image);
+      if (volume === shownFirst.at(-1)) {
+        nv.setSliceType(3);
+        draw();
+        byId("loading").textContent = "";
+      }
       await new Promise((go) => setTimeout(go));
     }
     buildControls();
-    const first = state.image || ofKind("labels")[0];
-    nv.addVolume(first.image);
     nv.onLocationChange = (location) => {
       const voxel = Array.from(location.vox).map((at, axis) => Math.max(0, Math.min(settings.shape[axis] - 1, Math.round(at))));
       if (voxel.some((at, axis) => at !== place[axis])) { place = voxel; showValues(); }
     };
-    nv.setSliceType(3);
     showWindow();
     draw();
     moveTo(settings.start);
