@@ -103,6 +103,8 @@ def main() -> int:
     recipe, generator = recipe_from_dict(RECIPE), random.Random(given.seed)
     whole = base / "whole"
     whole.mkdir()
+    # Imports what is imported late too, so that no fork has to.
+    train(cohort=base / "cohort", out=base / "first/run", recipe=recipe, cache=base / "first/cache", device="cpu")
     began = time.monotonic()
     if code := ended(work(whole, base / "cohort", recipe)):
         raise SystemExit(f"the undisturbed training ended with {code}: {(whole / 'fault').read_text()}")

@@ -1,5 +1,7 @@
 """Errors that are not bugs of this package."""
 
+import re
+
 __all__ = ["InputError", "Terminated"]
 
 
@@ -8,7 +10,13 @@ class InputError(ValueError):
 
     The message is one sentence that names the file or value, the fault, and the way out. The command line prints it
     and exits with 2.
+
+    Args:
+        message: Line breaks in it, as in what other libraries say of a file, become spaces.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(re.sub(r"\s*[\r\n]\s*", " ", message).strip())
 
 
 class Terminated(KeyboardInterrupt):

@@ -47,7 +47,7 @@ def test_a_list_of_cases(mri_cohort: Path, tmp_path: Path) -> None:
     path.write_text("nobody\n")
     with pytest.raises(InputError, match=r"validation\.txt: case nobody is not in the folders that are given"):
         choose_cases([mri_cohort], {}, BRATS, only=path)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="there is no such file; a text file of case names"):
         choose_cases([mri_cohort], {}, BRATS, only=tmp_path / "nothing.txt")
 
 

@@ -65,9 +65,27 @@ def test_a_table_that_says_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"name_mapping\.csv: no column BraTS_2020_subject_ID; save it with commas"):
         find_cases(tmp_path)
     (tmp_path / "name_mapping.csv").write_bytes(b"Grade,BraTS_2020_subject_ID\n\xff,BraTS20_Training_001\n")
-    with pytest.raises(InputError, match=r"name_mapping\.csv: cannot be read"):
+    with pytest.raises(
+        InputError, match=r"name_mapping\.csv: is not a text file in UTF-8; patients and grades are unknown"
+    ):
         find_cases(tmp_path)
     (tmp_path / "name_mapping.csv").write_bytes(b"")
     assert find_cases(tmp_path)[0].grade is None
     lay(tmp_path / "other", "mine")
     assert [case.id for case in find_cases(tmp_path / "other")] == ["mine"], "no other dataset needs it"
+
+
+@pytest.mark.parametrize(
+    ("more", "fault"),
+    [
+        ("HGG,Brats18_CBICA_ABY", "row 2 has 2 cells"),
+        ("LGG,Brats18_CBICA_AAB_1,BraTS20_Training_001", "BraTS20_Training_001 is there twice with different patients"),
+    ],
+)
+def test_a_table_that_contradicts_itself_or_is_cut_off(more: str, fault: str, tmp_path: Path) -> None:
+    """They were taken without a word, and the folds divided patients by them."""
+    lay(tmp_path, "BraTS20_Training_001")
+    whole = "Grade,BraTS_2018_subject_ID,BraTS_2020_subject_ID\nHGG,Brats18_CBICA_AAB_1,BraTS20_Training_001\n"
+    (tmp_path / "name_mapping.csv").write_text(whole + more)
+    with pytest.raises(InputError, match=rf"name_mapping\.csv: .*{fault}"):
+        find_cases(tmp_path)

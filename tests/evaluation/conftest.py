@@ -1,5 +1,7 @@
 """Small label maps, and folders of them, that the tests of the evaluator share."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -99,6 +101,19 @@ def _cube(size: int, shift: int = 0) -> np.ndarray:
     labels[3 + shift : 3 + shift + size, 3:9, 3:9] = 1
     labels[4 + shift : 3 + shift + size - 1, 4:8, 4:8] = 4
     return labels
+
+
+@pytest.fixture
+def rewrite() -> Callable[[Path, str], None]:
+    """A function that changes a table as if it had been evaluated so, without a checksum."""
+
+    def write(table: Path, text: str) -> None:
+        table.write_text(text)
+        summary = table.with_suffix(".json")
+        facts = json.loads(summary.read_text())
+        summary.write_text(json.dumps({key: value for key, value in facts.items() if key != "table_sha256"}))
+
+    return write
 
 
 @pytest.fixture

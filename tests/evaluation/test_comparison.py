@@ -1,5 +1,6 @@
 """Comparing tables of scores."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,10 @@ def test_the_better_method_wins(tables: list[Path]) -> None:
     assert all(test["p"] <= test["p_holm"] <= 1 for test in found.tests)
 
 
-def test_invalid_input_is_explained(tables: list[Path], tmp_path: Path) -> None:
+Rewrite = Callable[[Path, str], None]
+
+
+def test_invalid_input_is_explained(tables: list[Path], tmp_path: Path, rewrite: Rewrite) -> None:
     good, bad = (read_scores(path) for path in tables)
     with pytest.raises(InputError, match="two or more"):
         compare([good])
@@ -31,8 +35,8 @@ def test_invalid_input_is_explained(tables: list[Path], tmp_path: Path) -> None:
         compare([good, bad], scores=("dauc",))
     lines = tables[1].read_text().splitlines()
     shorter = tmp_path / "short.csv"
-    shorter.write_text("\n".join(lines[:-3]))
     shorter.with_suffix(".json").write_bytes(tables[1].with_suffix(".json").read_bytes())
+    rewrite(shorter, "\n".join(lines[:-3]))
     short = read_scores(shorter)
     with pytest.raises(InputError, match=r"short: lacks case case7, which another table has"):
         compare([good, short])
@@ -45,7 +49,7 @@ def test_invalid_input_is_explained(tables: list[Path], tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="not a table of scores"):
         read_scores(tmp_path / "other.csv")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="there is no such file"):
         read_scores(tmp_path / "nowhere.csv")
 
 
@@ -82,7 +86,7 @@ def test_scores_that_can_be_ranked() -> None:
     ("change", "fault"),
     [
         (lambda text: text + text.splitlines()[1] + "\n", "a case and region is there twice"),
-        (lambda text: text.replace("case0,whole,", "case0,whole,much", 1), "a score is not a number"),
+        (lambda text: text.replace("case0,whole,", "case0,whole,much", 1), "dice is 'much0"),
         (lambda text: text.splitlines()[0] + "\n", "not a table of scores"),
     ],
 )
@@ -92,8 +96,42 @@ def test_broken_tables(tables: list[Path], change, fault: str) -> None:
         read_scores(tables[0])
 
 
-def test_other_regions_are_not_compared(tables: list[Path]) -> None:
+@pytest.mark.parametrize("value", ["inf", "-inf", "1e999", "1e308", "-1", "2", "1_0", "٣", "nan", "x", " 0.5", "0x1"])
+def test_scores_that_are_none(tables: list[Path], rewrite: Rewrite, value: str) -> None:
+    """Some were a crash of JSON, and others were taken."""
     lines = tables[0].read_text().splitlines()
-    tables[0].write_text("\n".join(line for line in lines if ",core," not in line))
+    lines[1] = ",".join((*lines[1].split(",")[:2], value, *lines[1].split(",")[3:]))
+    rewrite(tables[0], "\n".join(lines))
+    with pytest.raises(InputError, match=r"good\.csv: dice is .*, but must be a number from 0 to 1; evaluate again"):
+        read_scores(tables[0])
+
+
+def test_a_table_that_is_cut_off(tables: list[Path]) -> None:
+    text = tables[0].read_text()
+    for cut in range(1, 60):
+        tables[0].write_text(text[:-cut])
+        with pytest.raises(InputError, match=r"good\.csv: "):
+            read_scores(tables[0])
+
+
+def test_a_table_and_a_summary_of_two_evaluations(tables: list[Path]) -> None:
+    """Where the disk was full between them, scores by one rule set were compared under the name of another."""
+    read_scores(tables[0])
+    first, second = (path.read_text() for path in tables)
+    tables[0].write_text(second)
+    with pytest.raises(InputError, match=r"good\.csv: is not the table that good\.json belongs to, or was changed"):
+        read_scores(tables[0])
+    tables[0].write_bytes(b"\xef\xbb\xbf" + first.replace("\n", "\r\n").encode())
+    read_scores(tables[0])
+
+
+def test_a_summary_that_nests_without_end(tables: list[Path]) -> None:
+    tables[0].with_suffix(".json").write_text("[" * 100_000)
+    assert read_scores(tables[0]).rules is None
+
+
+def test_other_regions_are_not_compared(tables: list[Path], rewrite: Rewrite) -> None:
+    lines = tables[0].read_text().splitlines()
+    rewrite(tables[0], "\n".join(line for line in lines if ",core," not in line))
     with pytest.raises(InputError, match="other regions"):
         compare([read_scores(path) for path in tables])

@@ -50,7 +50,7 @@ def test_a_list_of_cases_says_what_to_score(tmp_path, references, tumour, flat):
         listed.write_text(text)
         with pytest.raises(InputError, match=fault):
             evaluate(predictions, references, cases=listed)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="there is no such file; a text file of case names"):
         evaluate(predictions, references, cases=tmp_path / "nowhere.txt")
 
 

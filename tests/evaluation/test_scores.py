@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from tunetseg.errors import InputError
+from tunetseg.evaluation.comparison import read_scores
 from tunetseg.evaluation.evaluate import evaluate
 from tunetseg.evaluation.scores import check_scores_target
 from tunetseg.evaluation.tables import columns
@@ -99,3 +100,29 @@ def test_without_pandas_the_reason_is_clear(references, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ModuleNotFoundError, match=r"needs pandas, which is not installed; run 'pip install pandas'"):
         scores.to_pandas()
+
+
+def test_all_files_appear_or_none(tmp_path, references, monkeypatch):
+    """Where the disk was full, a new table stood next to the summary of other rules."""
+    evaluate(references, references, rules="brats2019").save(tmp_path / "s.csv", tables=True)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    scores = evaluate(references, references, rules="brats2020", strict=True)
+
+    def full(facts, path):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("tunetseg.evaluation.tables.write_json", full)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        scores.save(tmp_path / "s.csv")
+    assert caught.value.filename == str(tmp_path / "s.json")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    monkeypatch.undo()
+    scores.save(tmp_path / "s.csv")
+    assert read_scores(tmp_path / "s.csv").rules["name"] == "brats2020"
+    assert read_scores(tmp_path / "s-strict.csv").rules is not None
+
+
+def test_a_tolerance_without_end(references):
+    for tolerance in (float("inf"), float("nan"), -1.0):
+        with pytest.raises(InputError, match="invalid tolerance"):
+            evaluate(references, references, tolerance=tolerance)

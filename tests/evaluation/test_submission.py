@@ -106,7 +106,7 @@ def test_a_list_of_cases_and_the_shape_of_brats(folder: Path, tmp_path: Path) ->
     assert any("005.nii.gz: there is no such file" in fault for fault in faults)
     with pytest.raises(InputError, match="no such folder"):
         check_submission(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="there is no such file; a text file of case names"):
         check_submission(folder, cases=tmp_path / "nowhere.txt")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no case is wanted or found"):

@@ -1,5 +1,6 @@
 """Scores as files."""
 
+import hashlib
 import json
 import math
 
@@ -18,7 +19,8 @@ def test_cells_and_order_of_columns(tmp_path):
         '"b,c",whole,0.0,373.12866,0,missing',
     ]
     text = (tmp_path / "s.json").read_text(encoding="utf-8")
-    assert json.loads(text) == {"mean": None, "cases": ["a", "b,c"], "µ": 1}
+    digest = hashlib.sha256((tmp_path / "s.csv").read_bytes()).hexdigest()
+    assert json.loads(text) == {"mean": None, "cases": ["a", "b,c"], "µ": 1, "table_sha256": digest}
     assert "µ" in text
 
 

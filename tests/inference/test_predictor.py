@@ -16,7 +16,7 @@ from tunetseg.inference.predictor import Ensemble, load_model
 from tunetseg.inference.segment import segment
 from tunetseg.io import Grid
 from tunetseg.models.engines.torch import TorchEngine
-from tunetseg.models.store import file_hash
+from tunetseg.models.store import file_hash, load_network, save_model
 from tunetseg.networks import missing_packages
 from tunetseg.preparation import Volume
 
@@ -184,3 +184,32 @@ def test_a_gpu_finds_what_the_cpu_finds() -> None:
         for device in ("cpu", "cuda")
     ]
     assert 2 * (maps[0] & maps[1]).sum() / (maps[0].sum() + maps[1].sum()) > 0.999
+
+
+def test_weights_whose_results_are_no_numbers(models: Models) -> None:
+    """Finite but huge weights gave NaN, and the manifest said 0 ml and an uncertainty of 0 everywhere."""
+    path = models(0)
+    network, spec = load_network(path)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(1e30)
+    save_model(path, network, spec)
+    with pytest.raises(InputError, match=r"0\.safetensors: its results are not numbers, so its weights are damaged"):
+        load_model(path, engine="torch").predict(volume())
+
+
+def test_damaged_weights_are_found_when_a_model_is_opened(models: Models) -> None:
+    """Not with the first patient, whose images have been read by then."""
+    paths = models(0), models(1)
+    content = bytearray(paths[1].read_bytes())
+    content[-3] ^= 4
+    paths[1].write_bytes(content)
+    with pytest.raises(InputError, match=r"1\.safetensors: damaged, its checksum is not that of its content"):
+        load_model(*paths, engine="torch")
+
+
+def test_a_window_that_memory_does_not_hold(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNETSEG_MEMORY_GB", "0.2")
+    model = load_model(models(0, patch_size=(512, 512, 256)))
+    with pytest.raises(InputError, match=r"a window of 512 x 512 x 256 voxels: needs about .* GB of memory"):
+        model.predict(volume())

@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from tunetseg.errors import InputError
-from tunetseg.io.files import check_target, make_folder, read_json, spare_other, whole_file
+from tunetseg.io.files import (
+    check_target,
+    hidden_name,
+    make_folder,
+    read_json,
+    remove_leftovers,
+    spare_other,
+    whole_file,
+    written_together,
+)
 
 
 def test_a_disk_without_modes_keeps_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,3 +161,57 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path, monkeypatch
     for check in (lambda: make_folder(tmp_path), lambda: check_target(tmp_path / "a.csv", ".csv")):
         with pytest.raises(InputError, match=r"cannot be written to \(Permission denied\)"):
             check()
+
+
+# Several files
+
+
+def test_files_appear_together(tmp_path: Path) -> None:
+    (tmp_path / "b.json").write_text("old")
+    with written_together(tmp_path) as aside:
+        for name in ("a.csv", "b.json"):
+            (aside / name).write_text("new")
+        assert (tmp_path / "b.json").read_text() == "old"
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.csv": "new", "b.json": "new"}
+
+
+def test_a_failure_leaves_all_old_files(tmp_path: Path) -> None:
+    """A full disk between the table and the summary left a new table with an old summary."""
+    (tmp_path / "b.json").write_text("old")
+
+    def write_half(aside: Path) -> None:
+        (aside / "a.csv").write_text("new")
+        raise OSError(28, "No space left on device", str(aside / "b.json"))
+
+    with pytest.raises(OSError, match="No space left") as caught, written_together(tmp_path) as aside:
+        write_half(aside)
+    assert caught.value.filename == str(tmp_path / "b.json"), "the hidden folder is gone"
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"b.json": "old"}
+
+
+# Leftovers
+
+
+def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
+    mine = hidden_name()
+    host = mine.split("-")[1]
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    old, of_others = f".tunetseg-{host}-{ended.pid}-0123", ".tunetseg-0123ab-1-0123"
+    for name in (
+        f"{mine}.a.csv",
+        f"{old}.a.csv",
+        f"{of_others}.new",
+        f"{of_others}.old",
+        ".tunetseg-x",
+        ".other",
+        "a.csv",
+    ):
+        (tmp_path / name).write_text("text")
+    (tmp_path / f"{old}.folder").mkdir()
+    (tmp_path / f"{old}.folder/part").write_text("text")
+    os.utime(tmp_path / f"{of_others}.old", (0, 0))
+    assert make_folder(tmp_path) == tmp_path
+    kept = {f"{mine}.a.csv", f"{of_others}.new", ".tunetseg-x", ".other", "a.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == kept
+    remove_leftovers(tmp_path / "nothing")

@@ -208,8 +208,8 @@ def test_volumes_of_a_4d_file(four: Path) -> None:
 
 def test_a_4d_file_is_decompressed_once(four: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    decompress = gzip.decompress
-    monkeypatch.setattr(nifti.gzip, "decompress", lambda raw: seen.append(len(raw)) or decompress(raw))
+    inflate = nifti.inflate
+    monkeypatch.setattr(nifti, "inflate", lambda file: seen.append(file) or inflate(file))
     images = read_volumes(four, [2, 0])
     assert len(seen) == 1
     assert np.array_equal(images[0].array - 2, images[1].array)
@@ -224,9 +224,9 @@ def test_a_volume_of_a_3d_file(path: Path) -> None:
 def test_a_4d_file_that_is_cut_off(four: Path) -> None:
     plain = four.with_suffix("")
     plain.write_bytes(gzip.decompress(four.read_bytes())[:-1000])
-    assert read_image(plain, volume=0).array.max() == VALUES.max()
-    with pytest.raises(InputError, match=r"four\.nii: damaged or cut off"):
-        read_image(plain, volume=3)
+    for volume in (0, 3):
+        with pytest.raises(InputError, match=r"four\.nii: damaged or cut off"):
+            read_image(plain, volume=volume)
 
 
 @pytest.mark.parametrize("extra", [(1,), (1, 1)])

@@ -89,8 +89,8 @@ def slow_metastases(prediction, reference):
     matched = [lesion.dice for lesion in large if lesion.components]
     tp = sum(lesion.dice >= 0.2 for lesion in small)
     fp, fn = match.false_positives, len(small) - tp
-    mean = np.mean(matched) if matched else 0 if large or (not small and fp) else math.nan
-    return mean, 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else math.nan, tp, fp, fn
+    mean = sum(matched) / (len(large) + fp) if large else math.nan
+    return mean, 2 * tp / (2 * tp + fp + fn) if small else math.nan, tp, fp, fn
 
 
 @given(seed=st.integers(0, 2**32 - 1))

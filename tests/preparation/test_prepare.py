@@ -205,3 +205,21 @@ def test_the_working_array_of_a_glioma_is_what_it_always_was() -> None:
     prepared = prepare(volume, Preprocessing(2.0), BRATS)
     assert prepared.box == box
     assert np.array_equal(prepared.array, resample(expected, (2.0, 2.0, 2.0), shape))
+
+
+def test_a_working_grid_that_no_patient_needs() -> None:
+    """Voxels of 5 mm in place of 1 mm made a grid of 7.9 GB; of 100 mm, 297 litres of tumour."""
+    volume, _ = glioma()
+    shape = volume.array.shape[1:]
+    possible = "0.1 to 20 mm are possible"
+    for size, fault in ((0.01, possible), (100.0, possible), (19.0, "no patient needs")):
+        grid = Grid.from_spacing(size, shape)
+        with pytest.raises(InputError, match=fault):
+            prepare(Volume(volume.array, grid, grid), Preprocessing(0.2), BRATS)
+
+
+def test_a_working_grid_that_memory_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    volume, _ = glioma()
+    monkeypatch.setenv("TUNETSEG_MEMORY_GB", "0.05")
+    with pytest.raises(InputError, match=r"resampling to 1 mm: needs about .* GB of memory; this machine has 0\.1"):
+        prepare(volume, Preprocessing(1.0), BRATS)

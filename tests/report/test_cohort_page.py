@@ -90,7 +90,7 @@ def test_it_sorts_and_filters(page: Any, report: Path) -> None:
 
 def test_a_table_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "volumes.csv").write_text("case,whole_ml\na,1\n")
-    with pytest.raises(InputError, match="is no table of scores"):
+    with pytest.raises(InputError, match="not a table of scores"):
         read_score_table(tmp_path / "volumes.csv")
     with pytest.raises(InputError, match="cannot be read"):
         read_score_table(tmp_path / "nothing.csv")

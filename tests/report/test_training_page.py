@@ -68,13 +68,13 @@ def test_several_runs(run: Path, tmp_path: Path) -> None:
     assert main(["report", str(run), str(other), "--out", str(tmp_path / "page.html")]) == 0
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "2 runs" in text
-    with pytest.raises(InputError, match="is no run folder"):
+    with pytest.raises(InputError, match="is not a run folder"):
         read_run(tmp_path)
 
 
 def test_runs_and_patients_do_not_mix(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(run), str(tmp_path)]) == 2
-    assert "is no run folder, but others are" in capsys.readouterr().err
+    assert "is not a run folder, but others are" in capsys.readouterr().err
 
 
 def test_nothing_logged_yet(run: Path) -> None:

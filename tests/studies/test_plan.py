@@ -25,6 +25,11 @@ def test_a_row_per_model(study: Path, study_cohort: Path) -> None:
     assert config.find_recipe().name == "tiny"
 
 
+def test_files_are_named_as_jobs_in_other_folders_see_them(study_cohort: Path, recipe: Recipe) -> None:
+    found = make_plan(study_cohort, [("tunet", {})], recipe, dataset="my.toml", labels="2020", max_minutes=None)
+    assert found.settings == {"dataset": str(Path("my.toml").resolve()), "labels": "2020"}
+
+
 def test_models_can_be_added(study: Path, plan: StudyPlan, study_cohort: Path, recipe: Recipe) -> None:
     more = make_plan(study_cohort, [("tunet-reb1", {}), ("tunet-seb", {})], recipe, only=[1], threads=1)
     found = open_study(study, more, recipe)

@@ -78,7 +78,7 @@ def test_robust_keeps_t1ce_most_often() -> None:
         ({"stages": [{"schedule": "linear"}]}, "stages[0].schedule is 'linear'; must be one of plateau, cosine"),
         ({"stages": [{"patch_size": [80, 96]}]}, "stages[0].patch_size is [80, 96]; must be a list of length 3"),
         ({"stages": [{"learning_rate": float("nan")}]}, "stages[0].learning_rate is nan; must be 0 or more"),
-        ({"stages": [{"learning_rate": float("inf")}]}, "stages[0].learning_rate is inf; must be 1000000 or less"),
+        ({"stages": [{"learning_rate": float("inf")}]}, "stages[0].learning_rate is inf; must be 100 or less"),
         ({"stages": [{"spacing": 25}]}, "stages[0].spacing is 25; must be 20 or less"),
         ({"stages": [{"epochs": 1.5}]}, "stages[0].epochs is 1.5; must be a whole number"),
         ({"stages": [{"epochs": True}]}, "stages[0].epochs is True; must be a whole number"),
@@ -90,6 +90,10 @@ def test_robust_keeps_t1ce_most_often() -> None:
         ({"stages": [{"validate_every": 3}]}, "stages[0]: the plateau schedule needs the validation loss of each"),
         ({"extends": "fast"}, "extends: unknown recipe 'fast'; choose from "),
         ([], "the recipe is []; must be a table of fields"),
+        ({"stages": [{"learning_rate": 1e300}]}, "stages[0].learning_rate is 1e+300; must be 100 or less"),
+        ({"l2": 1e300}, "l2 is 1e+300; must be 1000000 or less"),
+        ({"stages": [{"patch_size": [2**30, 8, 8]}]}, "stages[0]: patch size 1073741824 x 8 x 8: at most 1024 voxels"),
+        ({"stages": [{"patch_size": [1024, 1024, 1024]}]}, "stages[0]: patch size 1024 x 1024 x 1024: at most 1024"),
     ],
 )
 def test_errors_name_the_file_the_field_and_what_is_allowed(raw: Any, message: str) -> None:
@@ -107,9 +111,13 @@ def test_unknown_fields_are_refused() -> None:
     ("name", "text", "message"),
     [
         ("fast", None, "unknown recipe 'fast'; choose from kits, narrow, paper, quick, refine, robust, or give"),
-        ("a.toml", None, "a.toml: the recipe file cannot be read"),
+        ("a.toml", None, "a.toml: there is no such file"),
         ("a.toml", "l2 = ", "a.toml: invalid TOML"),
         ("a.json", "{", "a.json: invalid JSON"),
+        ("a.json", "[" * 50_000, "a.json: invalid JSON (nested too deeply)"),
+        ("a.toml", "a = " + "[" * 50_000, "a.toml: invalid TOML (nested too deeply)"),
+        ("a.json", '{"folds": ' + "9" * 400 + "}", "a.json: invalid JSON (a whole number of more than 64 bits)"),
+        ("a.toml", "seed = " + "9" * 400, "a.toml: invalid TOML (a whole number of more than 64 bits)"),
     ],
 )
 def test_files_that_cannot_be_used(

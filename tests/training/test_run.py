@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import random
+import re
 import shutil
 import warnings
 from collections.abc import Callable
@@ -244,6 +246,43 @@ def test_a_finished_run_stays_what_it_was(done: Path, run: Run) -> None:
     (done / "run.json").write_text(record[:100])
     with pytest.raises(InputError, match="missing or damaged"):
         run(resume=True)
+
+
+@pytest.mark.parametrize("text", ["null", "[]", "3", "{", "[" * 100_000, "\xff"])
+def test_a_record_that_is_none(text: str, done: Path, run: Run, tiny: Tiny) -> None:
+    (done / "run.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"run\.json: missing or damaged"):
+        run(recipe=tiny(stages=2), resume=True)
+
+
+def test_a_run_that_is_resumed_elsewhere_says_so(
+    done: Path, run: Run, tiny: Tiny, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With other threads or versions its sums are rounded differently."""
+    run(recipe=tiny(stages=2), resume=True)
+    assert "another environment" not in caplog.text
+    path = done / "run.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"environment": record["environment"] | {"threads": 7, "torch": "1.0"}}))
+    run(recipe=tiny(stages=2), resume=True)
+    assert re.search(r"in another environment \(torch 1\.0 -> [^,]*, threads 7 -> \d+\), so its weights", caplog.text)
+
+
+def test_a_run_removes_what_a_killed_one_left(done: Path, run: Run, tiny: Tiny) -> None:
+    left = [done / "stage-0/.tunetseg-0123ab-1-0123.a", done / ".tunetseg-0123ab-1-0123.b"]
+    for path in left:
+        path.write_text("half")
+        os.utime(path, (0, 0))
+    run(recipe=tiny(stages=2), resume=True)
+    assert not any(path.exists() for path in left)
+
+
+def test_a_batch_that_memory_does_not_hold(run: Run, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNETSEG_MEMORY_GB", "1")
+    with pytest.raises(InputError, match=r"recipe tiny: a batch of stages\[0\]: needs about .* GB of memory"):
+        run(recipe=tiny(stage={"patch_size": [400, 400, 400]}))
+    with pytest.raises(InputError, match=r"training tunet: needs about .* GB of memory"):
+        run(recipe=tiny(), network="tunet", network_options={"base_filters": 512, "levels": 6})
 
 
 def test_a_run_of_another_cache_format_is_not_continued(done: Path, run: Run) -> None:

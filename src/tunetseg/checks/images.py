@@ -10,6 +10,7 @@ from tunetseg.checks.thresholds import THRESHOLDS
 from tunetseg.datasets import DatasetDescription
 from tunetseg.findings import Finding
 from tunetseg.io import Grid
+from tunetseg.limits import LIMITS
 from tunetseg.preparation import Volume
 
 __all__ = ["check_grid", "check_volume"]
@@ -62,7 +63,7 @@ def check_grid(grid: Grid, *, head: bool) -> list[Finding]:
     """
     limits = THRESHOLDS
     size = " x ".join(f"{edge:.3g}" for edge in grid.spacing)
-    low, high = limits.voxel_mm
+    low, high = LIMITS.voxel_mm
     if not all(low <= edge <= high for edge in grid.spacing):
         message = f"voxels of {size} mm, but {low:g} to {high:g} mm are possible; correct the header"
         return [Finding("voxel-size", "refuse", message)]
@@ -72,7 +73,7 @@ def check_grid(grid: Grid, *, head: bool) -> list[Finding]:
         message = f"a single slice, shape {grid.shape}; give the whole volume"
         return [Finding("single-slice", "refuse", message)]
     field = max(edge * count for edge, count in zip(grid.spacing, grid.shape, strict=True))
-    if field > limits.field_mm:
+    if field > LIMITS.field_mm:
         message = f"a field of view of {field:.0f} mm, which no head has; correct the voxel sizes of the header"
         return [Finding("field-of-view", "refuse", message)]
     if max(grid.spacing) > limits.slice_mm:

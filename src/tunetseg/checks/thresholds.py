@@ -13,8 +13,6 @@ class Thresholds:
     them is beyond a limit.
 
     Args:
-        voxel_mm: Shortest and longest edge of a voxel.
-        field_mm: Longest edge of the field of view.
         slice_mm: Longest edge of a voxel from which slices are thick [1].
         brain_ml: Least and most volume of a brain [1148 to 1910].
         extent_mm: Least extent of a brain to the left, the back and the top [120, 129, 120].
@@ -31,8 +29,6 @@ class Thresholds:
             [25.5]; of twelve brains without tumour, made by mirroring, ten are beyond.
     """
 
-    voxel_mm: tuple[float, float] = (0.1, 20.0)
-    field_mm: float = 1000.0
     slice_mm: float = 4.0
     brain_ml: tuple[float, float] = (700.0, 2000.0)
     extent_mm: tuple[float, float, float] = (105.0, 115.0, 95.0)

@@ -1,5 +1,6 @@
 """The cases that the arguments of a command choose."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def choose_cases(
     for folder in folders:
         for case in find_cases(folder, dataset, also=needed):
             first = cases.setdefault(case.id, case)
-            if {path.resolve() for path in first.images.values()} != {path.resolve() for path in case.images.values()}:
+            if {*map(os.path.realpath, first.images.values())} != {*map(os.path.realpath, case.images.values())}:
                 raise InputError(f"{folder}: case {case.id} is in another folder too; segment one folder at a time")
     if only is None:
         return list(cases.values())

@@ -4,23 +4,33 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
+from tunetseg.cli.text import printable
 from tunetseg.progress import Progress as ProgressFunction
 
 __all__ = ["line_console", "shown", "table_console"]
 
 
+class _SafeConsole(Console):
+    """A console on which no text has control characters."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
+
 def table_console() -> Console:
     """Return standard output for tables; in a pipe or a file it is wide enough for every column."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    return _SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 
 def line_console() -> Console:
     """Return standard output for lines of text, which are not wrapped and hold no markup."""
-    return Console(highlight=False, markup=False, soft_wrap=True)
+    return _SafeConsole(highlight=False, markup=False, soft_wrap=True)
 
 
 class _LogLines(logging.Handler):
@@ -45,7 +55,7 @@ class _Bars:
 
     def __call__(self, task: str, completed: float, total: float, /) -> None:
         if task not in self.tasks:
-            self.tasks[task] = self.display.add_task(task, total=total)
+            self.tasks[task] = self.display.add_task(printable(task), total=total)
         self.display.update(self.tasks[task], completed=completed, total=total)
         if completed >= total:
             self.display.remove_task(self.tasks.pop(task))
@@ -59,7 +69,7 @@ def shown() -> Iterator[ProgressFunction]:
     Yields:
         The function that library calls report progress to.
     """
-    console = Console(stderr=True)
+    console = _SafeConsole(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     display = Progress(
         *columns,

@@ -1,5 +1,6 @@
 """``tunet``: finds the command, runs it, turns what went wrong into one sentence and an exit code."""
 
+import errno
 import signal
 import sys
 from collections.abc import Sequence
@@ -7,12 +8,12 @@ from importlib import import_module
 from types import FrameType
 
 from tunetseg.errors import InputError, Terminated
+from tunetseg.limits import shortage
 
 __all__ = ["COMMANDS", "main", "run"]
 
 COMMANDS = {
     "segment": "find the tumour in one patient or many",
-    "report": "write a page that shows results in a browser",
     "inspect": "show what a folder holds and check the images",
     "train": "train a model on a cohort",
     "study": "train many models on the same folds, here or on a cluster, and compare them",
@@ -21,6 +22,9 @@ COMMANDS = {
     "evaluate": "score segmentations against reference segmentations",
     "compare": "compare the scores of methods on the same cases",
     "tune": "choose post-processing and calibration on patients that models never saw",
+    "report": "write a page that shows results in a browser",
+    "paper": "make the paper's figures and tables of your own results",
+    "convert": "write results for ITK-SNAP, FSLeyes, 3D Slicer or BIDS",
     "export": "write models as ONNX or OpenVINO files",
     "submission": "check and zip a folder for a challenge",
     "info": "versions, device, networks, datasets, recipes, models",
@@ -100,8 +104,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of the output, such as head, has read enough
         return 1
     except (Exception, KeyboardInterrupt) as fault:
+        from tunetseg.cli.text import printable
+
         code, line = _explain(fault)
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
         return code
     return 0
 
@@ -119,11 +125,18 @@ def _explain(fault: BaseException) -> tuple[int, str]:
         case ModuleNotFoundError(name=str(package)):
             extra = f"tunetseg[{_EXTRAS[package]}]" if package in _EXTRAS else package
             sentence = f"error: this command needs {package}, which is not installed; run: pip install '{extra}'"
+        case OSError(errno=errno.ENAMETOOLONG):
+            code, sentence = (
+                2,
+                f"error: {fault.filename}: the name is longer than file systems allow; choose a shorter one",
+            )
         case OSError(strerror=str(reason)):
             place = fault.filename or "reading or writing"
             sentence = f"error: {place}: {reason}; check the disk and the permissions"
         case OSError():
             sentence = f"error: {fault}"
+        case RuntimeError() | MemoryError() if (shortfall := shortage(fault)) is not None:
+            sentence = f"error: {shortfall}"
         case _:
             import traceback
 

@@ -45,7 +45,7 @@ def pack(
     from tunetseg.datasets import find_cases, find_description
     from tunetseg.datasets.common import common_description
     from tunetseg.errors import InputError
-    from tunetseg.io.files import make_folder
+    from tunetseg.io.files import hidden_name, make_folder
     from tunetseg.preparation import Preprocessing
     from tunetseg.preparation.cache import Cache
     from tunetseg.preparation.pack import write_pack
@@ -64,7 +64,7 @@ def pack(
         logging.getLogger("tunetseg.cli").warning("left out: %s", fault)
 
     folder = make_folder(out)
-    with shown() as progress, tempfile.TemporaryDirectory(prefix=".prepared-", dir=folder) as temporary:
+    with shown() as progress, tempfile.TemporaryDirectory(prefix=hidden_name(), dir=folder) as temporary:
         parts = write_pack(
             cases,
             folder,

@@ -1,5 +1,6 @@
 """The files of one case."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Literal
 
 from tunetseg.datasets.description import DatasetDescription
 from tunetseg.errors import InputError
+from tunetseg.io.bounded import check_file, read_text
 
 __all__ = ["Case", "Missing", "read_case_list"]
 
@@ -64,14 +66,22 @@ class Case:
             folder = f" in {next(iter(self.images.values())).parent}" if self.images else ""
             needed = f"all of {', '.join(channels)} are" if missing == "raise" else "one of them is"
             raise InputError(f"{self.id}: no {' and no '.join(absent)} image{folder}; {needed} needed")
-        seen: dict[tuple[Path, int | None], str] = {}
+        seen: dict[tuple[str, int | None], str] = {}
         for channel in present:
             path = self.images[channel]
-            if not path.is_file():
-                raise InputError(f"{path}: there is no such {channel} file")
-            first = seen.setdefault((path.resolve(), self.volumes.get(channel)), channel)
+            if not os.path.isfile(path):
+                _refuse(path, channel)
+            first = seen.setdefault((os.path.realpath(path), self.volumes.get(channel)), channel)
             if first != channel:
                 raise InputError(f"{path}: given as {first} and as {channel}; each needs its own file")
+
+
+def _refuse(path: Path, channel: str) -> None:
+    """Raise InputError for an image that is not a file; a folder may be one of DICOM files."""
+    try:
+        check_file(path)
+    except InputError as fault:
+        raise InputError(str(fault).replace("no such file", f"no such {channel} file")) from None
 
 
 def read_case_list(path: str | Path) -> list[str]:
@@ -81,9 +91,9 @@ def read_case_list(path: str | Path) -> list[str]:
         InputError: The file cannot be read, or names no case.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError):
-        raise InputError(f"{path}: cannot be read; a text file of case names is needed") from None
+        lines = read_text(path).split("\n")  # names may hold characters that Python takes for the end of a line
+    except InputError as fault:
+        raise InputError(f"{fault}; a text file of case names is needed") from None
     names = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if not names:
         raise InputError(f"{path}: names no case; a text file of case names is needed")

@@ -11,6 +11,7 @@ from tunetseg.datasets.description import DatasetDescription
 from tunetseg.datasets.folders import describe_folder
 from tunetseg.datasets.labels import LabelScheme
 from tunetseg.errors import InputError
+from tunetseg.io.bounded import read_toml
 
 __all__ = [
     "candidate_schemes",
@@ -18,7 +19,6 @@ __all__ = [
     "find_scheme",
     "packaged_descriptions",
     "read_description",
-    "read_toml",
 ]
 
 _NOT_INHERITED = ("name", "title", "aliases", "generic", "recognise")
@@ -93,20 +93,6 @@ def read_description(path: str | Path) -> DatasetDescription:
         InputError: The file cannot be read or does not fit the schema.
     """
     return DatasetDescription.from_dict(_inherit(read_toml(path), str(path)), str(path))
-
-
-def read_toml(path: str | Path) -> dict[str, Any]:
-    """Return what a TOML file holds.
-
-    Raises:
-        InputError: The file cannot be read.
-    """
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: invalid TOML ({error})") from None
 
 
 def find_description(name: str | Path) -> DatasetDescription:

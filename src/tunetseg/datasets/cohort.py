@@ -14,6 +14,7 @@ from tunetseg.datasets.patients import PatientRow, read_patient_tables
 from tunetseg.datasets.recognition import REFERENCE, Match, match_file, patient_of
 from tunetseg.errors import InputError
 from tunetseg.io.readers import ENDINGS, image_stem
+from tunetseg.limits import LIMITS
 
 __all__ = ["NoCaseError", "case_from_files", "check_case_name", "check_name", "find_cases", "folders_below"]
 
@@ -23,17 +24,25 @@ class NoCaseError(InputError):
 
 
 def check_name(path: Path) -> None:
-    """Raise InputError where the name of a file or folder is not UTF-8, so that no list or table can hold it."""
+    """Raise InputError where no list, table or screen can hold the name of a file or folder."""
     try:
         path.name.encode()
     except UnicodeEncodeError:
         raise InputError(f"{ascii(path.name)[1:-1]}: this name is not UTF-8; rename the file or folder") from None
+    if not path.name.isprintable():
+        raise InputError(f"{path.name!r}: this name holds control characters; rename the file or folder")
 
 
 def check_case_name(name: str) -> None:
     """Raise InputError where files cannot be named after a case."""
-    if not name or Path(name).name != name:
+    if not name or "\0" in name or Path(name).name != name:
         raise InputError(f"name {name!r}: a case's name begins the names of its files, so it cannot hold a folder")
+    check_name(Path(name))
+    if len(name.encode()) > LIMITS.name_bytes:
+        raise InputError(
+            f"name {name[:40]}...: longer than {LIMITS.name_bytes} bytes, so its results could not be named; "
+            "choose a shorter one"
+        )
 
 
 def folders_below(root: Path) -> list[Path]:
@@ -47,7 +56,7 @@ def folders_below(root: Path) -> list[Path]:
         if Path(error.filename).name != "lost+found":
             raise InputError(f"{error.filename}: permission denied; change its permissions or move it away")
 
-    found: dict[Path, Path] = {}
+    found: dict[str, Path] = {}
     waiting = [root]
     while waiting:
         # What lies there under its own name goes before what is linked to.
@@ -55,7 +64,7 @@ def folders_below(root: Path) -> list[Path]:
         for top in waiting:
             for place, below, _ in os.walk(top, onerror=refuse):
                 below[:] = [name for name in below if not name.startswith(".")]
-                if found.setdefault(Path(place).resolve(), Path(place)) != Path(place):
+                if found.setdefault(os.path.realpath(place), Path(place)) != Path(place):
                     below.clear()
                     continue
                 links += [Path(place) / name for name in below if (Path(place) / name).is_symlink()]
@@ -146,7 +155,7 @@ def _cases(folders: Sequence[Path], descriptions: Sequence[DatasetDescription]) 
 def _image_names(folder: Path) -> list[str]:
     """Names of the images of a folder but hidden ones, sorted; of a pair of ``.hdr`` and ``.img`` the first."""
     with os.scandir(folder) as entries:
-        names = {entry.name for entry in entries if entry.name.lower().endswith(ENDINGS) and not entry.is_dir()}
+        names = {entry.name for entry in entries if entry.name.lower().endswith(ENDINGS) and not os.path.isdir(entry)}
     second = {name for name in names if name.endswith(".img") and f"{name.removesuffix('.img')}.hdr" in names}
     return sorted(name for name in names - second if not name.startswith("."))
 

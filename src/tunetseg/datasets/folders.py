@@ -1,7 +1,7 @@
 """Folders that describe themselves: nnU-Net raw datasets and those of the Medical Segmentation Decathlon."""
 
-import json
 import logging
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 
 from tunetseg.datasets.description import DatasetDescription
 from tunetseg.errors import InputError
+from tunetseg.io.bounded import parse_json, read_text
 
 __all__ = ["describe_folder"]
 
@@ -35,7 +36,7 @@ def describe_folder(folder: Path, packaged: Mapping[str, DatasetDescription]) ->
     """
     path = folder / "dataset.json"
     try:
-        raw = json.loads(path.read_text(encoding="utf-8-sig"))
+        raw = parse_json(read_text(path))
         # nnU-Net's first version wrote the keys of the Decathlon, but one file per channel.
         nnunet = "channel_names" in raw or any(folder.glob("imagesTr/*_0000.nii*"))
         if raw.get("name") == "BRATS" and not nnunet:
@@ -43,15 +44,15 @@ def describe_folder(folder: Path, packaged: Mapping[str, DatasetDescription]) ->
         names = raw["channel_names" if "channel_names" in raw else "modality"]
         channels = [_channel(names[key]) for key in sorted(names, key=int)]
         regions, labels = _regions(raw)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"{path}: not the dataset.json of nnU-Net or the Decathlon ({error!r})") from None
     if raw.get("file_ending", ".nii.gz") not in {".nii.gz", ".nii"}:
         raise InputError(f"{path}: file_ending {raw['file_ending']!r} cannot be read; convert the images to .nii.gz")
     description = {
-        "name": _key(folder.resolve().name),
-        "title": str(raw.get("name", folder.resolve().name)),
+        "name": _key(Path(os.path.realpath(folder)).name),
+        "title": str(raw.get("name", Path(os.path.realpath(folder)).name)),
         "channels": channels,
         "foreground": _BODY if all(channel["name"] == "ct" for channel in channels) else {},
         "regions": regions,

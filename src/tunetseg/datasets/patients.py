@@ -1,6 +1,5 @@
 """Tables of patients that a release may have, such as BraTS 2020's ``name_mapping.csv``."""
 
-import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from tunetseg.datasets.catalogue import find_description
 from tunetseg.datasets.description import DatasetDescription, PatientTable
 from tunetseg.datasets.recognition import patient_of
 from tunetseg.errors import InputError
+from tunetseg.io.bounded import read_csv
 
 __all__ = ["PatientRow", "read_patient_tables"]
 
@@ -48,17 +48,15 @@ def read_patient_tables(folders: Iterable[Path], datasets: Iterable[DatasetDescr
 
 def _read(path: Path, table: PatientTable) -> dict[str, PatientRow]:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.DictReader(lines)
-            columns = set(reader.fieldnames or ())
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read ({error}), so patients and grades are unknown; repair it") from None
+        names, rows = read_csv(path)
+    except InputError as fault:
+        raise InputError(f"{fault}; patients and grades are unknown without it, so repair it") from None
+    columns = set(names)
     if rows and not columns & {table.case, *table.earlier}:
         raise InputError(f"{path}: no column {table.case}; save it with commas, as it was released")
     if table.case not in columns:  # the table of an earlier release, which may have the same name
         return {}
-    found = {}
+    found: dict[str, PatientRow] = {}
     for row in rows:
         earlier = [
             patient
@@ -66,5 +64,7 @@ def _read(path: Path, table: PatientTable) -> dict[str, PatientRow]:
             if (patient := patient_of(row.get(column) or "", find_description(dataset))[0])
         ]
         grade = row.get(table.grade) if table.grade else None
-        found[row[table.case] or ""] = PatientRow(grade or None, earlier[-1] if earlier else None)
+        said = PatientRow(grade or None, earlier[-1] if earlier else None)
+        if found.setdefault(row[table.case], said) != said and row[table.case]:
+            raise InputError(f"{path}: {row[table.case]} is there twice with different patients or grades; repair it")
     return found

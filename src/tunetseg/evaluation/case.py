@@ -131,7 +131,8 @@ class CaseResult:
 def score_pair(pair: Pair, settings: Settings) -> CaseResult:
     """Read and score one case; a prediction that is missing, unreadable or misaligned counts as an empty one.
 
-    Rules whose official code skips a case that fails leave out one that is unreadable or misaligned.
+    Rules whose official code skips a case that fails leave out one that is unreadable or misaligned, and those whose
+    code gives a missing one the worst scores do so.
 
     Raises:
         InputError: The reference cannot be read, its label values are not its scheme's, or its regions not the rules'.
@@ -218,8 +219,24 @@ def score_label_maps(
         ]
     if skipped:
         rows = [{name: math.nan if name in SCORES else value for name, value in row.items()} for row in rows]
+    if settings.rules.missing_is_worst and prediction_finding is None:
+        penalty = settings.rules.for_grid(truth.shape, common["spacing"]).penalty_mm
+        strict = [_worst(row, penalty) for row in strict]
+        rows = rows if skipped else [_worst(row, penalty) for row in rows]
     rows, strict = ([{"case": case, **row, "status": status} for row in found] for found in (rows, strict))
     return CaseResult(case, rows, reference_finding, prediction_finding, status, fault, strict, lesions)
+
+
+def _worst(row: Mapping[str, Any], penalty_mm: float | None) -> dict[str, Any]:
+    """Return a row with the worst scores: distances have the penalty, and ratios of what is there are 0."""
+    changed: dict[str, Any] = {}
+    for name in row:
+        score = SCORES.get(name)
+        if score is not None and score.unit == "mm" and penalty_mm is not None:
+            changed[name] = penalty_mm
+        elif score is not None and score.higher_is_better and name != "specificity":
+            changed[name] = 0.0
+    return {**row, **changed}
 
 
 def _check_regions(case: str, predicted: LabelScheme, present: LabelScheme) -> None:

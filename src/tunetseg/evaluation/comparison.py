@@ -1,6 +1,10 @@
 """Compare the tables of scores that several methods reached on the same cases."""
 
-import csv
+import codecs
+import hashlib
+import os
+import re
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +15,8 @@ from numpy.typing import NDArray
 
 from tunetseg import __version__
 from tunetseg.errors import InputError
+from tunetseg.evaluation.tables import TABLE_HASH
+from tunetseg.io.bounded import read_csv
 from tunetseg.io.files import read_json
 from tunetseg.metrics import SCORES, summarise
 from tunetseg.metrics.comparison import holm, mean_ranks, paired_tests
@@ -57,10 +63,9 @@ def read_scores(path: str | Path, name: str | None = None) -> ScoreTable:
     """
     file = Path(path)
     try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            rows = list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{file}: cannot be read ({error}); give tables that tunet evaluate wrote") from None
+        _, rows = read_csv(file)
+    except InputError as fault:
+        raise InputError(f"{fault}; give tables that tunet evaluate wrote") from None
     if not rows or not {"case", "region"} <= rows[0].keys():
         raise InputError(f"{file}: not a table of scores, which has columns case, region, dice, ...")
     cells = {(row["case"], row["region"]): row for row in rows}
@@ -72,20 +77,43 @@ def read_scores(path: str | Path, name: str | None = None) -> ScoreTable:
     if len(cells) < len(rows):
         raise InputError(f"{file}: a case and region is there twice; evaluate again")
     rankable = rankable_scores()
-    try:
-        values = {
-            (score, region): np.array([float(cells[case, region][score] or "nan") for case in cases])
-            for score in rows[0]
-            if score in rankable
-            for region in regions
-        }
-    except ValueError as error:
-        raise InputError(f"{file}: a score is not a number ({error}); evaluate again") from None
-    return ScoreTable(name or file.stem, cases, values, _rules(file.with_suffix(".json")))
+    values = {
+        (score, region): np.array([_score(file, score, cells[case, region][score]) for case in cases])
+        for score in rows[0]
+        if score in rankable
+        for region in regions
+    }
+    return ScoreTable(name or file.stem, cases, values, _rules(file))
 
 
-def _rules(path: Path) -> dict[str, Any] | None:
-    rules = read_json(path).get("rules")
+_NUMBER = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,20})?(e-?[0-9]{1,2})?", re.ASCII)
+
+
+def _score(file: Path, score: str, text: str) -> float:
+    """Return the number of a cell; NaN of a blank one, which the rules left out."""
+    if not text:
+        return float("nan")
+    value = float(text) if _NUMBER.fullmatch(text) else float("nan")
+    most = 1.0 if SCORES[score].percent else float("inf")
+    if not 0 <= value <= most:
+        allowed = "from 0 to 1" if most == 1 else "from 0 up"
+        raise InputError(f"{file}: {score} is {reprlib.repr(text)}, but must be a number {allowed}; evaluate again")
+    return value
+
+
+def _rules(table: Path) -> dict[str, Any] | None:
+    """Return the rules in the JSON file next to a table; None where there are none.
+
+    Raises:
+        InputError: The JSON file belongs to another table.
+    """
+    path = table.with_suffix(".json")
+    summary = read_json(path)
+    # A spreadsheet may have added a byte-order mark and other ends of lines.
+    content = table.read_bytes().removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n")
+    if TABLE_HASH in summary and summary[TABLE_HASH] != hashlib.sha256(content).hexdigest():
+        raise InputError(f"{table}: is not the table that {path.name} belongs to, or was changed; evaluate again")
+    rules = summary.get("rules")
     return rules if isinstance(rules, dict) else None
 
 
@@ -222,4 +250,4 @@ def names_of_tables(paths: Sequence[Path]) -> list[str]:
         ['a', 'b']
     """
     stems = [path.stem for path in paths]
-    return stems if len(set(stems)) == len(stems) else [path.resolve().parent.name for path in paths]
+    return stems if len(set(stems)) == len(stems) else [Path(os.path.realpath(path)).parent.name for path in paths]

@@ -108,7 +108,7 @@ def evaluate(
     chosen = _choose_rules(rules, thresholds, description)
     if workers is not None and workers < 1:
         raise InputError(f"invalid number of workers {workers}; give 1 or more")
-    if tolerance is not None and not tolerance >= 0:
+    if tolerance is not None and not 0 <= tolerance < float("inf"):
         raise InputError(f"invalid tolerance {tolerance}; give millimetres from 0 up")
     prediction_scheme = prediction_labels if prediction_labels is not None else labels
     settings = Settings(

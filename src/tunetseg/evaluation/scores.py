@@ -8,7 +8,7 @@ from tunetseg.evaluation.paper_tables import PAPER_GROUPS, write_tables
 from tunetseg.evaluation.summary import strict_summary
 from tunetseg.evaluation.tables import LESION_COLUMNS, columns, write_rows, write_scores
 from tunetseg.evaluation.text import format_table, summary_lines, summary_tables
-from tunetseg.io.files import check_target, spare_other
+from tunetseg.io.files import check_target, spare_other, written_together
 
 if TYPE_CHECKING:
     import pandas
@@ -69,6 +69,9 @@ class Scores:
     def save(self, path: str | Path, *, tables: bool = False) -> list[Path]:
         """Write the rows as CSV and the summary as JSON next to it; strict rows as ``<name>-strict.csv`` likewise.
 
+        All files appear together. The summary holds the SHA-256 of the CSV file, by which `read_scores` knows that they
+        belong together.
+
         Args:
             path: Ends in ``.csv``.
             tables: Write the means as Markdown and LaTeX tables too, in the layout of the paper's Tables 1 and 4.
@@ -80,15 +83,14 @@ class Scores:
             InputError: The file cannot be written, or another program's ``.json`` would be overwritten.
         """
         target = check_scores_target(path)
-        write_scores(self.rows, self.summary, target)
-        files = [target, target.with_suffix(".json")]
-        if self.strict_rows:
-            twin = check_scores_target(strict_target(target))
-            write_scores(self.strict_rows, strict_summary(self.summary), twin)
-            files += [twin, twin.with_suffix(".json")]
-        if tables:
-            files += write_tables({target.stem: self.summary["regions"]}, PAPER_GROUPS, target)
-        return files
+        twin = check_scores_target(strict_target(target)) if self.strict_rows else None
+        with written_together(target.parent) as aside:
+            files = write_scores(self.rows, self.summary, aside / target.name)
+            if twin is not None:
+                files += write_scores(self.strict_rows, strict_summary(self.summary), aside / twin.name)
+            if tables:
+                files += write_tables({target.stem: self.summary["regions"]}, PAPER_GROUPS, aside / target.name)
+        return [target.with_name(file.name) for file in files]
 
     def save_lesions(self, path: str | Path) -> Path:
         """Write one row per lesion as CSV; the distance of a missed lesion is a blank cell.

@@ -50,6 +50,7 @@ def summarise_cases(
             },
             "counted_as": "an empty prediction",
             "left_out": settings.rules.skip_failed,
+            "missing_is_worst": settings.rules.missing_is_worst,
             "older_labels": _look_older(results, settings.rules),
             "invalid_maps": {r.case: r.fault for r in results if r.status == "scored" and r.fault is not None},
             "predictions_without_reference": list(without_reference),

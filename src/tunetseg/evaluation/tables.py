@@ -1,6 +1,7 @@
 """Scores as a CSV file with a JSON file next to it."""
 
 import csv
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -11,11 +12,14 @@ from typing import Any
 from tunetseg.io.files import whole_file
 from tunetseg.metrics import SCORES
 
-__all__ = ["LESION_COLUMNS", "columns", "write_json", "write_rows", "write_scores"]
+__all__ = ["LESION_COLUMNS", "TABLE_HASH", "columns", "write_json", "write_rows", "write_scores"]
 
 _COUNTS = ("reference_ml", "predicted_ml", "lesion_tp", "lesion_fp", "lesion_fn", "empty", "status")
 """Columns that are not scores: they are not averaged."""
 
+
+TABLE_HASH = "table_sha256"
+"""Key of the summary: SHA-256 of the table that it belongs to."""
 
 LESION_COLUMNS = (
     "case", "region", "lesion", "volume_ml", "counted", "matched", "components", "dice", "hd95", "nsd",
@@ -48,16 +52,21 @@ def _without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def write_scores(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any], path: Path) -> None:
+def write_scores(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any], path: Path) -> list[Path]:
     """Write the rows as CSV and the summary as JSON next to it; a score that was left out is a blank cell.
 
     Args:
         rows: One per case and region, all with the same keys.
         summary: Anything that JSON can hold; NaN becomes null.
         path: Ends in ``.csv``.
+
+    Returns:
+        Both files.
     """
     write_rows(rows, columns(rows[0]), path)
-    write_json(summary, path.with_suffix(".json"))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    write_json({**summary, TABLE_HASH: digest}, path.with_suffix(".json"))
+    return [path, path.with_suffix(".json")]
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], names: Sequence[str], path: Path) -> None:

@@ -140,9 +140,10 @@ def _empty_line(region: str, summary: Mapping[str, Any], penalty: str | None) ->
     if penalty is None:
         treatment = f"HD95 left out of {hd95['left_out']}"
     else:
-        penalised = empty["reference"] + empty["prediction"]
-        both = "left out" if hd95["left_out"] else "0"
-        treatment = f"HD95 penalised with {penalty} in {penalised} and {both} in {empty['both']}"
+        left_out = hd95["left_out"]
+        penalised = sum(empty.values()) - left_out if left_out else empty["reference"] + empty["prediction"]
+        other = f"left out in {left_out}" if left_out else f"0 in {empty['both']}"
+        treatment = f"HD95 penalised with {penalty} in {penalised} and {other}"
     return f"{region}: empty in {_count(sum(empty.values()), 'case')} ({counts}); {treatment}"
 
 
@@ -166,9 +167,10 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
         if any(statistics["empty"].values()):
             lines.append(f"{_empty_line(region, statistics, rules['penalty'])}.")
     if cases["missing"]:
+        treatment = "has the worst scores, even of empty regions" if cases["missing_is_worst"] else "counts as empty"
         lines.append(
-            f"WARNING: {len(cases['missing'])} of {cases['references']} references have no prediction, which counts as "
-            f"an empty one (name the cases to score to leave them out): {_listed(cases['missing'])}."
+            f"WARNING: {len(cases['missing'])} of {cases['references']} references have no prediction, which "
+            f"{treatment} (name the cases to score to leave them out): {_listed(cases['missing'])}."
         )
     for status, what in (("unreadable", "cannot be read"), ("misaligned", "lie on another grid")):
         if cases[status]:

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from tunetseg.datasets import DatasetDescription, Postprocessing, find_description, nested
-from tunetseg.datasets.catalogue import read_toml
 from tunetseg.datasets.description import convert
 from tunetseg.errors import InputError
+from tunetseg.io.bounded import read_toml
 
 __all__ = ["find_postprocessing", "postprocess", "remove_small_components"]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tunetseg.datasets import DatasetDescription
 from tunetseg.errors import InputError
 from tunetseg.inference.windows import predict_windows
+from tunetseg.io.seal import check_seal
 from tunetseg.models.calibration import Calibration
 from tunetseg.models.companion import onnx_file
 from tunetseg.models.device import Precision
@@ -78,6 +79,10 @@ class Ensemble:
         if not 0 <= self.overlap < 1:
             raise InputError(f"overlap {self.overlap}: must be at least 0 and below 1")
         object.__setattr__(self, "specs", tuple(read_spec(path) for path in self.paths))
+        for path in self.paths:  # so that a damaged one is found before the first patient
+            check_seal(path)
+            if self.engine.reads_onnx and onnx_file(path).is_file():
+                check_seal(onnx_file(path))
         for path, spec in zip(self.paths, self.specs, strict=True):
             if (spec.dataset.region_names, spec.dataset.channel_names) != (
                 self.dataset.region_names,
@@ -162,6 +167,8 @@ class Ensemble:
             mirror=self.mirror,
             progress=progress,
         )
+        if not np.isfinite(probabilities).all():
+            raise InputError(f"{path}: its results are not numbers, so its weights are damaged; copy it again")
         return ready.restore(probabilities)
 
     def _network(self, path: Path) -> RunnableNetwork:

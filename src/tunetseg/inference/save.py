@@ -19,6 +19,7 @@ from tunetseg.errors import InputError
 from tunetseg.inference.segmentation import NOT_A_DEVICE, Segmentation
 from tunetseg.inference.uncertainty import uncertainty
 from tunetseg.io import write_image
+from tunetseg.io.bounded import check_file, open_file
 from tunetseg.io.files import SIGNATURE, make_folder, read_json, whole_file
 from tunetseg.io.nifti import was_written_here
 
@@ -225,18 +226,26 @@ def _refuse_to_replace(folder: Path, stem: str, source: Case | None, dataset: Da
     would replace the file of a converter. A file with the name of a case may also be its reference.
     """
     given = [] if source is None else [*source.images.values(), source.reference]
-    inputs = {path.resolve() for path in given if path is not None}
+    inputs = {os.path.realpath(path) for path in given if path is not None}
     for target in (folder / name for name in _names(stem, dataset)):
-        if target.resolve() in inputs:
+        if os.path.realpath(target) in inputs:
             raise InputError(f"{target}: is a file of the patient; choose another folder, or another name for the case")
-        if target.exists() and not _is_ours(target):
+        if os.path.lexists(target) and not _is_ours(target):
             raise InputError(f"{target}: exists and was not written by tunetseg; choose another folder")
 
 
 def _is_ours(path: Path) -> bool:
+    try:
+        return _has_our_mark(path)
+    except InputError:  # a folder, a pipe, a link that leads nowhere
+        return False
+
+
+def _has_our_mark(path: Path) -> bool:
     if path.suffix == ".json":
         return read_json(path).get("use") == NOT_A_DEVICE
     if path.suffix in {".png", ".html"}:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return SIGNATURE.encode() in file.read(256)
+    check_file(path)
     return was_written_here(path)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -192,6 +193,28 @@ class Segmentation:
     def summary(self) -> str:
         """Return the volumes as one line of text."""
         return ", ".join(f"{region} {volume:.1f} ml" for region, volume in self.volumes_ml.items())
+
+    def viewer(self) -> Any:
+        """Return a viewer for notebooks: images, label map and uncertainty in three planes and a render.
+
+        Returns:
+            A widget of ipyniivue, with the first image, or that of contrast-enhanced T1, under the regions.
+
+        Raises:
+            InputError: ipyniivue is not installed, or the result has no images.
+        """
+        from tunetseg.report.widget import make_widget
+
+        return make_widget(self)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        """Return what notebooks show: a viewer where ipyniivue is installed and images are there, else a picture."""
+        bundle: dict[str, Any] = {"text/plain": repr(self), "text/html": self._repr_html_()}
+        if self.images is not None and find_spec("ipyniivue") is not None:
+            widget = self.viewer()._repr_mimebundle_()
+            bundle |= widget[0] if isinstance(widget, tuple) else widget
+            bundle["text/plain"] = repr(self)
+        return bundle
 
     def _repr_html_(self) -> str:
         """Return a picture and the volumes, which notebooks show."""

@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from tunetseg.limits import check_memory
 from tunetseg.models.engines import RunnableNetwork
 from tunetseg.progress import Progress, silent
 
@@ -61,6 +62,7 @@ def predict_windows(
     """
     sides = array.shape[1:]
     window = _grown(sides, patch_size, network.stride) if whole_volume else patch_size
+    _check_window(array, window)
     image, offset = _pad(array, window)
     starts = list(product(*(window_starts(n, w, overlap) for n, w in zip(image.shape[1:], window, strict=True))))
     if len(starts) == 1:
@@ -71,6 +73,17 @@ def predict_windows(
     network.release()
     inner = tuple(slice(o, o + n) for o, n in zip(offset, sides, strict=True))
     return total[(slice(None), *inner)]
+
+
+def _check_window(array: NDArray[np.float32], window: tuple[int, int, int]) -> None:
+    """Raise InputError where a window takes more memory than there is, by the least that a network can need.
+
+    That is the padded image, and a few feature maps at full resolution.
+    """
+    channels, *sides = array.shape
+    padded = math.prod(max(n, w) for n, w in zip(sides, window, strict=True))
+    needed = 4 * channels * padded + 4 * (channels + 4) * math.prod(window)
+    check_memory(f"a window of {' x '.join(map(str, window))} voxels", needed)
 
 
 def _blended(

@@ -1,17 +1,36 @@
 """Check where results go before the work begins, and write files so that none that is half-written looks complete."""
 
-import json
+import hashlib
 import os
+import re
 import secrets
+import shutil
+import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from tunetseg.errors import InputError
+from tunetseg.io.bounded import parse_json, read_text
 
-__all__ = ["SIGNATURE", "check_target", "make_folder", "read_json", "spare_other", "whole_file"]
+__all__ = [
+    "SIGNATURE",
+    "check_target",
+    "hidden_name",
+    "make_folder",
+    "read_json",
+    "remove_leftovers",
+    "spare_other",
+    "whole_file",
+    "written_together",
+]
+
+_HIDDEN = ".tunetseg-"
+_LEFTOVER = re.compile(r"\.tunetseg-([0-9a-f]{6})-([0-9]{1,9})-")
+_DAY = 24 * 3600.0
 
 SIGNATURE = "tunetseg"
 """Mark of the files that this package writes, such as the description in an image's header."""
@@ -59,6 +78,8 @@ def _try_to_write(folder: Path) -> None:
 def make_folder(path: str | Path) -> Path:
     """Create a folder for results if it does not exist, and check that it can be written to.
 
+    Files that processes which were killed left half-written in it are removed.
+
     Returns:
         The path.
 
@@ -72,6 +93,7 @@ def make_folder(path: str | Path) -> Path:
             raise InputError(f"{blocking}: is a file; choose a folder for the results")
         folder.mkdir(parents=True, exist_ok=True)
         _try_to_write(folder)
+    remove_leftovers(folder)
     return folder
 
 
@@ -97,9 +119,9 @@ def whole_file(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
         (False, 'complete')
     """
     target = Path(path)
-    # Hidden, in the same folder, and with the same ending, from which some libraries take the format. Cut where the
-    # whole name would be longer than file systems allow (255 bytes).
-    partial = target.with_name(f".{secrets.token_hex(8)}.{target.name[-50:]}")
+    # In the same folder and with the same ending, from which some libraries take the format. Cut where the whole name
+    # would be longer than file systems allow (255 bytes).
+    partial = target.with_name(f"{hidden_name()}.{target.name[-50:]}")
     try:
         mode = _create(partial)
         yield partial
@@ -119,6 +141,69 @@ def whole_file(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # on a disk that can no longer be written to
             partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_together(folder: Path) -> Iterator[Path]:
+    """Give an empty folder to write files to; they move into ``folder`` together when the block ends.
+
+    If the block fails, none of them appears, and earlier files of their names stay as they are.
+
+    Args:
+        folder: Where the files go.
+    """
+    aside = folder / hidden_name()
+    try:
+        aside.mkdir()
+        yield aside
+        for file in sorted(aside.iterdir()):
+            os.replace(file, folder / file.name)
+    except OSError as error:
+        if error.errno is None or not str(error.filename).startswith(str(aside)):
+            raise
+        place = Path(str(error.filename))
+        raise OSError(error.errno, error.strerror, str(folder / place.name if place != aside else folder)) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def hidden_name() -> str:
+    """Name of a file or folder that is being written by this process."""
+    return f"{_HIDDEN}{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _host() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder.
+
+    Of processes of this computer it is known whether they still run; what others began is left alone for a day.
+    """
+    with suppress(OSError):
+        for place in folder.glob(f"{_HIDDEN}*"):
+            match = _LEFTOVER.match(place.name)
+            if match is None or (match[1] == _host() and _runs(int(match[2]))):
+                continue
+            if match[1] != _host() and time.time() - place.lstat().st_mtime < _DAY:
+                continue
+            if place.is_dir() and not place.is_symlink():
+                shutil.rmtree(place, ignore_errors=True)
+            else:
+                place.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    if os.name != "posix":  # there, signal 0 is not harmless
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        return True
+    return True
 
 
 def _create(path: Path) -> int:
@@ -142,8 +227,8 @@ def _flush(path: Path) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object that a JSON file holds; empty where there is no such file or it holds something else."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = parse_json(read_text(path))
+    except ValueError:  # InputError too
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -159,5 +244,5 @@ def spare_other(path: Path, what: str, keys: set[str]) -> None:
     Raises:
         InputError: The file exists and is of another kind.
     """
-    if path.exists() and not keys <= read_json(path).keys():
+    if os.path.lexists(path) and not keys <= read_json(path).keys():
         raise InputError(f"{path}: is not a {what} and would be overwritten by one; choose another name")

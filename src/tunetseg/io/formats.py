@@ -1,28 +1,46 @@
 """Readers of image formats other than NIfTI and DICOM: MetaImage, NRRD, MGH/MGZ, Analyze."""
 
-import gzip
+import math
 import re
 import zlib
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import DTypeLike, NDArray
 
 from tunetseg.errors import InputError
+from tunetseg.io.bounded import check_file, inflate, open_file
 from tunetseg.io.extras import need
 from tunetseg.io.nifti import Image, image_from_nibabel
+from tunetseg.limits import LIMITS, check_memory
 
 __all__ = ["read_analyze", "read_itk", "read_mgh"]
 
-_DAMAGE = (EOFError, OSError, zlib.error, ValueError, OverflowError, HeaderDataError, ImageFileError)
+_DAMAGE = (
+    EOFError,
+    OSError,
+    zlib.error,
+    ValueError,
+    TypeError,
+    LookupError,
+    OverflowError,
+    HeaderDataError,
+    ImageFileError,
+)
 _LPS_TO_RAS = np.diag([-1.0, -1, 1, 1])
 
 _HEADER_BYTES = 1 << 16
+_FIELD_BYTES = 500
+_MOST_COMPRESSED = 1040
+"""Bytes that one byte can stand for at most in the compression of these formats."""
+_MGH_HEADER_BYTES = 284
 _MHA_PLACE = re.compile(rb"^\s*(TransformMatrix|Rotation|Orientation)\s*=", re.MULTILINE)
 _NRRD_GZIP = re.compile(rb"^encoding\s*:\s*(gz|gzip)\s*$", re.MULTILINE)
 _NRRD_PLACE = re.compile(rb"^space\s*:\s*\S", re.MULTILINE)
@@ -42,12 +60,12 @@ def read_itk(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | 
     """
     _check_there(path)
     itk: Any = need("SimpleITK", "formats", f"{path}: reading this format")
+    _check_lines(path)
     reader = itk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
-        _check_size(path, reader)
-        _check_checksum(path)
+        _check_checksum(path, _check_size(path, reader))
         image = reader.Execute()
     except RuntimeError:
         raise InputError(
@@ -65,26 +83,60 @@ def read_itk(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | 
     return _image(path, np.array(array), _affine(image, min(space, 3)), dtype, _says_place(path))
 
 
-def _check_checksum(path: Path) -> None:
+def _check_lines(path: Path) -> None:
+    """Raise InputError where a field of a header is so long that ITK, which has room for so much, would crash."""
+    with open_file(path) as file:
+        start = file.read(_HEADER_BYTES)
+    end = {".nrrd": b"\n\n", ".nhdr": b"\n\n"}.get(path.suffix.lower(), b"ElementDataFile")
+    for line in start.split(end, 1)[0].split(b"\n"):
+        if len(line) > _FIELD_BYTES and b":=" not in line:  # what NRRD calls a key may have any length
+            raise InputError(f"{path}: damaged, its header has a line of {len(line)} characters; copy it again")
+
+
+def _check_checksum(path: Path, announced: int) -> None:
     """Raise InputError where the compressed voxels of an NRRD file are damaged, which its reader does not notice."""
     if path.suffix.lower() != ".nrrd":
         return
-    header, _, body = path.read_bytes().partition(b"\n\n")
-    if not body or not _NRRD_GZIP.search(header):
-        return
-    try:
-        gzip.decompress(body)
-    except (EOFError, OSError, zlib.error) as error:
-        raise InputError(f"{path}: damaged or cut off ({error}); copy the file again") from None
+    with open_file(path) as file:
+        header, mark, _ = file.read(_HEADER_BYTES).partition(b"\n\n")
+        if not mark or not _NRRD_GZIP.search(header):
+            return
+        file.seek(len(header) + len(mark))
+        size = 0
+        try:
+            for piece in inflate(BytesIO(file.read())):
+                size += len(piece)
+                if size > announced + LIMITS.surplus_bytes:
+                    raise InputError(
+                        f"{path}: larger than the {announced} bytes that its header announces; copy it again"
+                    )
+        except (EOFError, OSError, zlib.error) as error:
+            raise InputError(f"{path}: damaged or cut off ({error}); copy the file again") from None
 
 
-def _check_size(path: Path, reader: Any) -> None:
-    """Raise InputError where a header promises more voxels than any image has, before memory is asked for."""
-    voxels = int(np.prod([float(size) for size in reader.GetSize()])) * reader.GetNumberOfComponents()
-    if voxels > 1 << 33:
-        raise InputError(f"{path}: its header asks for {reader.GetSize()} voxels, more than memory holds")
+def _check_size(path: Path, reader: Any) -> int:
+    """Return the bytes of the voxels that a header announces, if the file can hold them and memory too.
+
+    Raises:
+        InputError: They cannot.
+    """
+    shape = tuple(int(side) for side in reader.GetSize())
+    voxels = math.prod(shape) * reader.GetNumberOfComponents()
     if voxels == 0:
-        raise InputError(f"{path}: empty, its shape is {tuple(reader.GetSize())}")
+        raise InputError(f"{path}: empty, its shape is {shape}")
+    if math.prod(shape[:3]) > LIMITS.image_voxels:
+        raise InputError(f"{path}: its header asks for {shape} voxels, more than any image has; copy it again")
+    width = next((size for size in (8, 4, 2, 1) if str(8 * size) in _pixel_type(reader)), 4)
+    announced = voxels * width
+    check_memory(path, announced + (width + 4) * math.prod(shape[:3]))
+    if path.suffix.lower() in {".mha", ".nrrd"} and announced > _MOST_COMPRESSED * check_file(path):
+        raise InputError(f"{path}: damaged or cut off; its header announces {announced} bytes of voxels; copy it again")
+    return announced
+
+
+def _pixel_type(reader: Any) -> str:
+    itk: Any = need("SimpleITK", "formats", "reading this format")
+    return str(itk.GetPixelIDValueAsString(reader.GetPixelID()))
 
 
 def _volume(path: Path, array: NDArray, volume: int | None) -> NDArray:
@@ -107,7 +159,7 @@ def _affine(image: Any, space: int) -> NDArray[np.float64]:
 
 def _says_place(path: Path) -> bool:
     """Whether a header says how the patient lies."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         header = file.read(_HEADER_BYTES)
     if path.suffix.lower() in {".nrrd", ".nhdr"}:
         header = header.split(b"\n\n", 1)[0].replace(b"\r", b"")
@@ -128,19 +180,40 @@ def read_mgh(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | 
     """
     _check_there(path)
     try:
-        raw = path.read_bytes()
-        # Decompressed whole, so that the checksum at the end is compared.
-        raw = gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw
-        image = nib.MGHImage.from_bytes(raw)
+        raw = _read_mgh(path)
+        with LoggingOutputSuppressor():
+            image = nib.MGHImage.from_bytes(raw)
         array = np.asanyarray(image.dataobj)
+    except InputError:
+        raise
     except _DAMAGE as error:
         raise InputError(f"{path}: damaged or cut off ({error}); copy the file again") from None
-    except MemoryError:
-        raise InputError(f"{path}: its header asks for more voxels than memory holds") from None
     array = _volume(path, array, volume)
     # The flag after seven numbers; nibabel's header says 1 where the file says 0.
     oriented = raw[28:30] == b"\0\1"
     return _image(path, array, image.affine, dtype, oriented)
+
+
+def _read_mgh(path: Path) -> bytes:
+    """Content of a file, decompressed up to its checksum, which is compared; no more than its header announces."""
+    content = BytesIO()
+    most = 2 * _MGH_HEADER_BYTES
+    with open_file(path) as file:
+        for piece in inflate(file):
+            if content.tell() < _MGH_HEADER_BYTES <= content.tell() + len(piece):
+                header = (content.getvalue() + piece)[:_MGH_HEADER_BYTES]
+                shape = tuple(int(side) for side in np.frombuffer(header, ">i4", 4, offset=4))
+                if min(shape) < 1 or math.prod(shape[:3]) > LIMITS.image_voxels:
+                    raise InputError(f"{path}: its header asks for {shape} voxels, which no image has; copy it again")
+                width = {0: 1, 4: 2}.get(int(np.frombuffer(header, ">i4", 1, offset=20)[0]), 4)
+                most = (
+                    _MGH_HEADER_BYTES + width * math.prod(shape) + LIMITS.text_bytes
+                )  # names of scans and commands follow
+                check_memory(path, 2 * width * math.prod(shape) + 4 * math.prod(shape[:3]))
+            content.write(piece)
+            if content.tell() > most:
+                raise InputError(f"{path}: larger than its header announces; copy it again")
+    return content.getvalue()
 
 
 def read_analyze(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | None = None) -> Image:
@@ -160,25 +233,37 @@ def read_analyze(path: Path, *, dtype: DTypeLike | None = np.float32, volume: in
     for ending in (".hdr", ".img"):
         _check_there(path.with_suffix(ending.upper() if path.suffix.isupper() else ending))
     try:
-        image = nib.load(path)
+        with LoggingOutputSuppressor():
+            image = nib.load(path)
         if not isinstance(image, nib.AnalyzeImage):
             kind = type(image).__name__
             raise InputError(f"{path}: not an Analyze image but {kind}; convert it to .nii.gz first")
+        _check_announced(path, image)
         array = np.asanyarray(image.dataobj)
     except InputError:
         raise
     except _DAMAGE as error:
         raise InputError(f"{path}: damaged or cut off ({error}); copy both files again") from None
-    except MemoryError:
-        raise InputError(f"{path}: its header asks for more voxels than memory holds") from None
     array = _volume(path, array, volume)
     return _image(path, array, image.affine, dtype, path.with_suffix(".mat").is_file())
 
 
+def _check_announced(path: Path, image: nib.AnalyzeImage) -> None:
+    """Raise InputError where the voxels that a header announces are not there, or more than memory holds."""
+    shape = image.header.get_data_shape()
+    width = image.get_data_dtype().itemsize
+    if math.prod(shape[:3]) > LIMITS.image_voxels:
+        raise InputError(f"{path}: its header asks for {shape} voxels, more than any image has; copy it again")
+    check_memory(path, width * math.prod(shape) + 4 * math.prod(shape[:3]))
+    announced, size = width * math.prod(shape), check_file(str(image.file_map["image"].filename))
+    if size < announced:
+        raise InputError(
+            f"{path}: damaged or cut off, {size} bytes where {announced} are announced; copy both files again"
+        )
+
+
 def _check_there(path: Path) -> None:
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file")
-    if not path.stat().st_size:
+    if not check_file(path):
         raise InputError(f"{path}: an empty file; copy it again")
 
 

@@ -14,8 +14,9 @@ from nibabel.orientations import (
 from numpy.typing import ArrayLike, NDArray
 
 from tunetseg.errors import InputError
+from tunetseg.limits import LIMITS
 
-__all__ = ["Grid", "check_same_lattice"]
+__all__ = ["Grid", "check_same_lattice", "check_voxel_size"]
 
 _TOLERANCE_MM = 0.05
 """Programs that resample write the same lattice with affines that differ in the last digits of float32."""
@@ -32,7 +33,7 @@ class Grid:
         shape: Voxels along the three axes.
 
     Raises:
-        InputError: The affine cannot be inverted or is not finite.
+        InputError: The affine cannot be inverted, is not finite, or is a shear in which axes have no direction.
 
     Examples:
         >>> grid = Grid(np.diag([-1, -1, 3, 1]), (10, 20, 5))
@@ -48,6 +49,8 @@ class Grid:
         affine = np.array(self.affine, np.float64)
         if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
             raise InputError("the affine cannot be inverted, so the voxels have no place or size")
+        if np.isnan(io_orientation(affine)).any():
+            raise InputError("the affine is so oblique that the axes have no direction")
         affine.flags.writeable = False
         object.__setattr__(self, "affine", affine)
         x, y, z = self.shape
@@ -123,6 +126,19 @@ class Grid:
 
     def _turn_to_lps(self) -> NDArray[np.float64]:
         return ornt_transform(io_orientation(self.affine), axcodes2ornt("LPS"))
+
+
+def check_voxel_size(source: object, grid: Grid) -> None:
+    """Raise InputError where no image has voxels of such a size.
+
+    Args:
+        source: The file, named in the error.
+        grid: Its grid.
+    """
+    low, high = LIMITS.voxel_mm
+    if not all(low <= edge <= high for edge in grid.spacing):
+        size = " x ".join(f"{edge:.3g}" for edge in grid.spacing)
+        raise InputError(f"{source}: voxels of {size} mm, but {low:g} to {high:g} mm are possible; correct the header")
 
 
 def _turned(array: NDArray, orientation: NDArray[np.float64]) -> NDArray:

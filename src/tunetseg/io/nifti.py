@@ -1,20 +1,25 @@
 """Reading and writing NIfTI files: checked, in one axis order in memory, with headers that hold geometry alone."""
 
-import gzip
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from tunetseg.errors import InputError
+from tunetseg.io.bounded import check_file, inflate, open_file
 from tunetseg.io.files import SIGNATURE, whole_file
-from tunetseg.io.grid import Grid
+from tunetseg.io.grid import Grid, check_voxel_size
+from tunetseg.limits import LIMITS, check_memory
 
 __all__ = [
     "Image",
@@ -47,17 +52,20 @@ class Image:
 
 
 _AnyImage = nib.spatialimages.SpatialImage
-_DAMAGE = (EOFError, OSError, zlib.error, ValueError, OverflowError, HeaderDataError)
+_DAMAGE = (EOFError, OSError, zlib.error, ValueError, TypeError, LookupError, OverflowError, HeaderDataError)
 
 
 _HEADER_SIZES = {348, 540}
 """First number of NIfTI-1 and NIfTI-2."""
 
+_HEADER_BYTES = 544
+"""The longer header, with the mark of its extensions."""
 
-def _check_packing(path: Path) -> None:
+
+def _check_packing(path: Path, file: BinaryIO) -> None:
     """Raise InputError where a file is empty, or compressed and not named so, or the other way round."""
-    with path.open("rb") as file:
-        start = file.read(4)
+    start = file.read(4)
+    file.seek(0)
     if not start:
         raise InputError(f"{path}: an empty file; copy it again")
     packed = start.startswith(b"\x1f\x8b")
@@ -69,28 +77,83 @@ def _check_packing(path: Path) -> None:
         raise InputError(f"{path}: is {'' if packed else 'not '}compressed; rename it to {right}")
 
 
-def _load(path: Path) -> nib.filebasedimages.FileBasedImage:
-    """Like nibabel's ``load``, which reads a compressed file up to its last voxel and so never sees its checksum."""
-    if not path.name.endswith(".nii.gz"):
-        return nib.load(path)
-    raw = gzip.decompress(path.read_bytes())
-    for kind in (nib.Nifti1Image, nib.Nifti2Image):
-        if kind.header_class.may_contain_header(raw):
-            return kind.from_bytes(raw)
-    raise ImageFileError
+def _load(path: Path, file: BinaryIO) -> nib.filebasedimages.FileBasedImage:
+    """Like nibabel's ``load``, but no more is read than the header announces.
+
+    A compressed file is read up to its checksum, which nibabel never sees.
+    """
+    if not path.name.endswith((".nii", ".nii.gz")):
+        return _load_pair(path)
+    pieces = inflate(file)
+    start = b""
+    while len(start) < _HEADER_BYTES and (piece := next(pieces, b"")):
+        start += piece
+    kind = next(
+        (kind for kind in (nib.Nifti1Image, nib.Nifti2Image) if kind.header_class.may_contain_header(start)), None
+    )
+    if kind is None:
+        raise ImageFileError
+    announced = _announced(path, kind.header_class.from_fileobj(BytesIO(start), check=False))
+    content = BytesIO()
+    content.write(start)
+    for piece in pieces:
+        content.write(piece)
+        if content.tell() > announced + LIMITS.surplus_bytes:
+            break
+    _check_length(path, content.tell(), announced)
+    content.seek(0)
+    return kind.from_stream(content)
+
+
+def _load_pair(path: Path) -> nib.filebasedimages.FileBasedImage:
+    """A header and its voxels in two files, ``.hdr`` and ``.img``."""
+    image = nib.load(path)
+    if isinstance(image, nib.Nifti1Pair):
+        announced = _announced(path, image.header)
+        voxels = Path(str(image.file_map["image"].filename))
+        size = check_file(voxels)
+        if voxels.suffix == ".img":
+            _check_length(voxels, size, announced)
+    return image
+
+
+def _announced(path: Path, header: nib.Nifti1Header) -> int:
+    """Bytes that a header says the image has, up to its last voxel."""
+    shape = header.get_data_shape()
+    voxels = math.prod(shape)
+    if math.prod(shape[:3]) > LIMITS.image_voxels:
+        raise InputError(f"{path}: its header asks for {shape} voxels, more than any image has; copy it again")
+    kind = header.get_data_dtype()
+    bits = int(header["bitpix"])
+    if bits not in {0, 8 * kind.itemsize}:
+        raise InputError(
+            f"{path}: its header says {bits} bits per voxel, but {kind} has {8 * kind.itemsize}; copy it again"
+        )
+    announced = int(header.get_data_offset()) + voxels * kind.itemsize
+    # The file's own bytes, and one volume as it is stored and as float32.
+    check_memory(path, announced + (kind.itemsize + 4) * math.prod(shape[:3]))
+    return announced
+
+
+def _check_length(path: Path, size: int, announced: int) -> None:
+    """Raise InputError where a file does not have the size that its header announces."""
+    if size < announced:
+        raise InputError(
+            f"{path}: damaged or cut off, {size} bytes where its header announces {announced}; copy it again"
+        )
+    if size > announced + LIMITS.surplus_bytes:
+        raise InputError(f"{path}: larger than the {announced} bytes that its header announces; copy it again")
 
 
 def _open(path: Path) -> nib.Nifti1Pair:
     """A NIfTI file whose header makes sense."""
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file")
     try:
-        _check_packing(path)
-        image = _load(path)
+        # nibabel would tell standard error of every field that it mends.
+        with open_file(path) as file, LoggingOutputSuppressor():
+            _check_packing(path, file)
+            image = _load(path, file)
     except InputError:
         raise
-    except PermissionError:
-        raise InputError(f"{path}: permission denied; change its permissions") from None
     except ImageFileError:
         raise InputError(f"{path}: not a NIfTI image, or cut off; convert it to .nii.gz, or copy it again") from None
     except _DAMAGE as error:
@@ -125,7 +188,7 @@ def _voxels(source: object, image: _AnyImage, dtype: DTypeLike | None, volume: i
     except _DAMAGE as error:
         raise InputError(f"{source}: damaged or cut off ({error}); copy the file again") from None
     except MemoryError:
-        raise InputError(f"{source}: its header asks for {shape} voxels, more than memory holds") from None
+        raise InputError(f"{source}: {shape} voxels are more than memory holds") from None
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if 0 in array.shape:
@@ -253,9 +316,11 @@ def read_label_map(path: str | Path) -> Image:
         The image, its array of uint8 in LPS order.
 
     Raises:
-        InputError: The file is missing, damaged, not 3-D, or holds values that cannot be labels.
+        InputError: The file is missing, damaged, not 3-D, has impossible voxel sizes, or holds values that cannot be
+            labels.
     """
     image = read_image(path, dtype=None)
+    check_voxel_size(path, image.stored)
     return Image(labels_of(image.array, path), image.grid, image.stored, image.oriented)
 
 

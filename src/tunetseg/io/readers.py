@@ -1,10 +1,13 @@
 """Which function reads which format that is not NIfTI."""
 
+import os
 from pathlib import Path
 from typing import Protocol
 
 from numpy.typing import DTypeLike
 
+from tunetseg.errors import InputError
+from tunetseg.io.bounded import open_file
 from tunetseg.io.nifti import Image
 
 __all__ = ["ENDINGS", "Reader", "image_stem", "reader_for"]
@@ -52,7 +55,7 @@ def reader_for(path: str | Path) -> Reader | None:
 
 def _kind(path: Path) -> str | None:
     name = path.name.lower()
-    if path.is_dir() or name.endswith((*_DICOM, ".zip")):
+    if os.path.isdir(path) or name.endswith((*_DICOM, ".zip")):
         return "dicom"
     for kind, endings in (("itk", _ITK), ("mgh", _MGH), ("analyze", _ANALYZE)):
         if name.endswith(endings):
@@ -84,8 +87,8 @@ def _starts_as_dicom(path: Path) -> bool:
 
 def _read_at(path: Path, offset: int, count: int) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             file.seek(offset)
             return file.read(count)
-    except OSError:
+    except (InputError, OSError):
         return b""

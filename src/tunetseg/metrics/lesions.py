@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tunetseg.metrics.box import joint_box
 from tunetseg.metrics.components import Parts, find_parts, join_across
 from tunetseg.metrics.overlap import count_voxels
-from tunetseg.metrics.surface import hausdorff, surface_distances
+from tunetseg.metrics.surface import HAUSDORFF, Hausdorff, surface_distances
 
 __all__ = ["Lesion", "LesionMatch", "LesionRules", "Separated", "match_lesions", "score_parts", "separate"]
 
@@ -248,26 +248,29 @@ def score_parts(
         box = _union([own, *(boxes[component - 1] for component in matched)])
         truth = parts.present.numbers[box] == number
         components = parts.predicted.numbers[box]
-        hits = np.isin(components, matched) if matched.size else np.zeros_like(truth)
-        lesions.append(
-            Lesion(
-                volume_mm3=int(truth.sum()) * voxel,
-                components=int(matched.size),
-                dice=count_voxels(hits, truth).dice,
-                hd95=hausdorff(hits, truth, spacing, definition=definition),
-                nsd=_surface_dice(hits, truth, spacing, tolerances) if matched.size else (0.0,) * len(tolerances),
-            )
-        )
+        volume = int(np.count_nonzero(truth)) * voxel
+        if not matched.size:
+            lesions.append(Lesion(volume, 0, 0.0, math.nan, (0.0,) * len(tolerances)))
+            continue
+        hits = components == matched[0] if matched.size == 1 else np.isin(components, matched)
+        hd95, nsd = _distances(hits, truth, spacing, HAUSDORFF[definition], tolerances)
+        lesions.append(Lesion(volume, int(matched.size), count_voxels(hits, truth).dice, hd95, nsd))
     return lesions
 
 
-def _surface_dice(
-    hits: NDArray[np.bool_], truth: NDArray[np.bool_], spacing: Sequence[float], tolerances: Sequence[float]
-) -> tuple[float, ...]:
-    if not tolerances:
-        return ()
-    distances = surface_distances(hits, truth, spacing)
-    return tuple(distances.nsd(tolerance) for tolerance in tolerances)
+def _distances(
+    hits: NDArray[np.bool_],
+    truth: NDArray[np.bool_],
+    spacing: Sequence[float],
+    definition: Hausdorff,
+    tolerances: Sequence[float],
+) -> tuple[float, tuple[float, ...]]:
+    """Return HD95, and the normalised surface Dice at each tolerance, from distances computed once."""
+    distances = surface_distances(hits, truth, spacing, elements=definition.elements)
+    by_voxel = distances
+    if tolerances and definition.elements != "voxels":
+        by_voxel = surface_distances(hits, truth, spacing)
+    return definition.percentile(distances, 95), tuple(by_voxel.nsd(tolerance) for tolerance in tolerances)
 
 
 def _union(boxes: Sequence[tuple[slice, ...]]) -> tuple[slice, ...]:

@@ -25,8 +25,9 @@ class MatchingRules:
         large_mm3: Lesions of this volume and more enter the means, smaller ones only the F1; None: every lesion enters
             both.
         detection_dice: Dice from which a smaller lesion is detected; only with ``large_mm3``.
-        count_misses: Missed lesions and false positives enter the means, with 0 and the penalty, and a region that is
-            empty on both sides is perfect instead of left out.
+        count_misses: Missed lesions and false positives enter the means, with 0 and the penalty.
+        empty_is_perfect: A region that is empty on both sides is perfect; otherwise it is left out, as is one without
+            a lesion of the size that a mean or count is over.
         reversed_axes: Lesions are numbered with the axes reversed, which decides between pairs of equal Dice, and
             distances take the sides of a voxel in the order of the axes that were not reversed, as by an official code.
     """
@@ -37,6 +38,7 @@ class MatchingRules:
     large_mm3: float | None = None
     detection_dice: float = 0.2
     count_misses: bool = False
+    empty_is_perfect: bool = False
     reversed_axes: bool = False
 
 
@@ -81,22 +83,23 @@ class OneToOneMatch:
     def f1(self) -> float:
         """2 TP / (2 TP + FP + FN), the RQ of panoptic quality; NaN, or 1 by strict rules, where there is nothing."""
         total = 2 * self.true_positives + self.false_positives + self.false_negatives
-        nothing = 1.0 if self.rules.count_misses else math.nan
-        return 2 * self.true_positives / total if total else nothing
+        if self._leaves_out(self.detectable) or not total:
+            return self._nothing(1.0)
+        return 2 * self.true_positives / total
 
     @property
     def dice(self) -> float:
-        """Mean Dice of matched lesions; 0 where none is matched, NaN where there is nothing on either side."""
+        """Mean Dice of matched lesions, or of all; 0 where none is matched, NaN where there is nothing to score."""
         return self._mean([lesion.dice for lesion in self._matched], 0.0, 1.0)
 
     @property
     def hd95(self) -> float:
-        """Mean HD95 of matched lesions in mm; the penalty where none is matched, NaN where there is nothing."""
+        """Mean HD95 in mm likewise; the penalty where none is matched, NaN where there is nothing to score."""
         return self._mean([lesion.hd95 for lesion in self._matched], self.rules.penalty_mm, 0.0)
 
     @property
     def nsd(self) -> float:
-        """Mean normalised surface Dice of matched lesions; 0 where none is matched, NaN where there is nothing."""
+        """Mean normalised surface Dice likewise; 0 where none is matched, NaN where there is nothing to score."""
         return self._mean([lesion.nsd[0] for lesion in self._matched], 0.0, 1.0)
 
     @property
@@ -107,21 +110,25 @@ class OneToOneMatch:
         """
         matched = [lesion.dice for lesion in self.lesions if lesion.components]
         total = len(self.lesions) + len(matched) + self.false_positives
-        nothing = 1.0 if self.rules.count_misses else math.nan
-        return 2 * sum(matched) / total if total else nothing
+        return 2 * sum(matched) / total if total else self._nothing(1.0)
 
     @property
     def _matched(self) -> tuple[Lesion, ...]:
         return tuple(lesion for lesion in self.averaged if lesion.components)
 
+    def _nothing(self, perfect: float) -> float:
+        return perfect if self.rules.empty_is_perfect else math.nan
+
+    def _leaves_out(self, lesions: tuple[Lesion, ...]) -> bool:
+        """Return whether rules with classes of size leave a mean or count out, because the class has no lesion."""
+        return not lesions and self.rules.large_mm3 is not None and not self.rules.empty_is_perfect
+
     def _mean(self, values: Sequence[float], miss: float, nothing: float) -> float:
-        missed = len(self.averaged) - len(values)
+        missed = len(self.averaged) - len(values) + self.false_positives
+        if self._leaves_out(self.averaged) or not len(values) + missed:
+            return self._nothing(nothing)
         if self.rules.count_misses:
-            missed += self.false_positives
-            total = len(values) + missed
-            return (sum(values) + miss * missed) / total if total else nothing
-        if not self.averaged and (self.lesions or not self.false_positives):
-            return math.nan
+            return (sum(values) + miss * missed) / (len(values) + missed)
         return sum(values) / len(values) if values else miss
 
 
@@ -191,8 +198,8 @@ def assign(parts: Separated, threshold: float) -> NDArray[np.int64]:
     overlap = np.bincount(keys, minlength=base * (present.count + 1)).reshape(-1, base)
     sizes = overlap.sum(axis=1)[1:, None] + overlap.sum(axis=0)[None, 1:]
     dice = 2 * overlap[1:, 1:] / sizes
-    # Lesions that overlap nothing would only widen the problem.
-    rows, columns = np.flatnonzero(dice.any(axis=1)), np.flatnonzero(dice.any(axis=0))
-    first, second = linear_sum_assignment(dice[np.ix_(rows, columns)], maximize=True)
-    pairs = np.stack([rows[first], columns[second]])
-    return pairs[:, dice[pairs[0], pairs[1]] >= threshold] + 1
+    fits = dice >= threshold
+    # The costs are panoptica's, of lesions without overlap too, because these decide between matchings of equal sums.
+    first, second = linear_sum_assignment(np.where(fits, 1 - dice, 1 + 1e-6))
+    pairs = np.stack([first, second])
+    return pairs[:, fits[first, second]] + 1

@@ -59,7 +59,8 @@ def _brats2024(
         f"lesion-wise: the reference dilated by {lesions.dilation}, lesions of {lesions.min_volume_mm3:g} mm3 or less "
         f"not counted, {predicted}{special}, {penalty} for a missed lesion"
         f"{' or a false positive' if lesions.count_false_positives else '; false positives do not count'}; also the "
-        "whole regions, which the organisers' code takes from component numbers; cases that fail are left out",
+        "whole regions, which the organisers' code takes from component numbers; cases that fail are left out, and "
+        "those without a prediction have the worst scores",
         EmptyRegions(distance=LEFT_OUT if mm is None else penalised(mm)),
         labels=labels,
         hausdorff=lesions.hausdorff,
@@ -68,6 +69,7 @@ def _brats2024(
         nsd=_NSD_2024,
         diagonal="voxels" if mm is None else None,
         skip_failed=True,
+        missing_is_worst=True,
     )
 
 
@@ -120,23 +122,27 @@ def _brats2026(
     the NSD half a voxel, and for lesions it passes the spacing in the reverse order of the axes, with the smallest
     side as the tolerance; among pairs of equal Dice the order of lesions along the last axis decides. A case whose
     evaluation fails is skipped. All this is kept: at 1 mm, as in the challenge's data, only the tolerance makes a
-    difference. Found by comparing results with those of ``brats-evaluation`` 0.0.10.
+    difference. In the table of metastases, false positives of every size enter the means of the large lesions, and
+    those of the small ones too, and both are left out where there is no lesion of their size, however much is
+    predicted. HD95 of lesions is infinite in the package's table, and 373 here, where none is matched, except for
+    metastases. Found by comparing results with those of ``brats-evaluation`` 0.0.10.
     """
     chosen = replace(matching or MatchingRules(), reversed_axes=True)
-    size = ""
+    means = "means over matched pairs only, misses and false positives in the F1"
     if chosen.large_mm3 is not None:
-        size = (
-            f"; lesions of {chosen.large_mm3:g} mm3 and more enter the means, smaller ones only the F1, detected from "
-            f"a Dice of {chosen.detection_dice:g} on"
+        means = (
+            f"means over the lesions of {chosen.large_mm3:g} mm3 and more and all false positives, each miss and false "
+            f"positive 0 or {chosen.penalty_mm:g}; F1 of the smaller lesions and all false positives, detected from a "
+            f"Dice of {chosen.detection_dice:g} on; left out where there is no lesion of that size"
         )
     nothing = WhenEmpty(both=None, reference=0.0, prediction=0.0)
     mm = chosen.penalty_mm
     return Rules(
         f"brats2026-{challenge}",
-        "26-connected lesions matched one to one for the greatest sum of Dice; means over matched pairs only, misses "
-        f"and false positives in the F1{size}; HD95 {mm:g} where nothing overlaps; left out where both masks are "
-        "empty; NSD of lesions at the smallest side of a voxel, of whole regions at half a voxel; distances of whole "
-        "regions in voxels, as the official code ignores the spacing there; cases that fail are left out",
+        f"26-connected lesions matched one to one for the greatest sum of Dice; {means}; HD95 {mm:g} where nothing "
+        "overlaps; left out where both masks are empty; NSD of lesions at the smallest side of a voxel, of whole "
+        "regions at half a voxel; distances of whole regions in voxels, as the official code ignores the spacing; "
+        "cases that fail are left out, and those without a prediction have the worst scores",
         EmptyRegions(
             distance=WhenEmpty(both=None, reference=mm, prediction=mm),
             overlap=nothing,
@@ -151,6 +157,7 @@ def _brats2026(
         voxel_units=True,
         overlap_needed=True,
         skip_failed=True,
+        missing_is_worst=True,
     )
 
 
@@ -182,7 +189,7 @@ RULES: dict[str, Rules] = {
         _brats2024("men", LesionRules(dilation=1)),
         _brats2024("men-rt", _RT_2024, "brats2024-men-rt", _TARGET),
         _brats2026("gli", "brats2024", _GLI_REGIONS),
-        _brats2026("met", "brats2024", (*_NESTED, _CAVITY), MatchingRules(large_mm3=27.0)),
+        _brats2026("met", "brats2024", (*_NESTED, _CAVITY), MatchingRules(large_mm3=27.0, count_misses=True)),
         _brats2026("ped", "brats2024-ped", _PED_REGIONS),
         _brats2026("goat"),
         _brats2026("men"),

@@ -123,6 +123,8 @@ class Rules:
         overlap_needed: Where two masks share no voxel, distances have the penalty and surface Dice is 0.
         skip_failed: A case whose prediction cannot be scored is left out, as by the official code, instead of counting
             as one with an empty prediction.
+        missing_is_worst: A case without a prediction has the worst scores in every region, even in one that is empty,
+            as by the official code, instead of counting as one with an empty prediction.
 
     Examples:
         >>> from tunetseg.metrics import RULES
@@ -146,6 +148,7 @@ class Rules:
     diagonal: Literal["voxels", "mm"] | None = None
     overlap_needed: bool = False
     skip_failed: bool = False
+    missing_is_worst: bool = False
 
     def __post_init__(self) -> None:
         """Check that the definition of HD95 exists."""
@@ -221,8 +224,8 @@ class Rules:
     def strict(self) -> "Rules":
         """Return the strict twin, which leaves nothing out and counts every miss.
 
-        A case whose prediction cannot be scored counts as one with an empty prediction; a region that is empty on
-        both sides is perfect, and one that is empty on one side is a miss, with the penalty, or the grid's diagonal
+        A case whose prediction cannot be scored counts like a missing one; a region that is empty on both sides is
+        perfect, and one that is empty on one side is a miss, with the penalty, or the grid's diagonal
         where the rules have none; missed and false lesions enter every lesion-wise mean; distances are in mm.
 
         Examples:
@@ -245,6 +248,7 @@ class Rules:
                 replace(found, lesions=found.lesions and replace(found.lesions, count_false_positives=True))
                 for found in self.regions
             ),
-            matching=self.matching and replace(self.matching, count_misses=True, reversed_axes=False),
+            matching=self.matching
+            and replace(self.matching, count_misses=True, empty_is_perfect=True, reversed_axes=False),
             voxel_units=False,
         )

@@ -34,13 +34,12 @@ def surface_voxels(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         >>> int(surface_voxels(np.ones((3, 3, 3), bool)).sum())
         26
     """
-    padded = np.pad(mask, 1)
     inner = mask.copy()
-    for axis, length in enumerate(mask.shape):
-        for start in (0, 2):
-            window = [slice(1, -1)] * mask.ndim
-            window[axis] = slice(start, start + length)
-            inner &= padded[tuple(window)]
+    for axis in range(mask.ndim):
+        before = (slice(None),) * axis
+        inner[(*before, slice(1, None))] &= mask[(*before, slice(None, -1))]
+        inner[(*before, slice(None, -1))] &= mask[(*before, slice(1, None))]
+        inner[(*before, slice(None, 1))] = inner[(*before, slice(-1, None))] = False
     return mask & ~inner
 
 
@@ -163,12 +162,15 @@ _REACH = 2
 
 
 @lru_cache(maxsize=32)
-def _offsets_around(spacing: tuple[float, ...]) -> list[tuple[tuple[int, ...], float]]:
-    """Return the offsets within `_REACH` times the shortest voxel side, and their lengths in mm, shortest first."""
-    offsets = itertools.product(range(-_REACH, _REACH + 1), repeat=len(spacing))
-    lengths = ((offset, math.hypot(*(n * mm for n, mm in zip(offset, spacing, strict=True)))) for offset in offsets)
+def _shells(spacing: tuple[float, ...]) -> list[tuple[float, NDArray[np.int64]]]:
+    """Return the offsets within `_REACH` times the shortest voxel side, by their length in mm, shortest first."""
     limit = _REACH * min(spacing) * (1 + 1e-9)
-    return sorted((pair for pair in lengths if pair[1] <= limit), key=lambda pair: pair[1])
+    shells: dict[float, list[tuple[int, ...]]] = {}
+    for offset in itertools.product(range(-_REACH, _REACH + 1), repeat=len(spacing)):
+        length = math.hypot(*(n * mm for n, mm in zip(offset, spacing, strict=True)))
+        if length <= limit:
+            shells.setdefault(length, []).append(offset)
+    return [(length, np.array(shells[length])) for length in sorted(shells)]
 
 
 def _nearest(
@@ -180,21 +182,24 @@ def _nearest(
     faster than a tree; a tree is built for the other points only.
     """
     padded = tuple(n + 2 * _REACH for n in shape)
-    strides = [math.prod(padded[axis + 1 :]) for axis in range(len(padded))]
+    strides = np.array([math.prod(padded[axis + 1 :]) for axis in range(len(padded))])
     is_target = np.zeros(math.prod(padded), bool)
     is_target[(targets + _REACH) @ strides] = True
     distances = np.zeros(len(points))
     remaining, flat = np.arange(len(points)), (points + _REACH) @ strides
-    for offset, length in _offsets_around(spacing):
-        hit = is_target[flat + sum(n * stride for n, stride in zip(offset, strides, strict=True))]
+    for length, offsets in _shells(spacing):
+        hit = np.zeros(len(flat), bool)
+        for step in (offsets @ strides).tolist():
+            hit |= is_target[flat + step]
         distances[remaining[hit]] = length
         remaining, flat = remaining[~hit], flat[~hit]
-    if remaining.size:
-        from scipy.spatial import KDTree
+        if not remaining.size:
+            return distances
+    from scipy.spatial import KDTree
 
-        # Over lattice points, an unbalanced tree with loose nodes is fastest to build and not slower to query.
-        tree = KDTree(targets * spacing, balanced_tree=False, compact_nodes=False)
-        distances[remaining] = tree.query(points[remaining] * spacing)[0]
+    # Over lattice points, an unbalanced tree with loose nodes is fastest to build and not slower to query.
+    tree = KDTree(targets * spacing, balanced_tree=False, compact_nodes=False)
+    distances[remaining] = tree.query(points[remaining] * spacing)[0]
     return distances
 
 

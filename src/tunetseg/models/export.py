@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tunetseg.errors import InputError
 from tunetseg.io.files import whole_file
+from tunetseg.io.seal import SEAL, seal
 from tunetseg.models.companion import STRIDE, WEIGHTS, onnx_file
 from tunetseg.models.store import load_network, weights_hash
 
@@ -54,11 +55,12 @@ def write_onnx(model: str | Path, out: str | Path | None = None) -> Path:
             f"{source}: network {spec.network.name!r} cannot be written as ONNX ({_line(error)})"
         ) from None
     _shrink(graph, _stored_as_bfloat16(source))
-    properties = {STRIDE: str(network.stride), WEIGHTS: weights_hash(source)}
+    properties = {STRIDE: str(network.stride), WEIGHTS: weights_hash(source), SEAL: "0" * 64}
     for key, value in sorted(properties.items()):
         graph.metadata_props.add(key=key, value=value)
     with whole_file(target, durable=True) as partial:
         partial.write_bytes(graph.SerializeToString(deterministic=True))
+        seal(partial)
     return target
 
 

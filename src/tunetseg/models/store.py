@@ -14,7 +14,10 @@ from safetensors import SafetensorError, safe_open
 from tunetseg.datasets import DatasetDescription
 from tunetseg.datasets.description import convert
 from tunetseg.errors import InputError
+from tunetseg.io.bounded import check_file, parse_json
 from tunetseg.io.files import whole_file
+from tunetseg.io.seal import SEAL, check_seal, seal
+from tunetseg.limits import check_patch, shortage
 from tunetseg.models.calibration import Calibration
 from tunetseg.networks import NetworkSpec, build_network
 from tunetseg.preparation import Preprocessing
@@ -37,6 +40,11 @@ __all__ = [
 
 _FORMAT = "tunetseg model"
 _VERSION = 2
+_KEYS = {
+    "format", "version", "network", "preprocessing", "patch_size", "whole_volume", "dataset", "training", "calibration",
+    SEAL,
+}  # fmt: skip
+"""What the header of a model says."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +89,9 @@ class ModelSpec:
         unknown = next((region for region in self.calibration if region not in self.dataset.region_names), None)
         if unknown is not None:
             raise ValueError(f"a calibration of an unknown region {unknown!r}")
-        if len(self.patch_size) != 3 or not all(isinstance(side, int) and side > 0 for side in self.patch_size):
+        if len(self.patch_size) != 3 or not all(type(side) is int and side > 0 for side in self.patch_size):
             raise ValueError(f"patch size {self.patch_size}, where three whole numbers of voxels are needed")
+        check_patch(self.patch_size)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -112,12 +121,15 @@ class ModelSpec:
                 f"{source}: has version {raw.get('version')} of the model format, but this tunetseg reads version "
                 f"{_VERSION}; install the tunetseg that wrote it, or train a new model"
             )
+        unknown = sorted(set(raw) - _KEYS)
+        if unknown:
+            raise InputError(f"{source}: its header is damaged (an unknown field {unknown[0]!r}); copy it again")
         try:
             return cls(
                 NetworkSpec(**raw["network"]),
-                Preprocessing(**raw["preprocessing"]),
+                convert(raw["preprocessing"], Preprocessing, "preprocessing"),
                 tuple(raw["patch_size"]),
-                bool(raw["whole_volume"]),
+                convert(raw["whole_volume"], bool, "whole_volume"),
                 DatasetDescription.from_dict(raw["dataset"], "dataset"),
                 dict(raw["training"]),
                 convert(raw.get("calibration", {}), dict[str, Calibration], "calibration"),
@@ -131,14 +143,16 @@ class ModelSpec:
 
 
 def write_tensors(
-    path: Path, tensors: "dict[str, torch.Tensor]", metadata: dict[str, str], *, durable: bool = False
+    path: Path, tensors: "dict[str, torch.Tensor]", key: str, content: dict[str, Any], *, durable: bool = False
 ) -> None:
-    """Write a safetensors file; an earlier one stays until the new one is complete.
+    """Write a safetensors file with its checksum; an earlier one stays until the new one is complete.
 
     Args:
         path: The file.
         tensors: Contiguous, on the CPU, none sharing memory with another.
-        metadata: Stored in the header.
+        key: Name of the one entry of the header's metadata. Several are written in no fixed order, and the same content
+            would have several hashes.
+        content: The entry, which is stored as JSON.
         durable: Force the content to disk first.
 
     Raises:
@@ -148,7 +162,8 @@ def write_tensors(
 
     with whole_file(path, durable=durable) as partial:
         try:
-            save_file(tensors, partial, metadata=metadata)
+            save_file(tensors, partial, metadata={key: json.dumps({SEAL: "0" * 64, **content})})
+            seal(partial)
         except SafetensorError as error:
             raise OSError(errno.EIO, str(error)) from error
 
@@ -174,8 +189,7 @@ def save_model(
         name: value.detach().to("cpu", stored if value.is_floating_point() else value.dtype).contiguous().clone()
         for name, value in network.state_dict().items()
     }
-    # One entry: several are written in no fixed order, and the same model would have several hashes.
-    write_tensors(Path(path), tensors, {"spec": json.dumps(spec.to_dict())}, durable=True)
+    write_tensors(Path(path), tensors, "spec", spec.to_dict(), durable=True)
 
 
 def read_spec(path: str | Path) -> ModelSpec:
@@ -184,15 +198,14 @@ def read_spec(path: str | Path) -> ModelSpec:
     Raises:
         InputError: The file is missing, damaged, or not a model of this package.
     """
+    check_file(path)
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such model file") from None
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, MemoryError) as error:
         raise InputError(f"{path}: not a readable safetensors file ({error}); copy it again") from None
     try:
-        raw = json.loads(metadata.get("spec", "{}"))
+        raw = parse_json(metadata.get("spec", "{}"))
         if not isinstance(raw, dict):
             raise ValueError(f"a spec of type {type(raw).__name__}")
     except ValueError as error:
@@ -210,6 +223,7 @@ def load_network(path: str | Path, device: "str | torch.device" = "cpu") -> "tup
     import torch
 
     spec = read_spec(path)
+    check_seal(path)
     try:
         with torch.device("meta"):  # so that a header cannot ask for memory that the file does not fill
             network = build_network(spec.network)
@@ -220,6 +234,7 @@ def load_network(path: str | Path, device: "str | torch.device" = "cpu") -> "tup
             name: value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
             for name, value in tensors.items()
         }
+        _check_types(network, tensors)
         network.load_state_dict(tensors, assign=True)
         if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
             network = build_network(spec.network)  # some networks compute buffers that are not stored
@@ -227,6 +242,8 @@ def load_network(path: str | Path, device: "str | torch.device" = "cpu") -> "tup
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except (SafetensorError, RuntimeError, TypeError, KeyError, ValueError, OverflowError) as error:
+        if shortage(error):
+            raise
         reason = str(error).splitlines()[0]  # of weights that do not fit, PyTorch lists every one
         raise InputError(f"{path}: its weights do not fit its network ({reason}); copy it again") from None
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
@@ -238,6 +255,14 @@ def load_network(path: str | Path, device: "str | torch.device" = "cpu") -> "tup
             f"{network.stride}; copy it again"
         )
     return network.to(device).eval(), spec
+
+
+def _check_types(network: "SegmentationNetwork", tensors: "dict[str, torch.Tensor]") -> None:
+    """Raise ValueError where whole numbers or truth values stand in for weights."""
+    expected = network.state_dict()
+    for name, tensor in tensors.items():
+        if name in expected and tensor.is_floating_point() != expected[name].is_floating_point():
+            raise ValueError(f"{name} has values of type {str(tensor.dtype).removeprefix('torch.')}")
 
 
 def replace_spec(path: str | Path, spec: ModelSpec) -> None:
@@ -252,16 +277,19 @@ def replace_spec(path: str | Path, spec: ModelSpec) -> None:
         ValueError: The spec is of another network.
         OSError: The disk is full or cannot be written to.
     """
+    check_seal(path)
     if read_spec(path).network != spec.network:
         raise ValueError(f"{path}: is of another network")
     header, begin = _header(path)
-    header["__metadata__"] = {"spec": json.dumps(spec.to_dict())}
+    header["__metadata__"] = {"spec": json.dumps({SEAL: "0" * 64, **spec.to_dict()})}
     words = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     words += b" " * (-len(words) % 8)  # so that the tensors stay aligned
     with whole_file(Path(path), durable=True) as partial, Path(path).open("rb") as old, partial.open("wb") as new:
         new.write(len(words).to_bytes(8, "little") + words)
         old.seek(begin)
         shutil.copyfileobj(old, new)
+        new.flush()
+        seal(partial)
 
 
 def _header(path: str | Path) -> tuple[dict[str, Any], int]:

@@ -1,10 +1,10 @@
 """Packaged models by name, and models by path."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from tunetseg.errors import InputError
+from tunetseg.io.bounded import parse_json, read_text
 
 __all__ = ["DEFAULT", "ENSEMBLE", "MODEL", "find_models", "packaged_models"]
 
@@ -66,8 +66,8 @@ def _ensemble(folder: Path) -> tuple[Path, ...]:
     """Return the models that a study lists."""
     path = folder / ENSEMBLE
     try:
-        paths = tuple(folder / str(name) for name in json.loads(path.read_text(encoding="utf-8"))["models"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        paths = tuple(folder / str(name) for name in parse_json(read_text(path))["models"])
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is damaged ({error!r}); run tunet study again") from None
     missing = next((model for model in paths if not model.is_file()), None)
     if missing is not None or not paths:

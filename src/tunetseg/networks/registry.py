@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tunetseg.errors import InputError
+from tunetseg.limits import LIMITS
 
 if TYPE_CHECKING:
     from tunetseg.networks.cascade import Coupling
@@ -180,6 +181,8 @@ def _region_names(given: Sequence[str]) -> tuple[str, ...]:
     names = tuple(given)
     if not names or len({*names}) != len(names):
         raise InputError(f"regions {list(names)} must be at least one name, each different")
+    if len(names) > LIMITS.regions:
+        raise InputError(f"{len(names)} regions: at most {LIMITS.regions} are possible")
     for name in names:
         if not isinstance(name, str) or not name or "." in name:
             raise InputError(f"region {name!r} cannot be a name in a network; choose another word without dots")
@@ -208,14 +211,14 @@ def _complete(name: str, given: dict[str, Any]) -> dict[str, Any]:
 def _checked(value: Any, default: Any, option: str) -> Any:
     if isinstance(default, tuple):
         if isinstance(value, str) or not isinstance(value, Iterable):
-            raise InputError(f"{option} must be {len(default)} numbers, not {value!r}")
+            raise InputError(f"{option} must be {len(default)} numbers, not {_short(value)}")
         numbers = tuple(_whole_number(number, option) for number in value)
         if len(numbers) != len(default):
             raise InputError(f"{option} must be {len(default)} numbers, not {len(numbers)}")
         return numbers
     if isinstance(default, str):
         if not isinstance(value, str):
-            raise InputError(f"{option} must be a word, not {value!r}")
+            raise InputError(f"{option} must be a word, not {_short(value)}")
         return value
     return _whole_number(value, option)
 
@@ -227,8 +230,20 @@ def _whole_number(value: Any, name: str) -> int:
     except TypeError:
         number = 0
     if isinstance(value, bool) or number < 1:
-        raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
+        raise InputError(f"{name} must be a whole number of at least 1, not {_short(value)}")
+    most = {"levels": LIMITS.levels, "in_channels": LIMITS.channels, "input_size": LIMITS.patch_side}
+    if number > most.get(name, LIMITS.filters):
+        raise InputError(f"{name} must be at most {most.get(name, LIMITS.filters)}, not {_short(value)}")
     return number
+
+
+def _short(value: Any) -> str:
+    """Return a value for an error; of what is long, its beginning."""
+    try:
+        text = repr(value)
+    except ValueError:  # integers of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 40 else f"{text[:40]}..."
 
 
 def _tunet(design: str, squeeze_excite: bool) -> Factory:

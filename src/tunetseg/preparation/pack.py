@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 from tunetseg import __version__
 from tunetseg.datasets import Case, DatasetDescription
 from tunetseg.errors import InputError
-from tunetseg.io.files import make_folder
+from tunetseg.io.files import hidden_name, make_folder
 from tunetseg.preparation.cache import Cache, CachedCase, is_whole, write_arrays
 from tunetseg.preparation.pack_format import (
     ENDING,
@@ -82,7 +82,7 @@ def write_pack(
     folder = make_folder(out)
     if any(folder.glob(f"*{ENDING}")):
         raise InputError(f"{folder}: holds a pack already; remove it or choose another folder")
-    with tempfile.TemporaryDirectory(prefix=".packing-", dir=folder) as hidden:
+    with tempfile.TemporaryDirectory(prefix=hidden_name(), dir=folder) as hidden:
         aside = Path(hidden)
 
         def pack(case: Case) -> Entry:

@@ -1,5 +1,6 @@
 """From a volume to the normalised array that networks see, and back to the grid of the patient."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from scipy import ndimage
 
 from tunetseg.datasets import Channel, DatasetDescription, Foreground
 from tunetseg.errors import InputError
+from tunetseg.io.grid import check_voxel_size
+from tunetseg.limits import LIMITS, check_memory
 from tunetseg.preparation.resample import covered, resample, resampled_shape
 from tunetseg.preparation.volume import Volume
 
@@ -147,6 +150,18 @@ class Prepared:
         return result
 
 
+def _check_working_grid(shape: tuple[int, int, int], channels: int, spacing: float) -> None:
+    """Raise InputError where a patient would be too large at the working spacing."""
+    voxels = math.prod(shape)
+    if voxels > LIMITS.working_voxels:
+        size = " x ".join(map(str, shape))
+        raise InputError(
+            f"{size} voxels at the working spacing of {spacing:g} mm, which no patient needs; correct the voxel sizes "
+            "in the header, or choose a model of larger spacing"
+        )
+    check_memory(f"resampling to {spacing:g} mm", 2 * 4 * channels * voxels)
+
+
 def prepare(volume: Volume, settings: Preprocessing, description: DatasetDescription) -> Prepared:
     """Denoise if asked, normalise, crop to the foreground, resample to the working spacing.
 
@@ -161,8 +176,9 @@ def prepare(volume: Volume, settings: Preprocessing, description: DatasetDescrip
         The array, shape (channel, x, y, z) of the working grid, and the way back.
 
     Raises:
-        InputError: No voxel is foreground.
+        InputError: No voxel is foreground, no image has voxels of such a size, or the working grid is too large.
     """
+    check_voxel_size("images", volume.grid)
     array = volume.array
     present = [name not in volume.missing for name in description.channel_names]
     given = array if all(present) else array[present]  # which is a copy
@@ -182,5 +198,6 @@ def prepare(volume: Volume, settings: Preprocessing, description: DatasetDescrip
     sx, sy, sz = (1.0 if abs(settings.spacing - s) < 1e-4 else settings.spacing / s for s in volume.grid.spacing)
     scale = (sx, sy, sz)
     nx, ny, nz = resampled_shape(cropped.shape[1:], (1 / sx, 1 / sy, 1 / sz), 1.0)
+    _check_working_grid((nx, ny, nz), len(array), settings.spacing)
     full_x, full_y, full_z = array.shape[1:]
     return Prepared(resample(cropped, scale, (nx, ny, nz)), box, scale, (full_x, full_y, full_z))

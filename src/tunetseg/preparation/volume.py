@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tunetseg.datasets import Case, DatasetDescription, Missing
 from tunetseg.errors import InputError
 from tunetseg.io import Grid, Image, check_same_lattice, read_volumes
+from tunetseg.limits import check_memory
 from tunetseg.preparation.background import Background, clean
 
 __all__ = ["Volume", "read_volume", "stack_images"]
@@ -60,15 +61,21 @@ def read_volume(case: Case, description: DatasetDescription, *, missing: Missing
     by_file: dict[Path, list[str]] = {}
     for name in channels:
         by_file.setdefault(case.images[name], []).append(name)
+
+    def read(path: Path, names: list[str]) -> list[Image]:
+        found = read_volumes(path, [case.volumes.get(name) for name in names])
+        # The images, the volume, and one copy on the way to the network.
+        check_memory(path, 3 * 4 * len(description.channels) * found[0].array.size)
+        return found
+
     with ThreadPoolExecutor(min(_THREADS, len(by_file))) as pool:  # decompression does not hold Python's lock
-        volumes = [[case.volumes.get(name) for name in names] for names in by_file.values()]
-        found = pool.map(read_volumes, by_file, volumes)
+        results = pool.map(read, by_file, by_file.values())
         images = {
             name: image
-            for names, several in zip(by_file.values(), found, strict=True)
+            for names, several in zip(by_file.values(), results, strict=True)
             for name, image in zip(names, several, strict=True)
         }
-    del found  # or it would hold the images while they are stacked
+    del results  # or it would hold the images while they are stacked
     return _stack(images, description, {name: str(case.images[name]) for name in channels}, missing)
 
 

@@ -1,6 +1,5 @@
 """The page of a cohort: a table of its patients with thumbnails, and distributions."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tunetseg.datasets import Case, DatasetDescription
-from tunetseg.errors import InputError
+from tunetseg.evaluation.comparison import read_scores
 from tunetseg.io.files import read_json
 from tunetseg.metrics import SCORES
 from tunetseg.progress import Progress, silent
@@ -143,20 +142,14 @@ def read_score_table(path: Path) -> dict[str, dict[str, dict[str, float]]]:
     """Return a table of scores as case -> score -> region -> value; blank cells are left out.
 
     Raises:
-        InputError: The file cannot be read or is no such table.
+        InputError: The file cannot be read or is not such a table.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error):
-        raise InputError(f"{path}: cannot be read; name a table that tunet evaluate --out has written") from None
-    if not rows or not {"case", "region", "dice"} <= rows[0].keys():
-        raise InputError(f"{path}: is no table of scores; name one that tunet evaluate --out has written")
+    found = read_scores(path)
     table: dict[str, dict[str, dict[str, float]]] = {}
-    for row in rows:
-        for name in _TABLE_SCORES:
-            if row.get(name):
-                table.setdefault(row["case"], {}).setdefault(name, {})[row["region"]] = float(row[name])
+    for (name, region), values in found.values.items():
+        for case, value in zip(found.cases, values.tolist(), strict=True):
+            if name in _TABLE_SCORES and np.isfinite(value):
+                table.setdefault(case, {}).setdefault(name, {})[region] = value
     return table
 
 

@@ -227,7 +227,7 @@ def _viewer(view: PatientView, facts: Sequence[RegionFacts]) -> tuple[list[dict[
 
 
 def _label_title(view: PatientView, level: int) -> str:
-    return view.dataset.scheme.values[view.dataset.scheme.exclusive_labels[level]]
+    return view.scheme.values[view.scheme.exclusive_labels[level]]
 
 
 def _label_volumes(view: PatientView, frame: Frame) -> list[dict[str, Any]]:

@@ -13,9 +13,9 @@ from tunetseg.report.cohort import write_cohort_page
 from tunetseg.report.pages import check_page
 from tunetseg.report.patient import write_patient_page
 from tunetseg.report.training import is_run, write_training_page
-from tunetseg.report.view import dataset_of, is_manifest, read_view
+from tunetseg.report.view import PatientView, dataset_of, is_manifest, read_view
 
-__all__ = ["PAGE", "find_manifests", "write_reports"]
+__all__ = ["PAGE", "find_manifests", "read_views", "write_reports"]
 
 PAGE = "report.html"
 """Name of the page of a cohort or of runs."""
@@ -97,11 +97,25 @@ def write_reports(
     return written
 
 
+def read_views(results: Sequence[Path], *, images: Path) -> list[PatientView]:
+    """Return what is shown of saved results.
+
+    Args:
+        results: Label maps or manifests of patients, or folders of them.
+        images: Folder of the patients' images.
+
+    Raises:
+        InputError: As from `write_reports`.
+    """
+    found = _with_sources(find_manifests(results), _Sources(images, None, None))
+    return [read_view(manifest, case=case) for manifest, case, _ in found]
+
+
 def _write_runs(results: Sequence[Path], runs: Sequence[Path], out: Path | None) -> Path:
     other = next((place for place in results if place not in runs), None)
     if other is not None:
         raise InputError(
-            f"{other}: is no run folder, but others are; ask for the reports of trainings and patients apart"
+            f"{other}: is not a run folder, but others are; ask for the reports of trainings and patients apart"
         )
     folder = runs[0] if len(runs) == 1 else runs[0].resolve().parent
     return write_training_page(runs, out or folder / PAGE)
@@ -134,7 +148,7 @@ def _manifest_of(path: Path) -> Path:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file or folder")
     if not is_manifest(manifest):
-        raise InputError(f"{path}: is no result of tunet segment, which leaves a .json file next to the label map")
+        raise InputError(f"{path}: is not a result of tunet segment, which leaves a .json file next to the label map")
     return manifest
 
 

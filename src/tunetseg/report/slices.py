@@ -14,7 +14,18 @@ from tunetseg.metrics import Diameters
 from tunetseg.report.palette import REFERENCE, UNCERTAINTY_MAP, colour_table, region_colours, rgb
 from tunetseg.report.view import PatientView
 
-__all__ = ["BACKGROUND_CHANNEL", "Line", "Picture", "display_limits", "patient_pictures", "thumbnail"]
+__all__ = [
+    "BACKGROUND_CHANNEL",
+    "Cut",
+    "Line",
+    "Picture",
+    "axial_cut",
+    "display_limits",
+    "grey_slice",
+    "labelled_slice",
+    "patient_pictures",
+    "thumbnail",
+]
 
 BACKGROUND_CHANNEL = "t1ce"
 """Drawn under labels where there is one; else the first channel."""
@@ -63,7 +74,7 @@ class Picture:
 
 
 @dataclass(frozen=True, eq=False)
-class _Cut:
+class Cut:
     """A plane through the patient and the part of it that shows anything."""
 
     plane: Plane
@@ -94,7 +105,7 @@ def patient_pictures(view: PatientView, diameters: Diameters | None) -> list[tup
     rows = []
     if view.images is not None:
         shown = [
-            _picture(view, axial, channel.title or channel.name, _grey(view, axial, channel.name))
+            _picture(view, axial, channel.title or channel.name, grey_slice(view, axial, channel.name))
             for channel in view.dataset.channels
             if channel.name not in view.missing
         ]
@@ -113,8 +124,12 @@ def patient_pictures(view: PatientView, diameters: Diameters | None) -> list[tup
 
 def thumbnail(view: PatientView) -> Picture:
     """Return the axial slice with the most tumour, with labels."""
-    cut = _cut(view, "axial", _levels(view, None)[2])
-    return _labelled(view, cut, None, scale=1)
+    return _labelled(view, axial_cut(view), None, scale=1)
+
+
+def axial_cut(view: PatientView) -> Cut:
+    """Return the axial slice with the most tumour."""
+    return _cut(view, "axial", _levels(view, None)[2])
 
 
 def display_limits(image: NDArray[np.float32], channel: Channel) -> tuple[float, float]:
@@ -144,9 +159,9 @@ def _levels(view: PatientView, diameters: Diameters | None) -> tuple[int, int, i
     return x, y, z if diameters is None else diameters.slice
 
 
-def _cut(view: PatientView, plane: Plane, level: int) -> _Cut:
+def _cut(view: PatientView, plane: Plane, level: int) -> Cut:
     _, right, down = _AXES[plane]
-    whole = _Cut(plane, level, slice(None), slice(None), (view.grid.spacing[down], view.grid.spacing[right]))
+    whole = Cut(plane, level, slice(None), slice(None), (view.grid.spacing[down], view.grid.spacing[right]))
     shown = whole.of(view.seen)
     if not shown.any():
         return whole
@@ -155,7 +170,7 @@ def _cut(view: PatientView, plane: Plane, level: int) -> _Cut:
     return replace(whole, rows=rows, columns=columns)
 
 
-def _grey(view: PatientView, cut: _Cut, channel: str) -> NDArray[np.float32]:
+def grey_slice(view: PatientView, cut: Cut, channel: str) -> NDArray[np.float32]:
     """Return a slice of a channel as colours, shape (row, column, 3), 0 to 255."""
     number = view.dataset.channel_names.index(channel)
     assert view.images is not None
@@ -164,31 +179,42 @@ def _grey(view: PatientView, cut: _Cut, channel: str) -> NDArray[np.float32]:
     return np.repeat(grey[..., None], 3, axis=-1).astype(np.float32)
 
 
-def _mapped(view: PatientView, cut: _Cut, percent: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _mapped(view: PatientView, cut: Cut, percent: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return uncertainty as colours over a dim image; what is certain covers nothing."""
     colours = np.array(colour_table(UNCERTAINTY_MAP, 101), np.float32)[np.minimum(percent, 100)]
     weight = np.minimum(percent / 20, 1)[..., None].astype(np.float32)
     return _background(view, cut) * 0.45 * (1 - weight) + colours * weight
 
 
-def _background(view: PatientView, cut: _Cut) -> NDArray[np.float32]:
+def _background(view: PatientView, cut: Cut) -> NDArray[np.float32]:
     """Return the slice of the image that is drawn under labels; black where there is none."""
     names = [name for name in view.dataset.channel_names if name not in view.missing]
     if view.images is None or not names:
         return np.zeros((*cut.of(view.nesting).shape, 3), np.float32)
-    return _grey(view, cut, BACKGROUND_CHANNEL if BACKGROUND_CHANNEL in names else names[0])
+    return grey_slice(view, cut, BACKGROUND_CHANNEL if BACKGROUND_CHANNEL in names else names[0])
 
 
-def _labelled(view: PatientView, cut: _Cut, diameters: Diameters | None, scale: int = _SCALE) -> Picture:
-    nesting = cut.of(view.nesting)
-    colours = np.array([(0, 0, 0), *map(rgb, region_colours(len(view.dataset.regions)))], np.float32)
-    weight = _OPACITY * (nesting > 0)[..., None]
-    base = _background(view, cut) * (1 - weight) + colours[nesting] * weight
+def _labelled(view: PatientView, cut: Cut, diameters: Diameters | None, scale: int = _SCALE) -> Picture:
+    base = labelled_slice(view, cut, view.nesting)
     lines = (
         None if view.reference is None else _outline(np.kron(cut.of(view.reference), np.ones((scale, scale), np.uint8)))
     )
     drawn = () if diameters is None or cut.plane != "axial" or diameters.slice != cut.level else _lines(diameters, cut)
     return _picture(view, cut, f"{cut.plane} slice", base, outline=lines, lines=drawn, scale=scale)
+
+
+def labelled_slice(view: PatientView, cut: Cut, nesting: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return a slice of regions over the image as colours, shape (row, column, 3), 0 to 255.
+
+    Args:
+        view: Whose image.
+        cut: Which slice.
+        nesting: How many regions hold each voxel, shape (x, y, z).
+    """
+    shown = cut.of(nesting)
+    colours = np.array([(0, 0, 0), *map(rgb, region_colours(len(view.dataset.regions)))], np.float32)
+    weight = _OPACITY * (shown > 0)[..., None]
+    return (_background(view, cut) * (1 - weight) + colours[shown] * weight).astype(np.float32)
 
 
 def _outline(nesting: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -199,7 +225,7 @@ def _outline(nesting: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return around < inner
 
 
-def _lines(diameters: Diameters, cut: _Cut) -> tuple[Line, ...]:
+def _lines(diameters: Diameters, cut: Cut) -> tuple[Line, ...]:
     down, right = cut.mm
     top, left = cut.rows.start or 0, cut.columns.start or 0
     return tuple(
@@ -216,7 +242,7 @@ def _lines(diameters: Diameters, cut: _Cut) -> tuple[Line, ...]:
 
 def _picture(
     view: PatientView,
-    cut: _Cut,
+    cut: Cut,
     title: str,
     colours: NDArray[np.float32],
     *,

@@ -78,10 +78,10 @@ def read_run(folder: Path) -> Run:
     """Return what the logs of a run folder say; it may still be running.
 
     Raises:
-        InputError: The folder is no run, or has logged nothing yet.
+        InputError: The folder is not a run, or has logged nothing yet.
     """
     if not is_run(folder):
-        raise InputError(f"{folder}: is no run folder of tunet train")
+        raise InputError(f"{folder}: is not a run folder of tunet train")
     recipe = read_json(folder / "recipe.json")
     stages = []
     for number, facts in enumerate(recipe.get("stages", [])):
@@ -102,7 +102,7 @@ def write_training_page(folders: Sequence[Path], path: str | Path) -> Path:
         path: Ends in ``.html``.
 
     Raises:
-        InputError: A folder is no run or has logged nothing, or the page cannot be written.
+        InputError: A folder is not a run or has logged nothing, or the page cannot be written.
     """
     runs = [read_run(folder) for folder in folders]
     regions = list(dict.fromkeys(region for run in runs for region in _outermost_first(run.regions)))

@@ -35,6 +35,7 @@ class PatientView:
 
     Args:
         dataset: Names and titles of channels and regions.
+        scheme: Label values of the result and their meaning.
         grid: Where the voxels lie.
         stored: The same lattice in the order of axes of the patient's files.
         nesting: How many regions hold each voxel, uint8, shape (x, y, z).
@@ -48,6 +49,7 @@ class PatientView:
     """
 
     dataset: DatasetDescription
+    scheme: LabelScheme
     grid: Grid
     stored: Grid
     nesting: NDArray[np.uint8]
@@ -95,6 +97,7 @@ def view_of(result: Segmentation, *, reference: str | Path | None = None) -> Pat
     to_lps = result.grid.to_lps
     return PatientView(
         dataset=result.dataset,
+        scheme=result.scheme,
         grid=result.grid.in_lps(),
         stored=result.grid,
         nesting=to_lps(result.scheme.nesting(result.label_map)),
@@ -171,6 +174,7 @@ def read_view(
         nesting, fault = _reference(found, labels.stored, described, own, strict=reference is not None)
     return PatientView(
         dataset=described,
+        scheme=scheme,
         grid=labels.grid,
         stored=labels.stored,
         nesting=scheme.nesting(labels.array),

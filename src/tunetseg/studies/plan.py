@@ -138,13 +138,18 @@ def make_plan(
         for method, (name, options) in zip(methods, networks, strict=True)
         for fold in (only or range(recipe.folds))
     ]
-    given = {name: value for name, value in settings.items() if value != getattr(_DEFAULTS, name)}
+    given = {name: _absolute(value) for name, value in settings.items() if value != getattr(_DEFAULTS, name)}
     return StudyPlan(
         cohort=str(Path(cohort).resolve()), folds=recipe.folds, threads=threads, settings=given, models=tuple(models)
     )
 
 
 _DEFAULTS = TrainConfig(cohort="", out="")
+
+
+def _absolute(value: Any) -> Any:
+    """Return the path of a description as jobs see it, which begin in other folders."""
+    return str(Path(value).resolve()) if isinstance(value, str) and value.endswith(".toml") else value
 
 
 def _method(network: str, options: dict[str, Option]) -> str:

@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from pytorch_lightning.plugins import CheckpointIO
 from safetensors import SafetensorError, safe_open
 
 from tunetseg.errors import InputError
+from tunetseg.io.seal import SEAL, check_seal
 from tunetseg.models.store import write_tensors
 
 __all__ = ["LAST", "PREVIOUS", "SafeCheckpoints", "find_checkpoint", "remove_checkpoints", "remove_damaged"]
@@ -80,13 +80,6 @@ def _rebuild(value: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Any:
     return content
 
 
-def _checksum(plain: str, tensors: dict[str, torch.Tensor]) -> int:
-    value = zlib.crc32(plain.encode())
-    for name in sorted(tensors, key=int):
-        value = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, value)
-    return value
-
-
 class SafeCheckpoints(CheckpointIO):
     """Stores Lightning's checkpoint dictionary as one safetensors file with the rest as JSON in its header."""
 
@@ -95,11 +88,10 @@ class SafeCheckpoints(CheckpointIO):
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         tensors: dict[str, torch.Tensor] = {}
-        plain = json.dumps(_flatten(checkpoint, tensors))
+        content = _flatten(checkpoint, tensors)
         copies = {name: tensor.clone() for name, tensor in tensors.items()}
-        facts = {"checkpoint": plain, "crc32": str(_checksum(plain, copies))}
         fresh = target.with_name(f".new-{target.name}")
-        write_tensors(fresh, copies, facts, durable=True)
+        write_tensors(fresh, copies, "checkpoint", content, durable=True)
         if target.exists():
             os.replace(target, target.with_name(PREVIOUS))
         os.replace(fresh, target)
@@ -113,16 +105,15 @@ class SafeCheckpoints(CheckpointIO):
             InputError: The file is damaged or not a checkpoint.
         """
         try:
+            check_seal(path)
             with safe_open(path, framework="pt") as file:
-                facts = file.metadata() or {}
+                plain = json.loads((file.metadata() or {})["checkpoint"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if str(_checksum(facts["checkpoint"], tensors)) != facts["crc32"]:
-                raise ValueError("its content has changed since it was written")
-            plain = json.loads(facts["checkpoint"])
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            plain.pop(SEAL, None)
+            # Copied, so that where a tensor lies in memory does not depend on the file, by which some kernels round.
+            return _rebuild(plain, {name: tensor.clone() for name, tensor in tensors.items()})
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"{path}: not a readable checkpoint ({error})") from None
-        # Copied, so that where a tensor lies in memory does not depend on the file, by which some kernels round.
-        return _rebuild(plain, {name: tensor.clone() for name, tensor in tensors.items()})
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Delete a checkpoint."""

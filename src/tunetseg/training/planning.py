@@ -13,6 +13,7 @@ import torch
 
 from tunetseg.datasets import Case, DatasetDescription, find_cases, find_description, find_scheme, split_folds
 from tunetseg.errors import InputError
+from tunetseg.limits import check_memory
 from tunetseg.models.device import choose_device
 from tunetseg.models.store import file_hash, load_network, read_spec
 from tunetseg.models.zoo import find_models
@@ -197,7 +198,10 @@ def _check(config: TrainConfig, recipe: Recipe) -> None:
 def _fitted(recipe: Recipe, network: NetworkSpec) -> Recipe:
     """Return the recipe with patch sizes that are multiples of the network's stride, rounded up."""
     with torch.device("meta"):
-        stride = build_network(network).stride
+        built = build_network(network)
+    stride, parameters = built.stride, sum(parameter.numel() for parameter in built.parameters())
+    # The weights, their gradients, and the two moments of Adam.
+    check_memory(f"training {network.name}", 16 * parameters)
     stages = []
     for number, stage in enumerate(recipe.stages):
         x, y, z = (math.ceil(side / stride) * stride for side in stage.patch_size)
@@ -216,6 +220,11 @@ def _fitted(recipe: Recipe, network: NetworkSpec) -> Recipe:
                 f"recipe {recipe.name}: stages[{number}].patch_size is {list(stage.patch_size)}, a single voxel at the "
                 f"lowest level of {network.name}"
             )
+        # The images and masks of one batch, twice: the next is cut while one is used.
+        check_memory(
+            f"recipe {recipe.name}: a batch of stages[{number}]",
+            2 * 4 * stage.batch_size * x * y * z * (network.in_channels + len(network.regions)),
+        )
         stages.append(msgspec.structs.replace(stage, patch_size=(x, y, z)))
     return msgspec.structs.replace(recipe, stages=tuple(stages))
 
@@ -245,7 +254,7 @@ def _check_start(start: Path, run: Plan) -> None:
             f"{start}: sees {', '.join(spec.dataset.channel_names)}, not {', '.join(run.dataset.channel_names)}"
         )
     unseen = spec.training.get("unseen", ())
-    seen = [name for name in run.unseen if name not in unseen]
+    seen = [name for name in run.unseen if not isinstance(unseen, list) or name not in unseen]
     if seen:
         _LOG.warning(
             "%s may have been trained on %d of the %d validation cases, so scores on them say little about new cases",

@@ -2,6 +2,7 @@
 
 import json
 import re
+import reprlib
 import tomllib
 from functools import cache
 from importlib import resources
@@ -12,6 +13,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tunetseg.errors import InputError
+from tunetseg.io.bounded import parse_json, read_text, read_toml
+from tunetseg.limits import check_patch
 from tunetseg.training.augmentation import Augmentation, Probability
 
 __all__ = ["Recipe", "Stage", "find_recipe", "recipe_from_dict", "recipe_names", "recipe_to_dict"]
@@ -55,7 +58,7 @@ class Stage(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     foreground_probability: Probability = 0.0
     batch_size: Positive = 4
     epochs: Positive = 200
-    learning_rate: NotNegative = 1e-4
+    learning_rate: Annotated[float, Meta(ge=0, le=100)] = 1e-4
     schedule: Literal["plateau", "cosine"] = "plateau"
     warmup_steps: Count = 0
     min_lr_ratio: Probability = 0.01
@@ -67,6 +70,7 @@ class Stage(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check what the types of single fields cannot say."""
+        check_patch(self.patch_size)
         if self.validate_every > 1 and self.schedule == "plateau":
             raise ValueError(
                 "the plateau schedule needs the validation loss of each epoch, so validate_every must be 1"
@@ -153,13 +157,14 @@ def _read(path: Path) -> dict[str, Any]:
     if path.suffix not in {".json", ".toml"}:
         names = ", ".join(recipe_names())
         raise InputError(f"unknown recipe {str(path)!r}; choose from {names}, or give a .toml or .json file")
+    if path.suffix == ".toml":
+        return read_toml(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        return json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise InputError(f"{path}: the recipe file cannot be read ({error.strerror})") from None
+        return parse_json(read_text(path))
+    except InputError:
+        raise
     except ValueError as error:
-        raise InputError(f"{path}: invalid {path.suffix[1:].upper()} ({error})") from None
+        raise InputError(f"{path}: invalid JSON ({error})") from None
 
 
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
@@ -199,7 +204,9 @@ def _with_base(raw: Any, source: str) -> Any:
     raw = dict(raw)
     base = raw.pop("extends")
     if base not in recipe_names():
-        raise InputError(f"{source}: extends: unknown recipe {base!r}; choose from {', '.join(recipe_names())}")
+        raise InputError(
+            f"{source}: extends: unknown recipe {reprlib.repr(base)}; choose from {', '.join(recipe_names())}"
+        )
     return _merged(_with_base(_packaged_text(base), base) | {"name": "custom"}, raw)
 
 
@@ -244,7 +251,7 @@ def _explain(message: str, raw: Any) -> str:
         return f"{inside}{match[1]} is missing"
     allowed = _allowed(what, path)
     place = path or "the recipe"
-    return f"{place} is {_value_at(raw, path)!r}; must be {allowed}" if allowed else f"{place}: {what}"
+    return f"{place} is {reprlib.repr(_value_at(raw, path))}; must be {allowed}" if allowed else f"{place}: {what}"
 
 
 def _allowed(what: str, path: str) -> str | None:

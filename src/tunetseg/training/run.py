@@ -15,7 +15,8 @@ import torch
 
 from tunetseg import __version__
 from tunetseg.errors import InputError, Terminated
-from tunetseg.io.files import make_folder, whole_file
+from tunetseg.io.bounded import read_text
+from tunetseg.io.files import make_folder, read_json, remove_leftovers, whole_file
 from tunetseg.models import export
 from tunetseg.models.companion import onnx_file
 from tunetseg.models.store import load_network, read_spec
@@ -130,6 +131,8 @@ def fit(run: Plan, *, progress: Progress = silent, clock: Clock | None = None) -
     with RunLock(folder) if first else nullcontext() as lock:
         if first:
             _open_folder(run)
+            for used in (*folder.glob("stage-*"), run.cache):
+                remove_leftovers(used)
         if (folder / MODEL).exists():
             _LOG.info("%s: already finished", folder / MODEL)
             return folder / MODEL
@@ -213,7 +216,7 @@ def _write_lists(run: Plan, prepared: Prepared) -> None:
         if side == "validation" and not run.unseen:
             continue
         path, names = run.out / f"{side}.txt", [case.id for case in cases]
-        if begun and path.exists() and (before := path.read_text(encoding="utf-8").splitlines()) != names:
+        if begun and path.exists() and (before := read_text(path).split("\n")[:-1]) != names:
             changed = ", ".join(sorted({*before} ^ {*names}))
             raise InputError(f"{path}: the run began with other cases ({changed}); restore them, or start a new run")
         with whole_file(path) as partial:
@@ -238,7 +241,8 @@ def _open_folder(run: Plan) -> None:
     if (folder / MODEL).exists() or any(folder.glob("stage-*")):
         if not run.config.resume:
             raise InputError(f"{folder}: holds a run already; resume it, or choose another folder")
-        _check_same(path, record)
+        before = _check_same(path, record)
+        _tell_changes(before.get("environment"), environment)
     else:
         if run.config.resume and not path.exists():
             _LOG.info("%s: holds no run to resume, so one is started", folder)
@@ -254,11 +258,23 @@ def _write_json(path: Path, content: Any) -> None:
         partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def _check_same(path: Path, record: dict[str, Any]) -> None:
-    """Raise InputError where the record of a run is not of the run that is asked for."""
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+def _tell_changes(before: Any, now: dict[str, Any]) -> None:
+    """Warn where a run is resumed by other software or with other threads, whose sums are rounded differently."""
+    if not isinstance(before, dict):
+        return
+    changed = [f"{name} {before.get(name)} -> {value}" for name, value in now.items() if before.get(name) != value]
+    if changed:
+        _LOG.warning(
+            "the run was started in another environment (%s), so its weights will not be bit for bit those of an "
+            "unbroken run",
+            ", ".join(changed),
+        )
+
+
+def _check_same(path: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """Return the record that a run left; raise InputError where it is not of the run that is asked for."""
+    before = read_json(path)
+    if not before:
         raise InputError(f"{path}: missing or damaged, so its run cannot be resumed; choose another folder") from None
     if before.get("cache_format") != record["cache_format"]:
         raise InputError(
@@ -270,3 +286,4 @@ def _check_same(path: Path, record: dict[str, Any]) -> None:
         raise InputError(
             f"{path.parent}: was started with another {' and '.join(different)}; resume with the same one{way}"
         )
+    return before

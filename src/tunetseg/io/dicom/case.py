@@ -1,5 +1,6 @@
 """The channels of a patient, chosen among the series of an examination."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,7 @@ def find_dicom_cases(
 
 
 def _case_name(place: Path) -> str:
-    resolved = place.resolve()
+    resolved = Path(os.path.realpath(place))  # unlike Path.resolve, it endures links that lead to themselves
     return resolved.stem if resolved.suffix.lower() in {".zip", ".dcm", ".ima"} else resolved.name
 
 

@@ -13,15 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from tunetseg.errors import InputError
+from tunetseg.io.bounded import check_file, open_file
 from tunetseg.io.extras import need
+from tunetseg.limits import check_memory, memory_limit
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 __all__ = ["StoredFile", "list_files", "looks_like_dicom", "opened", "quiet", "read_dataset"]
 
-_LARGEST = 4 << 30
-"""Bytes of a zip archive's member beyond which it is not read."""
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_META_BYTES = 1 << 16
+_INFLATED_BYTES = 1 << 22
 
 _OTHER_ENDINGS = (".nii", ".gz", ".json", ".txt", ".pdf", ".png", ".jpg", ".xml", ".html", ".csv", ".zip", ".exe")
 
@@ -58,8 +61,9 @@ def list_files(place: Path) -> list[StoredFile]:
             if not name.startswith("._") and name.upper() != "DICOMDIR"
         ]
         return sorted((file for file in files if file.path.is_file()), key=lambda file: str(file.path))
-    if not place.exists():
+    if not os.path.lexists(place):
         raise InputError(f"{place}: there is no such file or folder")
+    check_file(place)
     if place.suffix.lower() != ".zip":
         return [StoredFile(place)]
     try:
@@ -69,8 +73,7 @@ def list_files(place: Path) -> list[StoredFile]:
         raise InputError(f"{place}: not a zip archive, or damaged or cut off; copy it again") from None
     if any(info.flag_bits & 1 for info in members):
         raise InputError(f"{place}: encrypted; unpack it with its password and give the folder")
-    if any(info.file_size > _LARGEST for info in members):
-        raise InputError(f"{place}: holds a file of more than 4 GB; unpack it and give the folder")
+    check_memory(place, 2 * max((info.file_size for info in members), default=0))
     names = sorted(info.filename for info in members)
     return [
         StoredFile(place, name)
@@ -95,9 +98,9 @@ def opened(files: Iterable[StoredFile]) -> Iterator[tuple[StoredFile, BinaryIO |
             for file in group:
                 try:
                     stream: BinaryIO = (
-                        BytesIO(archive.read(file.member)) if archive is not None else file.path.open("rb")
+                        BytesIO(archive.read(file.member)) if archive is not None else open_file(file.path)
                     )
-                except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, KeyError):
+                except (InputError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, KeyError):
                     yield file, None
                     continue
                 with stream:
@@ -138,9 +141,28 @@ def read_dataset(stream: BinaryIO, *, voxels: bool = False, tags: Sequence[str] 
     pydicom = need("pydicom", "dicom", "reading DICOM files")
     with quiet():
         try:
+            if _inflates_too_far(stream):
+                return None
             return pydicom.dcmread(
                 stream, stop_before_pixels=not voxels, force=True, specific_tags=None if tags is None else list(tags)
             )
         except Exception:
             # Damaged files raise errors of some fifteen kinds, which pydicom does not list.
             return None
+
+
+def _inflates_too_far(stream: BinaryIO) -> bool:
+    """Whether a file's dataset is deflated as a whole, and is larger than memory."""
+    start = stream.read(_META_BYTES)
+    stream.seek(0)
+    if _DEFLATED not in start:
+        return False
+    from pydicom.filereader import read_file_meta_info
+
+    meta = read_file_meta_info(stream)  # type: ignore[arg-type]
+    stream.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))
+    inflater, size, most = zlib.decompressobj(-zlib.MAX_WBITS), 0, memory_limit() // 2
+    while size <= most and (data := inflater.unconsumed_tail or stream.read(_META_BYTES)):
+        size += len(inflater.decompress(data, _INFLATED_BYTES))
+    stream.seek(0)
+    return size > most

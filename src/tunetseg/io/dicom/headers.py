@@ -1,5 +1,6 @@
 """What the header of a DICOM file says about its images; nothing of who the patient is leaves this module."""
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -150,9 +151,10 @@ def _numbers(dataset: "Dataset | None", keyword: str) -> list[float]:
         return []
     values = value if isinstance(value, Iterable) and not isinstance(value, str | bytes) else [value]
     try:
-        return [float(number) for number in values]
-    except (TypeError, ValueError):
+        numbers = [float(number) for number in values]
+    except (TypeError, ValueError, OverflowError):
         return []
+    return numbers if all(map(math.isfinite, numbers)) else []
 
 
 def _texts(dataset: "Dataset | None", keyword: str) -> tuple[str, ...]:

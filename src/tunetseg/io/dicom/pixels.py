@@ -12,6 +12,7 @@ from tunetseg.errors import InputError
 from tunetseg.io.dicom.files import StoredFile, opened, quiet, read_dataset
 from tunetseg.io.dicom.geometry import Plane
 from tunetseg.io.dicom.headers import Frame
+from tunetseg.limits import LIMITS, check_memory
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -71,6 +72,10 @@ def read_voxels(frames: Sequence[Frame], name: str) -> NDArray[np.float32]:
     plane = frames[0].plane
     assert plane is not None
     rows, columns = plane.shape
+    voxels = rows * columns * len(frames)
+    if not 0 < voxels <= LIMITS.image_voxels:
+        raise InputError(f"{name}: {columns} x {rows} x {len(frames)} voxels, which no image has; export it again")
+    check_memory(name, 4 * voxels)
     array = np.empty((columns, rows, len(frames)), np.float32)
     numbers: dict[StoredFile, list[int]] = defaultdict(list)
     for number, frame in enumerate(frames):
@@ -79,7 +84,10 @@ def read_voxels(frames: Sequence[Frame], name: str) -> NDArray[np.float32]:
         dataset = None if stream is None else read_dataset(stream, voxels=True)
         if dataset is None:
             raise InputError(f"{name}: a file can no longer be read; export the series again")
-        pixels = _pixels(dataset, name).reshape(-1, rows, columns)
+        pixels = _pixels(dataset, name)
+        if pixels.shape[-2:] != (rows, columns) or pixels.ndim not in {2, 3}:
+            raise InputError(f"{name}: a file holds pixels of another shape than its header says; export it again")
+        pixels = pixels.reshape(-1, rows, columns)
         for number in numbers[file]:
             frame = frames[number]
             if frame.number >= len(pixels):
@@ -100,6 +108,7 @@ def _pixels(dataset: "Dataset", name: str) -> NDArray:
         meta = dataset.file_meta
         meta.TransferSyntaxUID = UID(_PLAIN[bool(implicit), bool(little)])
     syntax = meta.TransferSyntaxUID
+    _check_pixels(dataset, name)
     with quiet():
         try:
             return np.asarray(dataset.pixel_array)
@@ -110,6 +119,19 @@ def _pixels(dataset: "Dataset", name: str) -> NDArray:
             else:
                 message = f"{name}: the pixels of a file are damaged or cut off; copy the examination again"
             raise InputError(message) from None
+
+
+def _check_pixels(dataset: "Dataset", name: str) -> None:
+    """Raise InputError where a header promises more pixels than any image has, before a decoder makes room for them."""
+    try:
+        rows, columns = int(dataset.Rows), int(dataset.Columns)
+        frames = int(dataset.get("NumberOfFrames") or 1)
+        size = rows * columns * frames * max(1, int(dataset.get("BitsAllocated") or 16) // 8)
+    except (AttributeError, ValueError, TypeError, OverflowError):
+        raise InputError(f"{name}: the size of a file's pixels cannot be read; export the series again") from None
+    if not 0 < rows * columns * frames <= LIMITS.image_voxels:
+        raise InputError(f"{name}: {columns} x {rows} x {frames} voxels, which no image has; export it again")
+    check_memory(name, size)
 
 
 def _can_decode(syntax: Any) -> bool:

@@ -1,0 +1,143 @@
+"""What inputs may ask for at most, in one place, and how much memory there is."""
+
+import math
+import os
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunetseg.errors import InputError
+
+__all__ = ["LIMITS", "Limits", "check_memory", "check_patch", "memory_limit", "shortage"]
+
+MEMORY_VARIABLE = "TUNETSEG_MEMORY_GB"
+"""Environment variable that says how many GB this program may use, where that is less than the machine has."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits that are checked before the work that they bound.
+
+    They are far beyond any real patient, cohort or network: what is larger comes from a damaged header or from a file
+    that was made to do harm.
+
+    Args:
+        voxel_mm: Shortest and longest edge of a voxel.
+        field_mm: Longest edge of the field of view of a head.
+        image_voxels: Voxels of one volume; 1024 x 1024 x 512.
+        working_voxels: Voxels of a patient at the working spacing of a model; 512 x 512 x 512.
+        surplus_bytes: Bytes that an image may hold after the last voxel that its header announces.
+        text_bytes: Size of a text file: a recipe, a table of scores, a list of cases, a description.
+        name_bytes: Length of a case's name, so that all files named after it fit a file system's 255.
+        patch_side: Voxels of a patch along one axis.
+        patch_voxels: Voxels of a patch.
+        channels: Channels of a network's input.
+        regions: Regions of a network's output.
+        filters: Filters of a network's first level, and any other number among its options.
+        levels: Resolutions of a network.
+    """
+
+    voxel_mm: tuple[float, float] = (0.1, 20.0)
+    field_mm: float = 1000.0
+    image_voxels: int = 2**29
+    working_voxels: int = 2**27
+    surplus_bytes: int = 4096
+    text_bytes: int = 2**26
+    name_bytes: int = 200
+    patch_side: int = 1024
+    patch_voxels: int = 2**27
+    channels: int = 64
+    regions: int = 32
+    filters: int = 4096
+    levels: int = 10
+
+
+LIMITS = Limits()
+
+_CONTROL_GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_SHORTAGES = re.compile(
+    r"out of memory|can't allocate|cannot allocate|unable to allocate|failed to allocate|bad_?alloc|"
+    r"could not create a (primitive|memory)|not enough memory|DefaultCPUAllocator",
+    re.IGNORECASE,
+)
+_WANTED = re.compile(
+    r"tr(?:ied|ying) to allocate ([\d.]+) ?(bytes|MiB|GiB)|allocate ([\d.]+) ?(bytes|KiB|MiB|GiB|TiB|PiB)"
+)
+_UNITS = {"bytes": 1.0, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "TiB": 2.0**40, "PiB": 2.0**50}
+
+
+def memory_limit() -> int:
+    """Return how many bytes of memory this process can have.
+
+    That is the least of what the machine has, what the control group and the limits of the process allow, and what the
+    environment variable ``TUNETSEG_MEMORY_GB`` says.
+    """
+    limits = [float(os.environ[MEMORY_VARIABLE]) * 1e9] if _is_number(os.environ.get(MEMORY_VARIABLE, "")) else []
+    with suppress(ValueError, OSError, AttributeError):  # not on every system
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for place in _CONTROL_GROUPS:
+        with suppress(OSError, ValueError):  # "max" is no limit
+            limits.append(int(Path(place).read_text()))
+    with suppress(ImportError):
+        import resource
+
+        for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
+            soft = resource.getrlimit(kind)[0]
+            if soft != resource.RLIM_INFINITY:
+                limits.append(soft)
+    return int(min(limits, default=2**62))
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"\d{1,9}(\.\d+)?", text) is not None and float(text) > 0
+
+
+def check_memory(source: object, needed: float) -> None:
+    """Raise InputError where work needs more memory than there is.
+
+    Args:
+        source: The file or the work, named in the error.
+        needed: Bytes that it needs at least.
+    """
+    limit = memory_limit()
+    if needed > limit:
+        raise InputError(f"{source}: needs about {_gb(needed)} GB of memory; this machine has {_gb(limit)}")
+
+
+def check_patch(sides: Sequence[int]) -> None:
+    """Raise InputError where a patch or a window has more voxels than any network sees."""
+    if max(sides) > LIMITS.patch_side or math.prod(sides) > LIMITS.patch_voxels:
+        raise InputError(
+            f"patch size {' x '.join(map(str, sides))}: at most {LIMITS.patch_side} voxels along an axis and "
+            f"{LIMITS.patch_voxels:,} in all are possible"
+        )
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:.0f}" if size >= 1e10 else f"{size / 1e9:.1f}"
+
+
+def shortage(error: BaseException) -> str | None:
+    """Return a sentence for an error that says that there is not enough memory; None for any other error.
+
+    Args:
+        error: ``MemoryError``, or what PyTorch, oneDNN or OpenVINO raise instead.
+
+    Examples:
+        >>> shortage(ValueError("7")) is None
+        True
+    """
+    text = str(error)
+    if not isinstance(error, MemoryError) and not (isinstance(error, RuntimeError) and _SHORTAGES.search(text)):
+        return None
+    if "CUDA" in text or "MPS" in text:
+        return "the device has not enough memory; choose the device cpu, smaller patches or smaller batches"
+    found = _WANTED.search(text)
+    number, unit = (found[1] or found[3], found[2] or found[4]) if found else (None, None)
+    wanted = f"one step needs {_gb(float(number) * _UNITS[unit])} GB more; " if number and unit else ""
+    return (
+        f"there is not enough memory: {wanted}this machine has {_gb(memory_limit())} GB for this program; close other "
+        "programs, or choose a model of larger working spacing, smaller patches or fewer workers"
+    )
