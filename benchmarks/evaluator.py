@@ -5,7 +5,7 @@
 Rivals are MONAI, MedPy, surface-distance, panoptica and brats-evaluation, those that are installed (``make oracles``).
 Masks are the reference segmentations of real patients, 240x240x155, and perturbed copies of them as predictions. HD95
 is that of each region; panoptica scores whole cases from arrays, and brats-evaluation from files, both by the
-organisers' configuration for gliomas of 2026, with ``brats2026-gli`` beside them. Times are CPU seconds, so that other
+organisers' configuration for gliomas of 2026, next to ``brats2026-gli``. Times are CPU seconds, so that other
 work on the machine matters little. Peak memory is that of numpy's and Python's allocations during one call, for the
 cohort that of the whole process. The last line is one JSON object.
 """

@@ -19,7 +19,7 @@ def test_files_on_disk(tmp_path, references):
     lines = out.read_text().splitlines()
     assert lines[0].split(",") == list(columns(scores.rows[0]))
     assert lines[0].startswith("case,region,dice,hd95,sensitivity,specificity,")
-    assert lines[1] == "a,whole,1.0,0.0,1.0,1.0,1.0,1.0,0.0,0.0,0.0,0.192,0.192,none,scored"
+    assert lines[1] == "a,whole,1.0,0.0,1.0,1.0,1.0,1.0,0.0,0.0,0.0,0.0,0.192,0.192,none,scored"
     assert len(lines) == 1 + 2 * 3
     written = json.loads((tmp_path / "scores.json").read_text())
     assert written["rules"]["name"] == "brats2019"

@@ -55,6 +55,7 @@ def test_rows_hold_only_scores_of_the_table_and_counts():
         row = score_region(predicted, mask, region="r", spacing=UNIT, rules=RULES["brats2023-gli"], tolerance=1.0)
         counts = {"region", "reference_ml", "predicted_ml", "empty", "lesion_tp", "lesion_fp", "lesion_fn"}
         uncertain = {name for name, score in SCORES.items() if score.table == "uncertainty"}
+        uncertain |= {"ece_border", "brier_border"}
         official = {name for name in SCORES if name.endswith(("nsd_05", "nsd_10"))} | {
             "lesion_nsd",
             "f1",

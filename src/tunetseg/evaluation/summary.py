@@ -71,17 +71,17 @@ def summarise_cases(
     }
 
 
-def _usual_rules(results: Sequence[CaseResult], settings: Settings) -> str | None:
-    """Return the rules that the challenge of the references' label values has, where none were named and others used.
+def _usual_rules(results: Sequence[CaseResult], settings: Settings) -> list[str]:
+    """Return the rules of the packaged datasets with the references' label values, where none were named.
 
-    None too where the references are of several schemes, or of one that no packaged dataset has as its own.
+    Empty too where the rules that were used are among them, or the references are of several schemes.
     """
     schemes = {result.reference.scheme.name for result in results}
-    description = packaged_descriptions().get(next(iter(schemes))) if len(schemes) == 1 else None
-    if not settings.by_default or description is None:
-        return None
-    usual = find_rules(description.rules).name
-    return None if usual == settings.rules.name else usual
+    if not settings.by_default or len(schemes) != 1:
+        return []
+    datasets = [found for found in packaged_descriptions().values() if not found.label_candidates]
+    usual = {find_rules(found.rules).name for found in datasets if found.scheme.name in schemes}
+    return [] if settings.rules.name in usual else sorted(usual)
 
 
 def _look_older(results: Sequence[CaseResult], rules: Rules) -> bool:

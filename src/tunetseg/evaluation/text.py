@@ -164,10 +164,10 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
         f"Labels of the references: {summary['labels']['references']['sentence']}.",
     ]
     usual = summary["labels"]["usual_rules"]
-    if usual is not None:
+    if usual:
         lines.append(
-            f"No rules were named, so these are {rules['name']}; the challenge whose label values the references have "
-            f"is scored by {usual}."
+            f"No rules were named, so these are {rules['name']}; challenges with the label values of the references "
+            f"are scored by {' or '.join(usual)}."
         )
     for region, statistics in summary["regions"].items():
         if any(statistics["empty"].values()):

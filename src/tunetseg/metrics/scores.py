@@ -90,8 +90,8 @@ SCORES: dict[str, Score] = {
         Score("rftn", "RFTN", higher_is_better=False, table="uncertainty", paper_title="RFTNs"),
         Score("qu_score", "score", table="uncertainty", paper_title="Score"),
         Score("ece", "ECE", digits=4, higher_is_better=False, table="uncertainty"),
-        Score("ece_border", "ECE near the border", digits=4, higher_is_better=False, table="uncertainty"),
-        Score("brier_border", "Brier score near the border", digits=4, higher_is_better=False, table="uncertainty"),
+        Score("ece_border", "ECE near the border", digits=4, higher_is_better=False),
+        Score("brier_border", "Brier score near the border", digits=4, higher_is_better=False),
     )
 }
 """Scores that are averaged over cases, by name, in the order of a CSV file's columns.
