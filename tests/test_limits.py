@@ -28,7 +28,7 @@ def test_memory_is_what_the_least_of_all_limits_allows(monkeypatch: pytest.Monke
     assert memory_limit() == 500_000_000
     for text in ("", "much", "-1", "0", "nan"):
         monkeypatch.setenv("TUNETSEG_MEMORY_GB", text)
-        assert memory_limit() > 500_000_000, "what is no number is no limit"
+        assert memory_limit() > 500_000_000, "a value that is not a number limits nothing"
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (300_000_000, resource.RLIM_INFINITY))
     assert memory_limit() == 300_000_000
 

@@ -78,7 +78,7 @@ def memory_limit() -> int:
     with suppress(ValueError, OSError, AttributeError):  # not on every system
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     for place in _CONTROL_GROUPS:
-        with suppress(OSError, ValueError):  # "max" is no limit
+        with suppress(OSError, ValueError):  # "max" means that there is none
             limits.append(int(Path(place).read_text()))
     with suppress(ImportError):
         import resource

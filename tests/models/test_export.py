@@ -24,7 +24,7 @@ IMAGE = np.random.default_rng(0).normal(size=(4, 8, 12, 10)).astype(np.float32)
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory, make_model: Callable[..., Path]) -> Path:
-    """A model of few weights, stored in bfloat16, with its ONNX file beside it."""
+    """A model of few weights, stored in bfloat16, with its ONNX file next to it."""
     path = make_model(tmp_path_factory.mktemp("exported") / "model.safetensors", patch_size=(8, 8, 8))
     network, spec = load_network(path)
     save_model(path, network, spec, torch.bfloat16)
@@ -112,7 +112,7 @@ def test_a_damaged_or_missing_file(name: str, copy: Path) -> None:
         choose_engine(name).load(copy)
     assert "\n" not in str(caught.value)
     onnx_file(copy).unlink()
-    with pytest.raises(InputError, match=r"model\.safetensors: has no ONNX file beside it; make it with 'tunet export"):
+    with pytest.raises(InputError, match=r"has no ONNX file next to it; make it with 'tunet export"):
         choose_engine(name).load(copy)
 
 

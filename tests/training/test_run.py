@@ -59,7 +59,7 @@ def test_run_folder_and_model(run: Run, tiny: Tiny, tmp_path: Path) -> None:
 def test_the_onnx_file_comes_before_the_model(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """So that a run that is finished has both; a network that cannot be written so is no reason to fail."""
+    """So that a run that is finished has both; a network that cannot be written so does not make it fail."""
     written: list[Path] = []
 
     def write(model: Path, target: Path) -> None:

@@ -16,7 +16,7 @@ def export(
 ) -> None:
     """Write models as ONNX, which OpenVINO and ONNX Runtime run without PyTorch.
 
-    The file stands beside the model, where 'tunet segment' looks for it; training writes it by itself. Needs
+    The file stands next to the model, where 'tunet segment' looks for it; training writes it by itself. Needs
     tunetseg[train].
 
     Args:

@@ -1,4 +1,4 @@
-"""The ONNX file beside a model file: where it is, and whether it belongs to it."""
+"""The ONNX file next to a model file: where it is, and whether it belongs to it."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -34,7 +34,7 @@ def write_onnx(model: str | Path, out: str | Path | None = None) -> Path:
 
     Args:
         model: A model file.
-        out: File to write; by default the one beside the model file that engines look for.
+        out: File to write; by default the one next to the model file that engines look for.
 
     Returns:
         The file.
@@ -65,7 +65,7 @@ def write_onnx(model: str | Path, out: str | Path | None = None) -> Path:
 
 
 def write_openvino(model: str | Path, out: str | Path) -> Path:
-    """Write the network of a model file as OpenVINO IR: a file ``.xml`` and beside it the weights, ``.bin``.
+    """Write the network of a model file as OpenVINO IR: a file ``.xml`` and next to it the weights, ``.bin``.
 
     Args:
         model: A model file.

@@ -21,7 +21,7 @@ _POLL = 0.1
 """Seconds between two looks at the processes."""
 
 _RETRIES = 3
-"""How often a task is begun again that was killed, such as for want of memory."""
+"""How often a task that was killed, such as by a lack of memory, is started again."""
 
 
 def share_of_cores(tasks: int, jobs: int | None = None) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """One writer per run folder, on any computer that sees the folder. Light: torch is not imported here.
 
 The lock is a file `.lock-N` that says who holds it and whose time of change is renewed every few seconds, by a thread.
-Whoever finds that the holder is gone makes `.lock-(N+1)`, which only one process can; so a lock is never taken away
+A process that finds the holder gone makes `.lock-(N+1)`, which only one process can; so a lock is never taken away
 from under a process that is alive, however many look at it at the same time. No clock is compared with another
 computer's: a holder elsewhere is gone if its file does not change while this process waits.
 """

@@ -181,7 +181,7 @@ def _train_stages(session: Session, prepared: Prepared) -> Path:
 
 
 def _write_onnx(model: Path, finished: Path) -> None:
-    """Write the ONNX file that will stand beside the finished model, where its network can be written so."""
+    """Write the ONNX file that will stand next to the finished model, where its network can be written so."""
     try:
         export.write_onnx(model, onnx_file(finished))
     except (InputError, ModuleNotFoundError) as error:

@@ -56,7 +56,7 @@ def test_what_is_not_installed(monkeypatch: pytest.MonkeyPatch, tiny_model: Path
     installed = {"openvino"}
     monkeypatch.setattr(choice, "_is_installed", lambda package: package in installed)
     assert choose_engine(models=find_models()).name == "openvino"
-    with pytest.raises(InputError, match=r"no ONNX file beside it, and PyTorch, which needs none, is not installed"):
+    with pytest.raises(InputError, match=r"no ONNX file next to it, and PyTorch, which needs none, is not installed"):
         choose_engine(models=[tiny_model])
     with pytest.raises(InputError, match=r"engine 'torch': is not installed; run: pip install 'tunetseg\[train\]'"):
         choose_engine("torch")

@@ -57,7 +57,7 @@ def choose_engine(
         _LOG.warning("%s computes a convolution wrongly on this machine and is not used", engine.version)
     if bare and not _is_installed("torch"):
         raise InputError(
-            f"{bare[0]}: has no ONNX file beside it, and PyTorch, which needs none, is not installed; make it with "
+            f"{bare[0]}: has no ONNX file next to it, and PyTorch, which needs none, is not installed; make it with "
             f"'tunet export {bare[0]}' where PyTorch is, or install {_PACKAGES['torch']}"
         )
     raise InputError("no engine that works is installed; install openvino")

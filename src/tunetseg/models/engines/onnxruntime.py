@@ -41,10 +41,10 @@ class OnnxRuntimeEngine:
         return f"onnxruntime {onnxruntime.__version__}"
 
     def load(self, path: Path) -> "_Network":
-        """Return the network of a model file, which must have its ONNX file beside it."""
+        """Return the network of a model file, which must have its ONNX file next to it."""
         graph = onnx_file(path)
         if not graph.is_file():
-            raise InputError(f"{path}: has no ONNX file beside it; make it with 'tunet export {path}'")
+            raise InputError(f"{path}: has no ONNX file next to it; make it with 'tunet export {path}'")
         network = _Network(graph)
         network.stride = check_companion(path, network.metadata)
         return network

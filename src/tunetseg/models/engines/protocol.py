@@ -49,7 +49,7 @@ class Engine(Protocol):
 
     @property
     def reads_onnx(self) -> bool:
-        """Whether it runs the ONNX file beside a model, not the model file itself."""
+        """Whether it runs the ONNX file next to a model, not the model file itself."""
 
     def load(self, path: Path) -> RunnableNetwork:
         """Return the network of a model file.
