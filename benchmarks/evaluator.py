@@ -1,21 +1,27 @@
-"""Time the evaluator and its rivals, in turn, in one run, on the same masks.
+"""Measure the evaluator and its rivals, in turn, in one run, on the same masks.
 
     python benchmarks/evaluator.py COHORT [--cases 6] [--rounds 3] [--cohort-size 125]
 
-Rivals are MONAI, MedPy and surface-distance, those that are installed (pip install monai medpy
-surface-distance-based-measures). Masks are the reference segmentations of real patients, 240x240x155, and perturbed
-copies of them as predictions; the three regions of each. Peak memory is that of numpy's and Python's allocations during
-one call, for the cohort that of the whole process. The last line is one JSON object.
+Rivals are MONAI, MedPy, surface-distance, panoptica and brats-evaluation, those that are installed (``make oracles``).
+Masks are the reference segmentations of real patients, 240x240x155, and perturbed copies of them as predictions. HD95
+is that of each region; panoptica scores whole cases from arrays, and brats-evaluation from files, both by the
+organisers' configuration for gliomas of 2026, with ``brats2026-gli`` beside them. Times are CPU seconds, so that other
+work on the machine matters little. Peak memory is that of numpy's and Python's allocations during one call, for the
+cohort that of the whole process. The last line is one JSON object.
 """
 
 import argparse
+import contextlib
+import io
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import tracemalloc
+import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +32,7 @@ from scipy import ndimage
 
 from tunetseg.datasets import candidate_schemes, find_cases, find_description, find_scheme, recognise_labels
 from tunetseg.datasets.labels import present_labels
+from tunetseg.evaluation.evaluate import evaluate
 from tunetseg.io import read_image, read_label_map
 from tunetseg.metrics import HAUSDORFF, QU_BRATS_THRESHOLDS, hausdorff, score_uncertainty
 
@@ -115,14 +122,19 @@ def naive_uncertainty(prediction: Masks, reference: Masks, uncertainty: Masks, b
     return (areas[0] + 1 - areas[1] + 1 - areas[2]) / 3
 
 
+def cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of those that it has waited for."""
+    return time.process_time() + sum(os.times()[2:4])
+
+
 def in_turn(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, dict[str, float]]:
-    """Return the median seconds of each call over the rounds, and the peak of one more call."""
+    """Return the median CPU seconds of each call over the rounds, and the peak of one more call."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
-            began = time.perf_counter()
+            began = cpu_seconds()
             call()
-            seconds[name].append(time.perf_counter() - began)
+            seconds[name].append(cpu_seconds() - began)
     result = {}
     for name, call in calls.items():
         tracemalloc.start()
@@ -171,6 +183,42 @@ def time_uncertainty(loaded: tuple[Masks, Masks, Masks], rounds: int) -> dict[st
     )
 
 
+def time_cases(
+    loaded: list[tuple[Masks, Masks, Masks]], rounds: int, folder: Path
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the times of whole cases by the rules of 2026, from arrays and from files; empty without the rivals."""
+    if find_spec("brats_evaluation") is None:
+        return {}
+    from brats_evaluation import config_path, evaluate_single_exam
+    from panoptica import Panoptica_Evaluator
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluator = Panoptica_Evaluator.load_from_config(str(config_path("gli")))
+    scheme = find_scheme("brats2023")
+    pairs = [(scheme.merge(predicted), scheme.merge(present)) for predicted, present, _ in loaded]
+    paths = []
+    for number, pair in enumerate(pairs):
+        files = [folder / f"{side}-{number:05d}-000.nii.gz" for side in ("prediction", "reference")]
+        for path, label_map in zip(files, pair, strict=True):
+            nib.save(nib.Nifti1Image(label_map, np.diag([-1.0, -1, 1, 1])), path)
+        paths.append(files)
+    arrays = in_turn(
+        {
+            "tunetseg": lambda: [evaluate(*pair, rules="brats2026-gli", spacing=1) for pair in pairs],
+            "panoptica": lambda: [evaluator.evaluate(*pair) for pair in pairs],
+        },
+        rounds,
+    )
+    files = in_turn(
+        {
+            "tunetseg": lambda: [evaluate(*pair, rules="brats2026-gli") for pair in paths],
+            "brats-evaluation": lambda: [evaluate_single_exam(*map(str, pair), "case", evaluator) for pair in paths],
+        },
+        rounds,
+    )
+    return {"panoptica": arrays, "brats-evaluation": files}
+
+
 def write_cohort(count: int, loaded: list[tuple[Masks, Masks, Masks]], folder: Path) -> None:
     """Write the label maps of a cohort, predictions and references, from the loaded cases in turn."""
     for side in ("predictions", "references"):
@@ -212,16 +260,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cohort-size", type=int, default=125)
     options = parser.parse_args()
+    warnings.simplefilter("ignore")
     loaded = load(options.cohort, options.cases)
     pairs, distances = time_hd95(loaded, options.rounds)
     uncertainty = time_uncertainty(loaded[0], options.rounds)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        cases = time_cases(loaded, options.rounds, folder)
         write_cohort(options.cohort_size, loaded, folder)
         seconds, peak = time_command(folder)
-    for title, table in (("HD95", distances), ("uncertainty scores", uncertainty)):
+    tables = {"HD95": distances, **{f"case by {name}": table for name, table in cases.items()}}
+    for title, table in {**tables, "uncertainty scores": uncertainty}.items():
         for label, measured in table.items():
-            print(f"{title:<20}{label:<26}{measured['seconds']:9.3f} s  {measured['peak_mb']:8.1f} MB")
+            print(f"{title:<26}{label:<26}{measured['seconds']:9.3f} s  {measured['peak_mb']:8.1f} MB")
     print(f"{options.cohort_size} cases, files included: {seconds:.1f} s, {peak:.0f} MB")
     print(
         json.dumps(
@@ -233,6 +284,11 @@ def main() -> None:
                     title: round(distances[title]["seconds"] / distances[f"tunetseg, {definition}"]["seconds"], 1)
                     for definition, (title, _, _) in RIVALS.items()
                     if title in distances
+                },
+                "cases": cases,
+                "cases_ratio": {
+                    name: round(table[name]["seconds"] / table["tunetseg"]["seconds"], 1)
+                    for name, table in cases.items()
                 },
                 "uncertainty": uncertainty,
                 "uncertainty_ratio": round(uncertainty["41 passes"]["seconds"] / uncertainty["tunetseg"]["seconds"], 1),

@@ -64,16 +64,18 @@ def command(*words: str) -> str:
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def trainings(study: Path) -> list[int]:
-    """Return the processes that train models of the study now."""
-    found = []
+def trainings(study: Path) -> dict[int, bool]:
+    """Return the processes that train models of the study now, and whether each has a checkpoint already."""
+    found = {}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            words = path.read_bytes().split(b"\0")
+            words = path.read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue
-        if b"train" in words and words[:2] != [b"bash", b"-c"] and any(str(study).encode() in word for word in words):
-            found.append(int(path.parent.name))
+        if "train" in words and "--out" in words and words[:2] != ["bash", "-c"]:
+            run = Path(words[words.index("--out") + 1])
+            if run.is_relative_to(study):
+                found[int(path.parent.name)] = (run / "stage-0/last.safetensors").exists()
     return found
 
 
@@ -90,16 +92,20 @@ def disturb(study: Path, slurm: ModuleType, cluster: Path, kills: int, generator
     """Watch the study to its end, and disturb it meanwhile; return what was done to it."""
     done: Counter[str] = Counter()
     times: dict[str, float] = {}
-    next_kill = time.monotonic() + 20
+    next_kill = time.monotonic()
     while command("squeue", "-h", "-o", "%i"):
-        time.sleep(1)
+        time.sleep(0.3)
         hurry(times)
         running = trainings(study)
         finished = sum(model.status == "finished" for model in read_status(study))
-        if done["kills"] < kills and running and time.monotonic() > next_kill:
-            os.kill(generator.choice(running), signal.SIGKILL)
+        # Every other kill waits for a training that has a checkpoint; the others mostly come while one starts.
+        chosen = [process for process, saved in running.items() if saved or done["kills"] % 2]
+        if done["kills"] < kills and chosen and time.monotonic() > next_kill:
+            process = generator.choice(chosen)
+            os.kill(process, signal.SIGKILL)
             done["kills"] += 1
-            next_kill = time.monotonic() + generator.uniform(5, 40)
+            done["kills after a checkpoint"] += running[process]
+            next_kill = time.monotonic() + generator.uniform(2, 20)
             print(f"{finished} finished; kill {done['kills']}", flush=True)
         if not done["preemptions"] and finished >= 5 and running:
             words = "--partition=high", "--nodes=1", "--output=/dev/null", "--wrap", "sleep 3"

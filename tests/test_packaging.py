@@ -36,11 +36,35 @@ def test_extras_that_texts_name_exist(path: str) -> None:
     assert named <= set(EXTRAS), f"{path} names extras that do not exist"
 
 
-def test_the_locked_environment_is_complete() -> None:
-    """As ``make`` installs the package without its dependencies."""
-    locked = names((ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()[1:])
-    needed = [*PROJECT["dependencies"], *EXTRAS["train"], *EXTRAS["plot"], *EXTRAS["dev"]]
-    assert names(needed) <= locked
+def pins(lock: str) -> dict[str, str]:
+    """Name -> version of the packages of a lock file, each of which has its hashes."""
+    entries = re.findall(r"^(\S+)==(\S+) \\\n((?: +--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", read(lock), re.MULTILINE)
+    assert len(entries) == read(lock).count("==")
+    return {next(iter(names([name]))): version for name, version, _ in entries}
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_the_locked_environments_are_complete() -> None:
+    """As ``make`` installs what they name and then the package, both without dependencies."""
+    torch = {"torch"}
+    assert re.search(r"^TORCH := torch==\S+$", read("Makefile"), re.MULTILINE), "which comes without a hash"
+    extras = [*EXTRAS["train"], *EXTRAS["onnxruntime"], *EXTRAS["plot"], *EXTRAS["dev"]]
+    assert names([*PROJECT["dependencies"], *extras]) <= pins("requirements.lock").keys() | torch
+    assert names([*PROJECT["dependencies"], *EXTRAS["plot"]]) <= pins("requirements-segment.lock").keys()
+
+
+def test_the_locked_environments_agree() -> None:
+    small, whole = pins("requirements-segment.lock"), pins("requirements.lock")
+    assert small.items() <= whole.items()
+    assert not {"torch", "onnx", "pytorch-lightning"} & small.keys()
+
+
+def test_the_build_is_pinned() -> None:
+    (build,) = tomllib.loads(read("pyproject.toml"))["build-system"]["requires"]
+    assert build == f"hatchling=={pins('requirements.lock')['hatchling']}"
 
 
 def test_the_documentation_is_made_with_what_its_extra_names() -> None:

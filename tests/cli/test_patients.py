@@ -50,8 +50,8 @@ def test_one_line_per_case(
     for line, case in zip(named, cases, strict=False):
         assert re.fullmatch(re.escape(case.id) + volumes, line)
     assert named[2:] == [
-        f"Look at {tmp_path / 'out'}: <case>.nii.gz (labels of brats2017), <case>_unc_*.nii.gz (0 certain to 100 "
-        "uncertain), <case>.json, <case>.png. Research use, not a medical device."
+        f"Look at {tmp_path / 'out'}: <case>.nii.gz (1 necrosis and non-enhancing core, 2 oedema, 4 enhancing tumour), "
+        "<case>_unc_*.nii.gz (0 certain to 100 uncertain), <case>.json, <case>.png. Research use, not a medical device."
     ]
 
 

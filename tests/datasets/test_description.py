@@ -31,7 +31,11 @@ def test_what_follows_from_a_description() -> None:
     assert onions.region("inner").label == 200
     assert onions.scheme.exclusive_labels == (9, 200)
     assert onions.scheme.name == "onions"
-    assert onions.scheme.values == {4: "label 4", 9: "label 9", 200: "label 200"}
+    assert onions.scheme.values == {
+        4: "inner, label 4",
+        9: "outer outside inner",
+        200: "inner, label 200",
+    }
 
 
 @pytest.mark.parametrize("description", packaged_descriptions().values(), ids=packaged_descriptions())

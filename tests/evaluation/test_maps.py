@@ -33,6 +33,10 @@ def test_uncertainty_maps_are_scored(tmp_path, rules, tumour, save, flat, with_i
     inside = np.zeros(SHAPE, bool)
     inside[1:-1, 1:-1, 1:-1] = True
     assert whole["ece"] == pytest.approx(wrong[inside].mean())
+    # Every voxel of these small images is near the border.
+    near = (whole["ece_border"], whole["brier_border"])
+    assert near == pytest.approx([wrong[inside].mean()] * 2)
+    assert math.isnan(row_of(scores, "BraTS19_CBICA_X_1", "core")["brier_border"])
     assert math.isnan(row_of(scores, "BraTS19_CBICA_X_1", "core")["ece"])
     assert "dauc" in (tmp_path / "scores.csv").read_text().splitlines()[0]
     few = evaluate(predictions, references, rules=rules, thresholds=(0, 50, 75))

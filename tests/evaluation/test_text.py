@@ -39,3 +39,14 @@ def test_numbers_and_columns():
     assert [format_number(value, 2) for value in (1.005, math.nan, None)] == ["1.00", "-", "-"]
     text = format_table(TextTable("", ("name", "n"), (("a", "10"), ("long", "9"))))
     assert text == "name   n\na     10\nlong   9"
+
+
+def test_the_usual_rules_of_the_label_values_are_said_where_none_were_named(tmp_path, tumour, flat):
+    side = flat(tmp_path / "side", a=tumour(enhancing=3))
+    lines = summary_lines(evaluate(side, side, labels="brats2023").summary)
+    assert any("is scored by brats2023-gli" in line for line in lines)
+    for options in ({"rules": "brats2020"}, {"dataset": "brats2023"}):
+        said = summary_lines(evaluate(side, side, labels="brats2023", **options).summary)
+        assert not any("No rules were named" in line for line in said)
+    older = flat(tmp_path / "older", a=tumour())
+    assert evaluate(older, older, labels="brats2020").summary["labels"]["usual_rules"] is None

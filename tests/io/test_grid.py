@@ -94,6 +94,21 @@ def test_a_lattice_is_the_same_up_to_a_twentieth_of_a_millimetre(grid: Grid, shi
     assert grid.same_lattice(moved) == (grid.difference(moved) <= 0.05)
 
 
+@pytest.mark.parametrize("degrees", [45, 135, -45, 44.9999, 60])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("axes", ["PLS", "SRA", "AIL"])
+def test_one_lattice_in_two_orders_of_axes_is_the_same_at_any_turn(degrees: float, axis: int, axes: str) -> None:
+    """Just between two directions, the order of the axes decided which one an axis got."""
+    turn = Rotation.from_rotvec(np.eye(3)[axis] * np.deg2rad(degrees)).as_matrix()
+    affine = np.eye(4)
+    affine[:3, :3] = turn @ np.diag([-1.0, -1, 1])
+    array = np.arange(np.prod(SHAPE)).reshape(SHAPE)
+    grid = Grid(affine, SHAPE)
+    other, turned = stored_as(grid, array, axes)
+    assert grid.same_lattice(other)
+    assert (grid.to_lps(array) == other.to_lps(turned)).all()
+
+
 def test_another_lattice() -> None:
     grid = Grid(np.diag([-1.0, -1, 1, 1]), SHAPE)
     bigger = Grid(grid.affine, (4, 5, 7))

@@ -126,3 +126,18 @@ def test_spacing_of_the_official_code_is_reversed_and_that_of_the_strict_twin_is
     strict = score_region(prediction, reference, region="r", spacing=spacing, rules=rules.strict())
     assert row["lesion_hd95"] == pytest.approx(2.5 * strict["lesion_hd95"])
     assert row["hd95"] == pytest.approx(strict["hd95"] / 2)
+
+
+def test_matching_by_iou_has_a_threshold_before_it_matches():
+    # IoU of the pairs: 2/4 and 1/3; the second is below the threshold.
+    reference, prediction = line(0, 1, 2, 10, 11), line(1, 2, 3, 11, 12)
+    half = match_one_to_one(prediction, reference, UNIT, MatchingRules(measure="iou", threshold=0.5))
+    assert (half.true_positives, half.false_positives, half.false_negatives) == (1, 1, 1)
+    assert half.panoptic_quality == pytest.approx(2 * 0.5 / 4)
+    both = match_one_to_one(prediction, reference, UNIT, MatchingRules(measure="iou", threshold=0.3))
+    assert both.true_positives == 2
+    assert both.panoptic_quality == pytest.approx((1 / 2 + 1 / 3) / 2)
+    # A component that a lesion below the threshold overlaps most is free for another.
+    reference, prediction = line(*range(10, 30)), line(*range(8, 12), *range(14, 30))
+    assert match_one_to_one(prediction, reference, UNIT, MatchingRules(measure="iou", threshold=0.5)).f1 == 2 / 3
+    assert match_one_to_one(line(1), line(5), UNIT, MatchingRules(threshold=0)).true_positives == 0

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis.extra.numpy import arrays
 
-from tunetseg.metrics import Counts, count_voxels
+from tunetseg.metrics import RULES, Counts, centre_distance, count_voxels, score_case
 
 MASKS = arrays(bool, (3, 4, 2))
 
@@ -58,3 +58,20 @@ def test_a_mask_agrees_with_itself(mask):
     counts = count_voxels(mask, mask)
     assert counts.fp == counts.fn == 0
     assert math.isnan(counts.dice) if not mask.any() else counts.dice == 1
+
+
+def test_centre_distance_by_hand_and_in_mm():
+    first, second = np.zeros((2, 6, 6, 6), bool)
+    first[0:2, 2, 2] = True
+    second[3, 2, 2:5] = True
+    assert centre_distance(first, second, (2.0, 1.0, 3.0)) == pytest.approx(math.hypot(2.5 * 2, 1 * 3))
+    assert centre_distance(first, first, (2.0, 1.0, 3.0)) == 0
+    assert math.isnan(centre_distance(first, np.zeros_like(first), (1, 1, 1)))
+
+
+def test_centre_distance_is_in_rows_with_the_penalty_of_the_rules():
+    masks = np.zeros((2, 1, 6, 6, 6), bool)
+    masks[:, 0, 2:4, 2, 2] = True
+    for prediction, wanted in ((masks[0], 0.0), (np.zeros_like(masks[0]), 373.12866)):
+        (row,) = score_case(prediction, masks[1], regions=["r"], spacing=(1, 1, 1), rules=RULES["brats2020"])
+        assert row["centre_distance"] == wanted

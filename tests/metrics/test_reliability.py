@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tunetseg.metrics import reliability
+from tunetseg.metrics import border_band, reliability
 
 
 def test_by_hand():
@@ -49,3 +49,24 @@ def test_invalid_probabilities(value, fault):
         reliability(np.array([value]), np.array([True]))
     with pytest.raises(ValueError, match="shapes differ"):
         reliability(np.array([0.5]), np.array([True, False]))
+
+
+def test_brier_score_by_hand():
+    result = reliability(np.array([0.2, 1.0, 0.5]), np.array([False, True, True]))
+    assert result.brier == pytest.approx((0.04 + 0 + 0.25) / 3)
+    assert math.isnan(reliability(np.empty(0), np.empty(0, bool)).brier)
+
+
+def test_band_round_a_border_against_every_pair_of_voxels():
+    generator = np.random.default_rng(1)
+    first, second = generator.random((2, 7, 6, 5)) < 0.1
+    spacing, width = (1.0, 2.0, 1.5), 2.2
+    wanted = np.zeros(first.shape, bool)
+    points = np.argwhere(np.ones_like(first)) * spacing
+    for mask in (first, second):
+        flat = mask.ravel()
+        for inside in (flat, ~flat):
+            gaps = np.linalg.norm(points[inside][:, None] - points[~inside][None], axis=-1).min(axis=1)
+            wanted.ravel()[np.flatnonzero(inside)[gaps <= width]] = True
+    assert (border_band(first, second, spacing, width) == wanted).all()
+    assert not border_band(np.zeros_like(first), np.zeros_like(first), spacing).any()

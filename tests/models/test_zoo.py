@@ -70,3 +70,9 @@ def test_a_folder_named_like_a_packaged_model(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(InputError, match=r"write \./narrow for the folder"):
         find_models(["narrow"])
     assert find_models(["./narrow"]) == (Path("narrow/model.safetensors"),)
+
+
+def test_a_name_that_is_too_long_for_a_file() -> None:
+    """It was an OSError of a file that nobody named."""
+    with pytest.raises(InputError, match="not a packaged model"):
+        find_models(["n" * 5000])

@@ -56,7 +56,6 @@ def test_a_spec_is_complete_and_plain() -> None:
         (("tunet", 4, ("a", "a")), "at least one name, each different"),
         (("tunet", 4, "whole"), "not the text 'whole'"),
         (("tunet", 4, ("a.b",)), "region 'a.b'"),
-        (("tunet", 4, ("values",)), "region 'values'"),
         (("tunet", 4, ("a",), {"levels": 2.5}), "levels must be a whole number of at least 1, not 2.5"),
         (("tunet", 4, ("a",), {"base_filters": -1}), "base_filters"),
         (("tunet", 4, ("a",), {"coupling": 1}), "coupling must be a word"),
@@ -67,6 +66,11 @@ def test_a_spec_is_complete_and_plain() -> None:
 def test_invalid_specs(arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(InputError, match=message):
         NetworkSpec(*arguments)
+
+
+def test_a_region_cannot_have_the_name_of_a_method_of_the_network() -> None:
+    with pytest.raises(InputError, match="region 'values' cannot be a name in a network"):
+        create_network("tunet", regions=("values",))
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,9 @@ def test_two_channels_and_four_regions(nested_description: DatasetDescription) -
     assert titles(figure)[:3] == ["first", "second", "segmentation"]
     assert titles(figure)[3:] == [f"uncertainty of {name}" for name in ("peel", "skin", "flesh", "core")]
     words = legend(figure)
-    assert [word for word, _ in words] == ["label 7", "label 2", "label 5", "label 3"]
+    assert [word for word, _ in words] == [
+        "peel outside skin", "skin outside flesh", "flesh outside core", "core",
+    ]  # fmt: skip
     assert np.allclose([colour for _, colour in words], [rgb(colour) for colour in region_colours(4)])
     assert len({colour for _, colour in words}) == 4
     assert len(drawn_colours(figure, region_colours(4))) == 4

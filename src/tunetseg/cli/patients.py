@@ -96,7 +96,7 @@ class _Work:
         began: When the work began.
         skipped: Cases that were complete before.
         done: Cases that have been segmented.
-        schemes: Names of the label schemes.
+        labels: Label values and what they mean, as one sentence says it.
         warnings: Sentences that are shown last.
         faults: Sentences on the cases that were left out.
     """
@@ -105,14 +105,15 @@ class _Work:
     began: float = field(default_factory=time.monotonic)
     skipped: int = 0
     done: int = 0
-    schemes: set[str] = field(default_factory=set)
+    labels: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     def add(self, result: Segmentation) -> None:
         """Remember a result."""
         self.done += 1
-        self.schemes.add(result.scheme.name)
+        values = result.scheme.values
+        self.labels.add(", ".join(f"{value} {values[value]}" for value in sorted(result.scheme.exclusive_labels)))
         self.warnings += [f"{result.case}: {finding.message}" for finding in result.warnings]
 
     def count(self) -> str:
@@ -262,7 +263,7 @@ def _write_cohort(cases: Sequence[Case], out: Path, dataset: DatasetDescription)
 def _print_end(console: Console, work: _Work, out: Path, kinds: Sequence[str]) -> None:
     shown = "".join(f", <case>.{kind}" for kind in ("png", "html") if kind in kinds)
     shown += ", <case>_seg.dcm" if "dcm" in kinds else ""
-    labels = f" (labels of {', '.join(sorted(work.schemes))})" if work.schemes else ""
+    labels = f" ({'; or '.join(sorted(work.labels))})" if work.labels else ""
     console.print(
         f"Look at {out}: <case>.nii.gz{labels}, "
         f"<case>_unc_*.nii.gz (0 certain to 100 uncertain), <case>.json{shown}. "

@@ -296,7 +296,7 @@ class DatasetDescription(Struct, frozen=True, kw_only=True, forbid_unknown_field
     @cached_property
     def scheme(self) -> LabelScheme:
         """The label values of the regions."""
-        meanings = {value: f"label {value}" for region in self.regions for value in region.labels} | self.labels
+        meanings = _meanings(self.regions) | self.labels
         return LabelScheme(
             self.label_scheme or self.name,
             {region.name: region.labels for region in self.regions},
@@ -339,6 +339,16 @@ def convert(raw: Any, kind: type[Any], source: str) -> Any:
         reason = reason.removeprefix("Object contains ").replace("Object missing required", "missing")
         field = place.rstrip("`").removeprefix("key in ").removeprefix("$").removeprefix(".")
         raise InputError(f"{source}: {field + ': ' if field else ''}{reason[:1].lower()}{reason[1:]}") from None
+
+
+def _meanings(regions: tuple[Region, ...]) -> dict[int, str]:
+    """Return what each label value means where the description does not say: its region, outside the one within."""
+    meanings: dict[int, str] = {}
+    for region, inner in itertools.zip_longest(regions, regions[1:]):
+        own = [value for value in region.labels if inner is None or value not in inner.labels]
+        text = region.name if inner is None else f"{region.name} outside {inner.name}"
+        meanings |= {value: text if len(own) == 1 else f"{text}, label {value}" for value in own}
+    return meanings
 
 
 def _exclusive_labels(regions: tuple[Region, ...]) -> tuple[int, ...]:

@@ -48,6 +48,7 @@ class Settings:
         strict: Score every case by the strict twin of the rules too.
         lesions: Make one row per lesion too.
         cells: Score within the Voronoi cell of each lesion too.
+        by_default: Neither rules nor a dataset were named, so that the summary says which are usual.
     """
 
     rules: Rules
@@ -59,6 +60,7 @@ class Settings:
     strict: bool = False
     lesions: bool = False
     cells: bool = False
+    by_default: bool = False
 
 
 @dataclass(frozen=True)

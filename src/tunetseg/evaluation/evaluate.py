@@ -121,13 +121,13 @@ def evaluate(
         strict,
         lesions,
         cells,
+        rules is None and description is None and thresholds is None,
     )
     _check_uncertainty(settings)
     if is_path(prediction) and is_path(reference):
         if spacing is not None or affine is not None:
             raise InputError("spacing and affine are for arrays; files have their own")
-        usual = rules is None and description is None and thresholds is None
-        return _evaluate_files(Path(prediction), Path(reference), settings, cases, workers, progress, usual_rules=usual)
+        return _evaluate_files(Path(prediction), Path(reference), settings, cases, workers, progress)
     return _evaluate_images(prediction, reference, settings, spacing, affine)
 
 
@@ -179,12 +179,10 @@ def _evaluate_files(
     cases: str | Path | Iterable[str] | None,
     workers: int | None,
     progress: Progress,
-    *,
-    usual_rules: bool,
 ) -> Scores:
     only = read_case_list(cases) if isinstance(cases, str | Path) else None if cases is None else list(cases)
     pairing = pair_files(predictions, references, only, settings.dataset)
-    if usual_rules and (own := _rules_of(pairing)) is not None:
+    if settings.by_default and (own := _rules_of(pairing)) is not None:
         settings = replace(settings, rules=own, uncertainty=settings.uncertainty or own.uncertainty is not None)
         _check_uncertainty(settings)
     results = _score_all(partial(score_pair, settings=settings), pairing.pairs, workers, progress)

@@ -1,5 +1,6 @@
 """Score the uncertainty and probability maps that lie next to a prediction."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -11,7 +12,15 @@ from tunetseg.errors import InputError
 from tunetseg.evaluation.naming import region_words
 from tunetseg.evaluation.pairing import Pair
 from tunetseg.io import Image, check_same_lattice, read_image
-from tunetseg.metrics import QU_BRATS_THRESHOLDS, SCORES, Rules, joint_box, reliability, score_uncertainty
+from tunetseg.metrics import (
+    QU_BRATS_THRESHOLDS,
+    SCORES,
+    Rules,
+    border_band,
+    joint_box,
+    reliability,
+    score_uncertainty,
+)
 
 __all__ = ["patient_mask", "read_map", "score_maps"]
 
@@ -41,7 +50,8 @@ def score_maps(
 
     Returns:
         One dictionary per region: ``dauc``, ``rftp``, ``rftn`` and ``qu_score``, the worst possible where the map is
-        missing or invalid; ``ece``, NaN without a probability map; and the first fault, if any.
+        missing or invalid; ``ece``, and within 5 mm of either border ``ece_border`` and ``brier_border``, NaN without
+        a probability map; and the first fault, if any.
 
     Raises:
         InputError: The reference has no image, so the brain is unknown.
@@ -72,7 +82,7 @@ def _score_region(
     rules: Rules,
 ) -> tuple[dict[str, float], str | None]:
     """Score the maps of one region; masks are prediction and reference, shape (2, x, y, z)."""
-    row: dict[str, float] = {**_WORST, "ece": float("nan")}
+    row: dict[str, float] = {**_WORST, **dict.fromkeys(("ece", "ece_border", "brier_border"), math.nan)}
     if pair.prediction is None:
         return row, None
     try:
@@ -86,7 +96,10 @@ def _score_region(
         row |= {"dauc": scores.dauc, "rftp": scores.rftp, "rftn": scores.rftn, "qu_score": scores.score}
         probability = read_map(pair, "prob", region, reference, 1)
         if probability is not None:
-            row["ece"] = reliability(probability[around], masks[1], brain).expected_error
+            inner = probability[around]
+            near = reliability(inner, masks[1], brain & border_band(masks[0], masks[1], reference.grid.spacing))
+            row["ece"] = reliability(inner, masks[1], brain).expected_error
+            row |= {"ece_border": near.expected_error, "brier_border": near.brier}
     except InputError as error:
         return row, str(error)
     return row, None

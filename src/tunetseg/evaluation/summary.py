@@ -6,9 +6,18 @@ from dataclasses import asdict
 from typing import Any
 
 from tunetseg import __version__
+from tunetseg.datasets import packaged_descriptions
 from tunetseg.evaluation.case import CaseResult, Settings
 from tunetseg.evaluation.labels import describe_findings
-from tunetseg.metrics import QU_BRATS_THRESHOLDS, SCORES, Rules, count_empty, recall_by_size, summarise_regions
+from tunetseg.metrics import (
+    QU_BRATS_THRESHOLDS,
+    SCORES,
+    Rules,
+    count_empty,
+    find_rules,
+    recall_by_size,
+    summarise_regions,
+)
 
 __all__ = ["strict_summary", "summarise_cases"]
 
@@ -40,6 +49,7 @@ def summarise_cases(
         "labels": {
             "predictions": describe_findings(r.prediction for r in results if r.prediction is not None),
             "references": describe_findings(result.reference for result in results),
+            "usual_rules": _usual_rules(results, settings),
         },
         "cases": {
             "references": len(results),
@@ -59,6 +69,19 @@ def summarise_cases(
         **({"strict": _strict(rows, strict, settings)} if strict else {}),
         **({"lesion_recall": _recall(rows, results)} if settings.lesions else {}),
     }
+
+
+def _usual_rules(results: Sequence[CaseResult], settings: Settings) -> str | None:
+    """Return the rules that the challenge of the references' label values has, where none were named and others used.
+
+    None too where the references are of several schemes, or of one that no packaged dataset has as its own.
+    """
+    schemes = {result.reference.scheme.name for result in results}
+    description = packaged_descriptions().get(next(iter(schemes))) if len(schemes) == 1 else None
+    if not settings.by_default or description is None:
+        return None
+    usual = find_rules(description.rules).name
+    return None if usual == settings.rules.name else usual
 
 
 def _look_older(results: Sequence[CaseResult], rules: Rules) -> bool:

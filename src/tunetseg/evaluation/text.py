@@ -163,6 +163,12 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
         f"Labels of the predictions: {summary['labels']['predictions']['sentence'] or 'none read'}.",
         f"Labels of the references: {summary['labels']['references']['sentence']}.",
     ]
+    usual = summary["labels"]["usual_rules"]
+    if usual is not None:
+        lines.append(
+            f"No rules were named, so these are {rules['name']}; the challenge whose label values the references have "
+            f"is scored by {usual}."
+        )
     for region, statistics in summary["regions"].items():
         if any(statistics["empty"].values()):
             lines.append(f"{_empty_line(region, statistics, rules['penalty'])}.")

@@ -1,14 +1,15 @@
 """Where voxels lie: geometry without files."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 from nibabel.orientations import (
-    aff2axcodes,
     apply_orientation,
     axcodes2ornt,
     inv_ornt_aff,
     io_orientation,
+    ornt2axcodes,
     ornt_transform,
 )
 from numpy.typing import ArrayLike, NDArray
@@ -87,7 +88,7 @@ class Grid:
     @property
     def axes(self) -> str:
         """Directions of the axes, such as ``LPS`` or ``RAS``; of oblique ones the nearest."""
-        return "".join(aff2axcodes(self.affine))
+        return "".join(ornt2axcodes(_orientation(self.affine)))
 
     def in_lps(self) -> "Grid":
         """Return the same lattice with axes towards left, posterior and superior."""
@@ -110,7 +111,7 @@ class Grid:
 
     def from_lps(self, array: NDArray) -> NDArray:
         """Return an array in LPS order with its last three axes in the order of this grid, the inverse of `to_lps`."""
-        return _turned(array, ornt_transform(axcodes2ornt("LPS"), io_orientation(self.affine)))
+        return _turned(array, ornt_transform(axcodes2ornt("LPS"), _orientation(self.affine)))
 
     def difference(self, other: "Grid") -> float:
         """Return the largest distance in mm between a corner voxel of two grids of one shape; infinity otherwise."""
@@ -125,7 +126,23 @@ class Grid:
         return self.in_lps().difference(other.in_lps()) <= _TOLERANCE_MM
 
     def _turn_to_lps(self) -> NDArray[np.float64]:
-        return ornt_transform(io_orientation(self.affine), axcodes2ornt("LPS"))
+        return ornt_transform(_orientation(self.affine), axcodes2ornt("LPS"))
+
+
+_NUDGE = np.eye(3) + 1e-4 * np.array([[0.0, -3, 2], [3, 0, -1], [-2, 1, 0]])
+"""A turn of the world by less than a thousandth, which decides where an axis lies just between two directions."""
+
+
+def _orientation(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the nearest direction of every axis and its sign, shape (3, 2), as nibabel's ``io_orientation``.
+
+    That takes axis by axis, so that one lattice may get two orientations in two orders of its axes; here all three are
+    chosen together, and the world decides between equals, so that it gets one.
+    """
+    first, _, second = np.linalg.svd(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
+    turned = _NUDGE @ first @ second
+    order = max(itertools.permutations(range(3)), key=lambda found: np.abs(turned[found, range(3)]).sum())
+    return np.array([[row, 1.0 if turned[row, axis] >= 0 else -1.0] for axis, row in enumerate(order)])
 
 
 def check_voxel_size(source: object, grid: Grid) -> None:

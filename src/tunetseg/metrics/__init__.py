@@ -7,8 +7,8 @@ from tunetseg.metrics.elements import surface_elements
 from tunetseg.metrics.lesion_table import SIZES_ML, lesion_rows, recall_by_size
 from tunetseg.metrics.lesions import Lesion, LesionMatch, LesionRules, match_lesions
 from tunetseg.metrics.matching import MatchingRules, OneToOneMatch, match_one_to_one
-from tunetseg.metrics.overlap import Counts, count_voxels
-from tunetseg.metrics.reliability import Reliability, reliability
+from tunetseg.metrics.overlap import Counts, centre_distance, count_voxels
+from tunetseg.metrics.reliability import BORDER_MM, Reliability, border_band, reliability
 from tunetseg.metrics.rule_sets import RULES, find_rules
 from tunetseg.metrics.rules import EmptyRegions, RegionRules, Rules, WhenEmpty, emptiness
 from tunetseg.metrics.scores import SCORES, Score
@@ -25,6 +25,7 @@ from tunetseg.metrics.surface import (
 from tunetseg.metrics.uncertainty import QU_BRATS_THRESHOLDS, UncertaintyScores, check_thresholds, score_uncertainty
 
 __all__ = [
+    "BORDER_MM",
     "HAUSDORFF",
     "QU_BRATS_THRESHOLDS",
     "RULES",
@@ -49,6 +50,8 @@ __all__ = [
     "UncertaintyScores",
     "WhenEmpty",
     "axial_diameters",
+    "border_band",
+    "centre_distance",
     "check_thresholds",
     "count_empty",
     "count_voxels",

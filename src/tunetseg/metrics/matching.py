@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,9 @@ class MatchingRules:
     """How lesions are matched one to one, and which of them enter the means.
 
     Args:
-        threshold: Smallest Dice of a pair.
+        threshold: Smallest Dice, or IoU, of a pair; smaller ones cannot be matched.
+        measure: Overlap whose sum over pairs is greatest. With ``iou`` and a threshold of 0.5 or more, each component
+            fits at most one other, so that every way to match gives the same pairs.
         penalty_mm: HD95 where nothing is matched.
         hausdorff: Key of `HAUSDORFF`.
         large_mm3: Lesions of this volume and more enter the means, smaller ones only the F1; None: every lesion enters
@@ -33,6 +36,7 @@ class MatchingRules:
     """
 
     threshold: float = 1e-6
+    measure: Literal["dice", "iou"] = "dice"
     penalty_mm: float = 373.0
     hausdorff: str = "pooled"
     large_mm3: float | None = None
@@ -104,11 +108,13 @@ class OneToOneMatch:
 
     @property
     def panoptic_quality(self) -> float:
-        """F1 times the mean Dice of all matched lesions; Kirillov et al., CVPR 2019, with Dice in place of IoU.
+        """F1 times the mean overlap of all matched lesions, Dice or IoU by ``measure``; Kirillov et al., CVPR 2019.
 
         NaN, or 1 by strict rules, where there is nothing on either side. Sizes are left aside.
         """
         matched = [lesion.dice for lesion in self.lesions if lesion.components]
+        if self.rules.measure == "iou":
+            matched = [dice / (2 - dice) for dice in matched]
         total = len(self.lesions) + len(matched) + self.false_positives
         return 2 * sum(matched) / total if total else self._nothing(1.0)
 
@@ -171,19 +177,20 @@ def match_one_to_one(
         prediction, reference = prediction.T, reference.T
     box = joint_box(prediction, reference)
     parts = Separated(find_parts(prediction[box], 0), find_parts(reference[box], 0))
-    pairs = assign(parts, rules.threshold)
+    pairs = assign(parts, rules.threshold, rules.measure)
     tolerances = (float(min(spacing)) if tolerance is None else tolerance,)
     lesions = score_parts(parts, pairs, spacing, rules.hausdorff, tolerances)
     ordered = tuple(sorted(lesions, key=lambda lesion: lesion.volume_mm3))
     return OneToOneMatch(rules, ordered, parts.predicted.count - pairs.shape[1])
 
 
-def assign(parts: Separated, threshold: float) -> NDArray[np.int64]:
-    """Return the one-to-one pairs of lesions and predicted components whose sum of Dice is greatest.
+def assign(parts: Separated, threshold: float, measure: Literal["dice", "iou"] = "dice") -> NDArray[np.int64]:
+    """Return the one-to-one pairs of lesions and predicted components whose sum of overlaps is greatest.
 
     Args:
         parts: Of two masks, without dilation.
-        threshold: Smallest Dice of a pair.
+        threshold: Smallest overlap of a pair.
+        measure: Of overlap.
 
     Returns:
         Numbers of lesions and of components, shape (2, pair).
@@ -197,9 +204,11 @@ def assign(parts: Separated, threshold: float) -> NDArray[np.int64]:
     keys = present.numbers.ravel().astype(np.int64) * base + found.numbers.ravel()
     overlap = np.bincount(keys, minlength=base * (present.count + 1)).reshape(-1, base)
     sizes = overlap.sum(axis=1)[1:, None] + overlap.sum(axis=0)[None, 1:]
-    dice = 2 * overlap[1:, 1:] / sizes
-    fits = dice >= threshold
+    both = overlap[1:, 1:]
+    values = 2 * both / sizes if measure == "dice" else both / (sizes - both)
+    # Without any overlap, nothing is a pair, whatever the threshold.
+    fits = (values >= threshold) & (both > 0)
     # The costs are panoptica's, of lesions without overlap too, because these decide between matchings of equal sums.
-    first, second = linear_sum_assignment(np.where(fits, 1 - dice, 1 + 1e-6))
+    first, second = linear_sum_assignment(np.where(fits, 1 - values, 1 + 1e-6))
     pairs = np.stack([first, second])
     return pairs[:, fits[first, second]] + 1

@@ -1,11 +1,18 @@
 """Reliability of probabilities: of the voxels that are given 70 %, is the label right in 70 %?"""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Reliability", "reliability"]
+from tunetseg.metrics.box import grow, joint_box
+
+__all__ = ["BORDER_MM", "Reliability", "border_band", "reliability"]
+
+BORDER_MM = 5.0
+"""Half the width of the band round a border in which probabilities are scored."""
 
 
 @dataclass(frozen=True)
@@ -17,12 +24,15 @@ class Reliability:
         voxels: Number of voxels in each bin, shape (bin,).
         confidence: Mean probability of each bin, NaN where the bin is empty, shape (bin,).
         frequency: Share of each bin's voxels that lie in the reference, NaN where the bin is empty, shape (bin,).
+        brier: Mean squared difference of probability and reference, 0 to 1; NaN without voxels. Brier, Monthly Weather
+            Review 78 (1950).
     """
 
     edges: NDArray[np.float64]
     voxels: NDArray[np.int64]
     confidence: NDArray[np.float64]
     frequency: NDArray[np.float64]
+    brier: float
 
     @property
     def expected_error(self) -> float:
@@ -78,4 +88,43 @@ def reliability(
     with np.errstate(invalid="ignore"):
         confidence = np.bincount(bin_of, values, bins) / voxels
         frequency = np.bincount(bin_of, truth, bins) / voxels
-    return Reliability(np.linspace(0, 1, bins + 1), voxels, confidence, frequency)
+    brier = float(np.mean((values - truth) ** 2)) if values.size else float("nan")
+    return Reliability(np.linspace(0, 1, bins + 1), voxels, confidence, frequency, brier)
+
+
+def border_band(
+    prediction: NDArray[np.bool_],
+    reference: NDArray[np.bool_],
+    spacing: Sequence[float],
+    width_mm: float = BORDER_MM,
+) -> NDArray[np.bool_]:
+    """Return the voxels near the border of either of two masks, where a segmentation is decided.
+
+    Far from every border nearly all probabilities are 0 or 1 and right, and hide the errors of the others.
+
+    Args:
+        prediction: Booleans, shape (x, y, z).
+        reference: Booleans, the same shape.
+        spacing: Voxel size in mm along each axis.
+        width_mm: Largest distance of a voxel's centre from that of a voxel on the other side of a border.
+
+    Returns:
+        Booleans, the same shape; all false where both masks are empty.
+
+    Examples:
+        >>> mask = np.zeros((9, 1, 1), bool)
+        >>> mask[4:] = True
+        >>> border_band(mask, mask, (1, 1, 1), 2).ravel().astype(int).tolist()
+        [0, 0, 1, 1, 1, 1, 0, 0, 0]
+    """
+    from scipy import ndimage
+
+    band = np.zeros(reference.shape, bool)
+    margin = max(math.ceil(width_mm / side) for side in spacing)
+    for mask in (prediction, reference):
+        box = grow(joint_box(mask, mask), margin, mask.shape)
+        inner = mask[box]
+        if inner.any():
+            band[box] |= inner & (ndimage.distance_transform_edt(inner, spacing) <= width_mm)
+            band[box] |= ~inner & (ndimage.distance_transform_edt(~inner, spacing) <= width_mm)
+    return band

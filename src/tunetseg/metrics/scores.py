@@ -74,6 +74,7 @@ SCORES: dict[str, Score] = {
         _distance("hd100", "HD100", when_empty="distance", table="surfaces"),
         _distance("assd", "ASSD", when_empty="distance", table="surfaces"),
         Score("surface_dice", "surface Dice", when_empty="overlap", table="surfaces"),
+        _distance("centre_distance", "distance of centres", when_empty="distance"),
         Score("volume_error_ml", "volume error", unit="ml", digits=2, higher_is_better=None),
         Score("lesion_dice", "lesion-wise Dice", table="lesions", paper_title="lesion-wise DSC"),
         _distance("lesion_hd95", "lesion-wise HD95", table="lesions"),
@@ -89,10 +90,12 @@ SCORES: dict[str, Score] = {
         Score("rftn", "RFTN", higher_is_better=False, table="uncertainty", paper_title="RFTNs"),
         Score("qu_score", "score", table="uncertainty", paper_title="Score"),
         Score("ece", "ECE", digits=4, higher_is_better=False, table="uncertainty"),
+        Score("ece_border", "ECE near the border", digits=4, higher_is_better=False, table="uncertainty"),
+        Score("brier_border", "Brier score near the border", digits=4, higher_is_better=False, table="uncertainty"),
     )
 }
 """Scores that are averaged over cases, by name, in the order of a CSV file's columns.
 
-A row holds those that its rules and its files give. `score_case` computes all but the last five, which need
+A row holds those that its rules and its files give. `score_case` computes all but the last seven, which need
 uncertainty maps (`score_uncertainty`) or probabilities (`reliability`).
 """

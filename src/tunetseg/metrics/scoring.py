@@ -11,7 +11,7 @@ from tunetseg.metrics.box import grow, joint_box
 from tunetseg.metrics.cells import score_cells
 from tunetseg.metrics.lesions import LesionMatch, Separated, match_lesions, separate
 from tunetseg.metrics.matching import MatchingRules, OneToOneMatch, match_one_to_one
-from tunetseg.metrics.overlap import Counts, count_voxels
+from tunetseg.metrics.overlap import Counts, centre_distance, count_voxels
 from tunetseg.metrics.rules import Emptiness, Rules, emptiness
 from tunetseg.metrics.scores import SCORES
 from tunetseg.metrics.surface import HAUSDORFF, surface_distances
@@ -53,10 +53,11 @@ def score_region(
     Returns:
         ``region``; ratios in 0 to 1 (``dice``, ``jaccard``, ``sensitivity``, ``specificity``, ``precision``,
         ``surface_dice``, over areas, and ``nsd``, ``nsd_05``, ``nsd_10``, over voxels); distances in mm (``hd95``,
-        ``hd100``, ``assd``, the average over both surfaces); volumes in ml (``reference_ml``, ``predicted_ml``,
-        ``volume_error_ml``, predicted minus reference); ``empty``, which mask was empty; and with lesions counted
-        ``lesion_dice``, ``lesion_hd95`` in mm, ``lesion_tp``, ``lesion_fp``, ``lesion_fn``, ``lesion_nsd`` for every
-        tolerance that the rules name, and ``f1`` and ``pq`` (panoptic quality) where lesions are matched one to one.
+        ``hd100``, ``assd``, the average over both surfaces, ``centre_distance``, of the centres of gravity); volumes
+        in ml (``reference_ml``, ``predicted_ml``, ``volume_error_ml``, predicted minus reference); ``empty``, which
+        mask was empty; and with lesions counted ``lesion_dice``, ``lesion_hd95`` in mm, ``lesion_tp``, ``lesion_fp``,
+        ``lesion_fn``, ``lesion_nsd`` for every tolerance that the rules name, and ``f1`` and ``pq`` (panoptic quality)
+        where lesions are matched one to one.
         NaN where the rules leave a score out.
 
     Raises:
@@ -79,9 +80,10 @@ def score_region(
             "jaccard": counts.jaccard,
             "sensitivity": counts.sensitivity,
             "precision": counts.precision,
+            "centre_distance": centre_distance(prediction, reference, spacing),
         }
     else:
-        scores = {name: _value_by_rule(name, rules, empty) for name in _RATIOS}
+        scores = {name: _value_by_rule(name, rules, empty) for name in (*_RATIOS, "centre_distance")}
     if empty == "none" and (counts.tp or not rules.overlap_needed):
         scores |= _distances(prediction, reference, spacing, rules, tolerance, nsd)
     else:

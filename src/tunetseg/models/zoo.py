@@ -1,5 +1,6 @@
 """Packaged models by name, and models by path."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,17 +44,17 @@ def _find(name: str | Path) -> tuple[Path, ...]:
         raise InputError("the name of the model is empty; name a packaged model, a model file or a run folder")
     packaged = packaged_models()
     path = Path(name)
-    if (path / ENSEMBLE).is_file() and str(name) not in packaged:
+    if os.path.isfile(path / ENSEMBLE) and str(name) not in packaged:
         return _ensemble(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         path = path / MODEL
     if str(name) in packaged:
-        if path.is_file():
+        if os.path.isfile(path):
             raise InputError(
                 f"model {str(name)!r}: both a packaged model and a folder here; write ./{name} for the folder"
             )
         return packaged[str(name)]
-    if not path.is_file():
+    if not os.path.isfile(path):
         known = ", ".join(packaged) or "none is installed"
         raise InputError(
             f"model {str(name)!r}: not a packaged model ({known}), not a file, and not a run folder with {MODEL}"

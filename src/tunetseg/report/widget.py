@@ -52,6 +52,6 @@ def make_widget(result: Segmentation) -> Any:
     if view.uncertainty is not None:
         unsure = {"name": "uncertainty.nii.gz", "colormap": UNCERTAINTY_MAP, "opacity": 0.0, "cal_max": 100.0}
         layers.append({"data": pack(view.uncertainty[0], frame).data, "cal_min": 1.0, **unsure})
-    widget.load_volumes([{**layer, "data": base64.b64decode(layer["data"])} for layer in layers])
+    widget.load_volumes([{**layer, "data": base64.b64decode(str(layer["data"]))} for layer in layers])
     widget.volumes[1].set_colormap_label(table)
     return widget
