@@ -106,6 +106,20 @@ def test_what_needs_torch_says_so(bare: Path, tmp_path: Path, mri_cohort: Path) 
     assert said.endswith("code 1\n")
 
 
+@pytest.mark.slow
+def test_the_small_installation(tmp_path: Path) -> None:
+    """What ``make demo`` does, in an environment of its own."""
+    root = Path(__file__).parents[1]
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    programs = tmp_path / "venv" / "bin"
+    install = [programs / "pip", "install", "-q", "--no-deps"]
+    subprocess.run([*install, "--require-hashes", "-r", root / "requirements-segment.lock"], check=True)
+    subprocess.run([*install, "--no-build-isolation", root], check=True)
+    subprocess.run([programs / "tunet", "demo", "--out", tmp_path / "demo"], check=True, cwd=tmp_path)
+    assert (tmp_path / "demo" / "scores.csv").is_file()
+    assert subprocess.run([programs / "python", "-c", "import torch"], check=False, capture_output=True).returncode == 1
+
+
 def test_import_is_quick() -> None:
     """Under 0.4 s: scipy, which takes longer, is imported when it is needed."""
     seconds = []

@@ -65,13 +65,14 @@ def missing() -> str:
     return f"no {', '.join(absent)}; apt-get install slurm-wlm munge" if absent else ""
 
 
-def start(folder: Path, *, nodes: int = 2, processors: int = 1, port: int = 17100) -> None:
+def start(folder: Path, *, nodes: int = 2, processors: int = 1) -> None:
     """Start all daemons, and wait until the nodes are idle."""
     (folder / "state").mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     key = folder / "munge.key"
     key.write_bytes(secrets.token_bytes(128))
     key.chmod(0o600)
+    port = 20000 + os.getpid() % 2000 * 5  # so that several can run on one computer
     values = {"user": getpass.getuser(), "folder": folder, "port": port, "first": port + 1, "last": port + nodes}
     text = CONFIGURATION.format(**values, nodes=nodes, processors=processors)
     (folder / "slurm.conf").write_text(text, encoding="utf-8")

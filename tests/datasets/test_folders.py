@@ -136,6 +136,7 @@ def test_the_first_version_of_nnunet_wrote_the_keys_of_the_decathlon(tmp_path: P
         (NNUNET | {"labels": {"a": [1, 2], "b": [2, 3]}}, "region 'b' must lie inside region 'a'"),
         (NNUNET | {"labels": {"a": [1, 2], "b": 300}}, "must lie inside|expected `int` <= 255"),
         (NNUNET | {"file_ending": ".png"}, r"file_ending '\.png' cannot be read; convert the images"),
+        (NNUNET | {"channel_names": [1024, 1024]}, r"not the dataset.json of nnU-Net or the Decathlon"),
         (NNUNET | {"file_ending": []}, r"file_ending \[\] cannot be read; convert the images"),
     ],
 )

@@ -96,6 +96,9 @@ def test_a_header_by_which_itk_crashes(name: str, tmp_path: Path) -> None:
     first = b"NRRD0004\ntype: short\n" if "hdr" in name or "nrrd" in name else b"ObjectType = Image\n"
     (tmp_path / name).write_bytes(first + field + b"[" * 20_000 + b"\nsizes: 6 8 10\n\n" + bytes(960))
     refused(tmp_path / name, "its header has a line of 200")
+    for dimensions in (b"9" * 40, b"11", b"-1", b"nan", b""):
+        (tmp_path / name).write_bytes(first + field + dimensions + b"\nsizes: 6 8 10\n\n" + bytes(960))
+        refused(tmp_path / name, "no number of dimensions from 1 to 4")
 
 
 def test_an_mgh_file_shorter_than_its_header(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ echo done >> {0}.log
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A SLURM of two nodes of one processor each; two of these tests must not run at the same time on a computer."""
+    """A SLURM of two nodes of one processor each."""
     folder = tmp_path_factory.mktemp("slurm")
     TOOL.start(folder)
     before = os.environ.get("SLURM_CONF")

@@ -46,7 +46,7 @@ def describe_folder(folder: Path, packaged: Mapping[str, DatasetDescription]) ->
         regions, labels = _regions(raw)
     except InputError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"{path}: not the dataset.json of nnU-Net or the Decathlon ({error!r})") from None
     if raw.get("file_ending", ".nii.gz") not in (".nii.gz", ".nii"):  # it may be anything, lists too
         raise InputError(f"{path}: file_ending {raw['file_ending']!r} cannot be read; convert the images to .nii.gz")

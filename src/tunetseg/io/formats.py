@@ -37,7 +37,7 @@ _DAMAGE = (
 _LPS_TO_RAS = np.diag([-1.0, -1, 1, 1])
 
 _HEADER_BYTES = 1 << 16
-_FIELD_BYTES = 500
+_FIELD_BYTES, _WORD_BYTES = 500, 100
 _MOST_COMPRESSED = 1040
 """Bytes that one byte can stand for at most in the compression of these formats."""
 _MGH_HEADER_BYTES = 284
@@ -60,7 +60,7 @@ def read_itk(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | 
     """
     _check_there(path)
     itk: Any = need("SimpleITK", "formats", f"{path}: reading this format")
-    _check_lines(path)
+    _check_fields(path)
     reader = itk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -83,14 +83,20 @@ def read_itk(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | 
     return _image(path, np.array(array), _affine(image, min(space, 3)), dtype, _says_place(path))
 
 
-def _check_lines(path: Path) -> None:
-    """Raise InputError where a field of a header is so long that ITK, which has room for so much, would crash."""
+def _check_fields(path: Path) -> None:
+    """Raise InputError for a header by which ITK would crash: it has room for short fields and ten dimensions."""
     with open_file(path) as file:
         start = file.read(_HEADER_BYTES)
-    end = {".nrrd": b"\n\n", ".nhdr": b"\n\n"}.get(path.suffix.lower(), b"ElementDataFile")
-    for line in start.split(end, 1)[0].split(b"\n"):
-        if len(line) > _FIELD_BYTES and b":=" not in line:  # what NRRD calls a key may have any length
+    is_nrrd = path.suffix.lower() in {".nrrd", ".nhdr"}
+    for line in start.split(b"\n\n" if is_nrrd else b"ElementDataFile", 1)[0].split(b"\n"):
+        if is_nrrd and (line.startswith(b"#") or b":=" in line):  # comments and keys, which may have any length
+            continue
+        name, _, value = line.partition(b":" if is_nrrd else b"=")
+        longest = max(map(len, line.split()), default=0)
+        if len(line) > _FIELD_BYTES or longest > _WORD_BYTES:
             raise InputError(f"{path}: damaged, its header has a line of {len(line)} characters; copy it again")
+        if name.strip() in {b"NDims", b"dimension"} and value.strip() not in {b"1", b"2", b"3", b"4"}:
+            raise InputError(f"{path}: its header gives no number of dimensions from 1 to 4; copy it again")
 
 
 def _check_checksum(path: Path, announced: int) -> None:

@@ -45,7 +45,7 @@ def make_widget(result: Segmentation) -> Any:
         "labels": ["", *(view.scheme.values[value] for value in view.scheme.exclusive_labels)],
     }
     widget = ipyniivue.NiiVue(height=480)
-    layers = [
+    layers: list[dict[str, Any]] = [
         {"data": image.data, "name": f"{shown}.nii.gz", "colormap": "gray", "cal_min": low, "cal_max": high},
         {"data": pack(view.nesting, frame, labels=True).data, "name": "regions.nii.gz", "opacity": 0.6},
     ]
