@@ -152,7 +152,7 @@ def test_a_signal_ends_a_command_and_leaves_nothing(
             out, error = process.communicate(timeout=60)
         finally:
             process.kill()
-    assert first.startswith("1 case(s), 1 model(s), ")
+    assert first.startswith("1 case, 1 model, ")
     assert (process.returncode, error, out) == (code, f"{line}\n", "")
     assert not list((tmp_path / "out").iterdir())
 
@@ -183,7 +183,7 @@ def test_a_signal_ends_a_command_and_leaves_nothing(
         (["train", "{patient}", "--out", "{out}", "--fold", "x"], "--fold x: give a number"),
         (["train", "{patient}", "--out", "{out}", "--recipe"], "--recipe"),
         (["demo", "--out", "{out}", "--seed", "-1"], "--seed -1: must be 0 or more"),
-        (["dance"], "unknown command 'dance'; choose from segment, inspect, train"),
+        (["dance"], "unknown command 'dance'; choose from segment, prepare, inspect, train"),
         (["--dance"], "unknown command '--dance'"),
     ],
 )

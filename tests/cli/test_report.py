@@ -55,7 +55,7 @@ def test_references_from_elsewhere(results: Path, mri_cohort: Path, tmp_path: Pa
         (["{images}"], "holds no result of tunet segment; name a folder that it has written"),
         (["{results}/{first}.json", "--images", "{other}"], "has no images of"),
         (["{results}/{first}.json", "--out", "page.pdf"], "a report is an .html file"),
-        (["{results}", "--scores", "{results}/{first}.json"], "not a table of scores"),
+        (["{results}", "--scores", "{results}/{first}.json"], "give tables that tunet evaluate wrote"),
     ],
 )
 def test_what_cannot_be_shown(

@@ -165,5 +165,5 @@ def test_rules_by_name(tmp_path: Path) -> None:
     path.write_text("name = 1\n")
     with pytest.raises(InputError, match=r"has no table \[postprocessing\]"):
         find_postprocessing(path, brats)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="there is no such file"):
         find_postprocessing(tmp_path / "none.toml", brats)

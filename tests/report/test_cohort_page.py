@@ -92,7 +92,7 @@ def test_a_table_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "volumes.csv").write_text("case,whole_ml\na,1\n")
     with pytest.raises(InputError, match="not a table of scores"):
         read_score_table(tmp_path / "volumes.csv")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="there is no such file"):
         read_score_table(tmp_path / "nothing.csv")
 
 
