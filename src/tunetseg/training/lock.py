@@ -130,10 +130,16 @@ class RunLock:
         self._end.set()
         if self._thread is not None:
             self._thread.join()
-        # On a full disk it stays as it is: once this process has ended, nobody holds it.
+        path = _path(self.folder, self._number)
         with suppress(OSError):
-            if _latest(self.folder) == self._number:
-                _write(_path(self.folder, self._number), _own(released=True))
+            if _latest(self.folder) != self._number:
+                return
+            try:
+                _write(path, _own(released=True))
+            except OSError:  # a full disk still takes what fits into the place of the old content
+                with path.open("r+b") as file:
+                    file.write(msgspec.json.encode(_own(released=True)))
+                    file.truncate()
 
     def check(self) -> None:
         """Raise InputError where another process has taken the folder, after this one gave no sign of life.
