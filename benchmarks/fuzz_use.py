@@ -33,7 +33,7 @@ from tunetseg.evaluation.evaluate import evaluate
 from tunetseg.inference.postprocess import find_postprocessing
 from tunetseg.inference.predictor import load_model
 from tunetseg.inference.segment import segment
-from tunetseg.io import read_image, write_image
+from tunetseg.io import Grid, read_image, write_image
 from tunetseg.preparation.pack import Pack
 from tunetseg.training.planning import plan
 from tunetseg.training.recipes import find_recipe
@@ -81,7 +81,8 @@ def _model(folder: Path) -> Any:
 def _segment(folder: Path, given: dict[str, Path]) -> None:
     images = {channel: given[channel] for channel in CHANNELS}
     result = segment(images, model=_model(folder), name="case")
-    _check_grid(result, images["t1"])
+    same = Grid(nib.load(images["t1"]).affine, result.label_map.shape).same_lattice(result.grid)
+    _check_grid(result, images["t1" if same else "t1ce"])  # images on another grid are brought to that of T1ce
     if _share(folder) < 0.1:
         result.save(folder / "out")
 
