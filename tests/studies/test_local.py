@@ -1,9 +1,7 @@
 """Tasks on this computer: shared out, begun again after a kill, stopped together."""
 
 import os
-import signal
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -37,24 +35,19 @@ def test_a_task_that_was_killed_is_begun_again_some_times(tmp_path: Path) -> Non
     assert run_tasks([shell("a", tmp_path, once), shell("b", tmp_path, "kill -9 $$")]) == {"a": 0, "b": -9}
 
 
-def test_a_stop_is_passed_on_and_waited_for(tmp_path: Path) -> None:
+def test_a_stop_is_passed_on_and_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trap = f"trap 'sleep 0.3; echo saved > {tmp_path}/saved; exit 143' TERM"
     line = f"{trap}; touch {tmp_path}/begun; while :; do sleep 0.05; done"
+    rest = time.sleep
 
-    def interrupt() -> None:
-        while not (tmp_path / "begun").exists():
-            time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
+    def interrupted(seconds: float) -> None:
+        rest(seconds)
+        if (tmp_path / "begun").exists():
+            raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            run_tasks([shell("a", tmp_path, line)])
-    finally:
-        thread.join()
-        signal.signal(signal.SIGINT, before)
+    monkeypatch.setattr(time, "sleep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_tasks([shell("a", tmp_path, line)])
     assert (tmp_path / "saved").read_text() == "saved\n"
 
 
