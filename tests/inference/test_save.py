@@ -185,11 +185,11 @@ def test_a_killed_process_leaves_nothing_that_looks_complete(
 ) -> None:
     """SIGKILL in the middle of writing: only a hidden folder is left, and the next run works."""
     code = (
-        "import sys, time, nibabel\n"
+        "import os, sys, time, nibabel\n"
         "real = nibabel.save\n"
         "def slow(image, path):\n"
         "    real(image, path)\n"
-        "    print('written', flush=True)\n"
+        "    os.write(1, b'written\\n')  # at once, as files are written side by side\n"
         "    time.sleep(60)\n"
         "nibabel.save = slow\n"
         "import tunetseg\n"

@@ -43,6 +43,7 @@ def load_tool() -> ModuleType:
 TOOL = load_tool()
 
 pytestmark = [
+    pytest.mark.slow,  # daemons and jobs of the whole computer, next to which no other test should run
     pytest.mark.skipif(bool(TOOL.missing()), reason=f"SLURM is not installed: {TOOL.missing()}"),
     pytest.mark.skipif(hasattr(os, "getuid") and os.getuid() != 0, reason="the daemons of SLURM are started as root"),
 ]
