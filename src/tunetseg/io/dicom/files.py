@@ -162,7 +162,7 @@ def _inflates_too_far(stream: BinaryIO) -> bool:
         return False
     stream.seek(_META_BEGIN + int.from_bytes(start[_META_BEGIN - 4 : _META_BEGIN], "little"))
     inflater, size, most = zlib.decompressobj(-zlib.MAX_WBITS), 0, memory_limit() // 2
-    while size <= most and (data := inflater.unconsumed_tail or stream.read(_META_BYTES)):
+    while size <= most and not inflater.eof and (data := inflater.unconsumed_tail or stream.read(_META_BYTES)):
         size += len(inflater.decompress(data, _INFLATED_BYTES))
     stream.seek(0)
     return size > most
