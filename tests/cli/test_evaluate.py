@@ -177,3 +177,16 @@ def test_lesions_and_the_strict_twin_are_written(side, tmp_path, capsys):
     assert "lesions found, by volume" in printed
     with pytest.raises(InputError, match=r"\.csv"):
         call(side, side, "--lesions", tmp_path / "lesions.txt")
+
+
+def test_lesions_are_matched_by_iou_with_any_rules(side, tmp_path, capsys):
+    out = tmp_path / "scores.csv"
+    call(side, side, "--rules", "brats2023-gli", "--match-iou", "0.5", "--out", out)
+    heading, first = out.read_text().splitlines()[:2]
+    row = dict(zip(heading.split(","), first.split(","), strict=True))
+    assert [row[name] for name in ("f1", "sq", "pq", "lesion_tp")] == ["1.0", "1.0", "1.0", "1"]
+    text = " ".join(capsys.readouterr().out.split())
+    assert "rules brats2023-gli-iou" in text
+    assert "matched one to one from an IoU of 0.5 on" in text
+    with pytest.raises(InputError, match="invalid IoU"):
+        call(side, side, "--match-iou", "0")

@@ -141,3 +141,17 @@ def test_matching_by_iou_has_a_threshold_before_it_matches():
     reference, prediction = line(*range(10, 30)), line(*range(8, 12), *range(14, 30))
     assert match_one_to_one(prediction, reference, UNIT, MatchingRules(measure="iou", threshold=0.5)).f1 == 2 / 3
     assert match_one_to_one(line(1), line(5), UNIT, MatchingRules(threshold=0)).true_positives == 0
+
+
+def test_segmentation_quality_is_the_factor_of_panoptic_quality():
+    rng = np.random.default_rng(3)
+    reference = np.kron(rng.random((5, 4, 3)) < 0.2, np.ones((3, 3, 3))) > 0
+    prediction = reference & (rng.random(reference.shape) < 0.8)
+    for measure in ("dice", "iou"):
+        match = match_one_to_one(prediction, reference, UNIT, MatchingRules(measure=measure, threshold=0.3))
+        assert 0.3 <= match.segmentation_quality < 1
+        assert match.panoptic_quality == pytest.approx(match.f1 * match.segmentation_quality)
+    nothing = np.zeros_like(reference)
+    assert match_one_to_one(nothing, reference, UNIT, MatchingRules()).segmentation_quality == 0
+    assert math.isnan(match_one_to_one(nothing, nothing, UNIT, MatchingRules()).segmentation_quality)
+    assert match_one_to_one(nothing, nothing, UNIT, MatchingRules(empty_is_perfect=True)).segmentation_quality == 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tunetseg.errors import InputError
-from tunetseg.metrics import RULES, EmptyRegions, Rules, WhenEmpty, find_rules, score_region
+from tunetseg.metrics import RULES, EmptyRegions, Rules, WhenEmpty, find_rules, score_case, score_region
 
 FULL = np.zeros((4, 4, 4), bool)
 FULL[1:3, 1:3, 1:3] = True
@@ -64,3 +64,36 @@ def test_kits_leaves_out_what_its_code_calls_nan():
 def test_short_names():
     assert find_rules("brats2023") is RULES["brats2023-gli"]
     assert find_rules("brats2021") is RULES["brats2020"]
+
+
+@pytest.mark.parametrize("name", ["brats2019", "brats2023-gli", "brats2024-met", "brats2026-met"])
+def test_any_rules_can_match_by_iou(name):
+    """Whole regions keep their scores; lesions have those of one-to-one matching, with the penalty of the rules."""
+    reference = np.zeros((1, 12, 8, 8), bool)
+    reference[0, 1:4, 1:4, 1:4] = reference[0, 8:11, 1:4, 1:4] = True
+    prediction = np.zeros_like(reference)
+    prediction[0, 2:4, 1:4, 1:4] = True
+    region = "whole"
+    given = {"regions": [region], "spacing": (1, 1, 1)}
+    before, rules = RULES[name], RULES[name].matched_by_iou(0.5)
+    (row,), (usual,) = (score_case(prediction, reference, **given, rules=found) for found in (rules, before))
+    assert [row[key] for key in ("dice", "hd95")] == [usual[key] for key in ("dice", "hd95")]
+    assert [row[key] for key in ("lesion_tp", "lesion_fp", "lesion_fn")] == [1, 0, 1]
+    assert (row["f1"], row["sq"], row["pq"]) == pytest.approx((2 / 3, 2 / 3, 4 / 9))
+    (higher,) = score_case(prediction, reference, **given, rules=before.matched_by_iou(0.7))
+    assert (higher["lesion_tp"], higher["sq"]) == (0, 0)
+    penalty = {
+        "brats2019": 373.0,
+        "brats2023-gli": 374.0,
+        "brats2024-met": math.hypot(12, 8, 8),
+        "brats2026-met": 373.0,
+    }
+    assert higher["lesion_hd95"] == pytest.approx(penalty[name])
+    (strict,) = score_case(prediction, reference, **given, rules=rules.strict())
+    assert strict["lesion_dice"] == pytest.approx(row["lesion_dice"] / 2)
+
+
+def test_a_threshold_of_iou_is_checked():
+    for threshold in (0, 1.1):
+        with pytest.raises(ValueError, match="above 0"):
+            RULES["brats2020"].matched_by_iou(threshold)

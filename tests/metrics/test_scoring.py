@@ -59,6 +59,7 @@ def test_rows_hold_only_scores_of_the_table_and_counts():
         official = {name for name in SCORES if name.endswith(("nsd_05", "nsd_10"))} | {
             "lesion_nsd",
             "f1",
+            "sq",
             "pq",
             "cc_dice",
             "cc_hd95",

@@ -19,6 +19,7 @@ def evaluate(
     thresholds: tuple[float, ...] | None = None,
     tolerance: float | None = None,
     strict: bool = False,
+    match_iou: float | None = None,
     lesions: Path | None = None,
     cells: bool = False,
     out: Path | None = None,
@@ -49,6 +50,8 @@ def evaluate(
         tolerance: Score surface Dice too, at this many mm, over areas and over surface voxels (NSD).
         strict: Score by the strict twin of the rules too, which leaves nothing out: failed cases, missed and false
             lesions count.
+        match_iou: Match lesions one to one from this IoU on, such as 0.5, whatever the rules say of them, and score
+            F1, segmentation quality and panoptic quality.
         lesions: CSV file for one row per lesion of the references: volume, found or not, Dice, HD95 and NSD.
         cells: Score CC-Metrics too: each lesion alone in the part of the grid that is nearest to it.
         out: CSV file for one row per case and region; the summary is written next to it as JSON.
@@ -85,6 +88,7 @@ def evaluate(
             thresholds=thresholds,
             tolerance=tolerance,
             strict=strict,
+            match_iou=match_iou,
             lesions=lesions is not None,
             cells=cells,
             workers=workers,

@@ -40,6 +40,7 @@ def evaluate(
     thresholds: Sequence[float] | None = None,
     tolerance: float | None = None,
     strict: bool = False,
+    match_iou: float | None = None,
     lesions: bool = False,
     cells: bool = False,
     workers: int | None = None,
@@ -74,6 +75,7 @@ def evaluate(
         tolerance: Millimetres; if given, the surface Dice at this tolerance is scored too, over areas
             (``surface_dice``) and over surface voxels (``nsd``, unless the rules have a tolerance of their own).
         strict: Score by the strict twin of the rules too (`Rules.strict`), which leaves nothing out.
+        match_iou: Match lesions one to one from this IoU on, whatever the rules say of them (`Rules.matched_by_iou`).
         lesions: Make one row per lesion too, with its normalised surface Dice at the tolerance, by default 1 mm; rules
             that count no lesions match them one to one.
         cells: Score within the Voronoi cell of each lesion too (`score_cells`).
@@ -105,7 +107,7 @@ def evaluate(
         0.78
     """
     description = _find_dataset(dataset)
-    chosen = _choose_rules(rules, thresholds, description)
+    chosen = _choose_rules(rules, thresholds, match_iou, description)
     if workers is not None and workers < 1:
         raise InputError(f"invalid number of workers {workers}; give 1 or more")
     if tolerance is not None and not 0 <= tolerance < float("inf"):
@@ -121,7 +123,7 @@ def evaluate(
         strict,
         lesions,
         cells,
-        rules is None and description is None and thresholds is None,
+        rules is None and description is None and thresholds is None and match_iou is None,
     )
     _check_uncertainty(settings)
     if is_path(prediction) and is_path(reference):
@@ -144,11 +146,18 @@ def _find_dataset(dataset: str | Path | DatasetDescription | None) -> DatasetDes
 
 
 def _choose_rules(
-    rules: str | Rules | None, thresholds: Sequence[float] | None, dataset: DatasetDescription | None
+    rules: str | Rules | None,
+    thresholds: Sequence[float] | None,
+    match_iou: float | None,
+    dataset: DatasetDescription | None,
 ) -> Rules:
     if rules is None:
         rules = dataset.rules if dataset is not None else _DEFAULT_RULES
     chosen = rules if isinstance(rules, Rules) else find_rules(rules)
+    if match_iou is not None:
+        if not 0 < match_iou <= 1:
+            raise InputError(f"invalid IoU {match_iou} to match lesions from; give one above 0, such as 0.5, up to 1")
+        chosen = chosen.matched_by_iou(match_iou)
     if thresholds is None:
         return chosen
     return replace(chosen, uncertainty=tuple(check_thresholds(thresholds).tolist()))

@@ -112,11 +112,26 @@ class OneToOneMatch:
 
         NaN, or 1 by strict rules, where there is nothing on either side. Sizes are left aside.
         """
-        matched = [lesion.dice for lesion in self.lesions if lesion.components]
-        if self.rules.measure == "iou":
-            matched = [dice / (2 - dice) for dice in matched]
+        matched = self._overlaps
         total = len(self.lesions) + len(matched) + self.false_positives
         return 2 * sum(matched) / total if total else self._nothing(1.0)
+
+    @property
+    def segmentation_quality(self) -> float:
+        """Mean overlap of all matched lesions, Dice or IoU by ``measure``, the SQ of panoptic quality.
+
+        0 where none is matched; NaN, or 1 by strict rules, where there is nothing on either side.
+        """
+        matched = self._overlaps
+        if not self.lesions and not self.false_positives:
+            return self._nothing(1.0)
+        return sum(matched) / len(matched) if matched else 0.0
+
+    @property
+    def _overlaps(self) -> list[float]:
+        """Overlap of each matched lesion, of every size."""
+        matched = [lesion.dice for lesion in self.lesions if lesion.components]
+        return [dice / (2 - dice) for dice in matched] if self.rules.measure == "iou" else matched
 
     @property
     def _matched(self) -> tuple[Lesion, ...]:

@@ -215,10 +215,42 @@ class Rules:
             diagonal=None,
             empty=replace(self.empty, distance=penalised(length)),
             lesions=None if self.lesions is None else replace(self.lesions, penalty_mm=length),
+            matching=None if self.matching is None else replace(self.matching, penalty_mm=length),
             regions=tuple(
                 replace(found, lesions=found.lesions and replace(found.lesions, penalty_mm=length))
                 for found in self.regions
             ),
+        )
+
+    def matched_by_iou(self, threshold: float) -> "Rules":
+        """Return the same rules with lesions matched one to one by their IoU, as in panoptic quality.
+
+        Whole regions are scored as before. Kirillov et al., CVPR 2019.
+
+        Args:
+            threshold: Smallest IoU of a pair, above 0 and at most 1.
+
+        Raises:
+            ValueError: The threshold lies outside.
+
+        Examples:
+            >>> from tunetseg.metrics import RULES
+            >>> rules = RULES["brats2023-gli"].matched_by_iou(0.5)
+            >>> rules.name, rules.matching.measure, rules.lesions
+            ('brats2023-gli-iou', 'iou', None)
+        """
+        if not 0 < threshold <= 1:
+            raise ValueError(f"a threshold of IoU lies above 0 and is at most 1, not {threshold}")
+        usual = MatchingRules()
+        penalty = usual.penalty_mm if self.penalty_mm is None else self.penalty_mm
+        return replace(
+            self,
+            name=f"{self.name}-iou",
+            description=f"whole regions as by {self.name}; 26-connected lesions matched one to one from an IoU of "
+            f"{threshold:g} on, means over matched pairs only, misses and false positives in the F1",
+            lesions=None,
+            matching=replace(usual, threshold=threshold, measure="iou", penalty_mm=penalty, hausdorff=self.hausdorff),
+            regions=tuple(replace(found, lesions=None) for found in self.regions),
         )
 
     def strict(self) -> "Rules":

@@ -82,6 +82,7 @@ SCORES: dict[str, Score] = {
         Score("lesion_nsd_05", "lesion-wise NSD at 0.5 mm", table="lesions"),
         Score("lesion_nsd_10", "lesion-wise NSD at 1 mm", table="lesions"),
         Score("f1", "F1 of lesions", table="lesions"),
+        Score("sq", "segmentation quality"),
         Score("pq", "panoptic quality", table="lesions"),
         Score("cc_dice", "CC-Dice", when_empty="overlap", table="lesions"),
         _distance("cc_hd95", "CC-HD95", when_empty="distance", table="lesions"),

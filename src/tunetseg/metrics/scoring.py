@@ -56,8 +56,8 @@ def score_region(
         ``hd100``, ``assd``, the average over both surfaces, ``centre_distance``, of the centres of gravity); volumes
         in ml (``reference_ml``, ``predicted_ml``, ``volume_error_ml``, predicted minus reference); ``empty``, which
         mask was empty; and with lesions counted ``lesion_dice``, ``lesion_hd95`` in mm, ``lesion_tp``, ``lesion_fp``,
-        ``lesion_fn``, ``lesion_nsd`` for every tolerance that the rules name, and ``f1`` and ``pq`` (panoptic quality)
-        where lesions are matched one to one.
+        ``lesion_fn``, ``lesion_nsd`` for every tolerance that the rules name, and ``f1``, ``sq`` and ``pq`` (panoptic
+        quality, the product of the two where every size counts) where lesions are matched one to one.
         NaN where the rules leave a score out.
 
     Raises:
@@ -166,7 +166,12 @@ def _lesions(match: LesionMatch | OneToOneMatch | None, rules: Rules) -> dict[st
     if match is None:
         return {}
     if isinstance(match, OneToOneMatch):
-        more = {"lesion_nsd": match.nsd, "f1": match.f1, "pq": match.panoptic_quality}
+        more = {
+            "lesion_nsd": match.nsd,
+            "f1": match.f1,
+            "sq": match.segmentation_quality,
+            "pq": match.panoptic_quality,
+        }
     else:
         more = {f"lesion_{name}": match.nsd(number) for number, (name, _) in enumerate(rules.nsd)}
     return {
