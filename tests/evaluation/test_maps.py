@@ -1,5 +1,6 @@
 """Scores of uncertainty and probability maps."""
 
+import json
 import math
 
 import nibabel as nib
@@ -38,6 +39,12 @@ def test_uncertainty_maps_are_scored(tmp_path, rules, tumour, save, flat, with_i
     assert near == pytest.approx([wrong[inside].mean()] * 2)
     assert math.isnan(row_of(scores, "BraTS19_CBICA_X_1", "core")["brier_border"])
     assert math.isnan(row_of(scores, "BraTS19_CBICA_X_1", "core")["ece"])
+    assert list(scores.summary["reliability"]) == ["whole"]
+    pooled = scores.summary["reliability"]["whole"]
+    assert pooled["brier"] == pytest.approx(wrong[inside].mean())
+    assert [found["voxels"] > 0 for found in pooled["bins"]] == [True, *[False] * 8, True]
+    said = json.loads((tmp_path / "scores.json").read_text())["reliability"]["whole"]["bins"]
+    assert (said[4]["confidence"], said[9]["confidence"]) == (None, 1.0)
     assert "dauc" in (tmp_path / "scores.csv").read_text().splitlines()[0]
     few = evaluate(predictions, references, rules=rules, thresholds=(0, 50, 75))
     assert few.summary["rules"]["uncertainty_thresholds"] == (0, 50, 75)

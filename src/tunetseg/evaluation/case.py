@@ -15,7 +15,7 @@ from tunetseg.evaluation.maps import score_maps
 from tunetseg.evaluation.pairing import LabelFile, Pair
 from tunetseg.evaluation.regions import of_rules, region_masks
 from tunetseg.io import Image, check_same_lattice, labels_of, read_image, read_label_map
-from tunetseg.metrics import SCORES, Rules, grow, joint_box, lesion_rows, match_case, score_case
+from tunetseg.metrics import SCORES, Reliability, Rules, grow, joint_box, lesion_rows, match_case, score_case
 
 __all__ = [
     "CaseResult",
@@ -118,6 +118,7 @@ class CaseResult:
         fault: What is wrong with the prediction or its maps, if anything.
         strict_rows: One per region by the strict twin of the rules, where it was requested.
         lesions: One row per lesion of every region, where these were requested.
+        reliability: Region -> reliability of its probabilities near the border, where there are any.
     """
 
     case: str
@@ -128,6 +129,7 @@ class CaseResult:
     fault: str | None
     strict_rows: list[dict[str, Any]] = field(default_factory=list)
     lesions: list[dict[str, Any]] = field(default_factory=list)
+    reliability: dict[str, Reliability] = field(default_factory=dict)
 
 
 def score_pair(pair: Pair, settings: Settings) -> CaseResult:
@@ -207,8 +209,11 @@ def score_label_maps(
     score = partial(score_case, masks, present, **common, **options)
     rows = score(rules=settings.rules)
     strict = score(rules=settings.rules.strict()) if settings.strict else []
+    curves: dict[str, Reliability] = {}
     if settings.uncertainty and pair is not None:
-        map_rows, map_fault = score_maps(pair, reference.image, tuple(regions), masks, present, box, settings.rules)
+        map_rows, curves, map_fault = score_maps(
+            pair, reference.image, tuple(regions), masks, present, box, settings.rules
+        )
         rows = [{**row, **extra} for row, extra in zip(rows, map_rows, strict=True)]
         fault = fault or map_fault
     skipped = settings.rules.skip_failed and status in ("unreadable", "misaligned")
@@ -226,7 +231,7 @@ def score_label_maps(
         strict = [_worst(row, penalty) for row in strict]
         rows = rows if skipped else [_worst(row, penalty) for row in rows]
     rows, strict = ([{"case": case, **row, "status": status} for row in found] for found in (rows, strict))
-    return CaseResult(case, rows, reference_finding, prediction_finding, status, fault, strict, lesions)
+    return CaseResult(case, rows, reference_finding, prediction_finding, status, fault, strict, lesions, curves)
 
 
 def _worst(row: Mapping[str, Any], penalty_mm: float | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from tunetseg.io import Image, check_same_lattice, read_image
 from tunetseg.metrics import (
     QU_BRATS_THRESHOLDS,
     SCORES,
+    Reliability,
     Rules,
     border_band,
     joint_box,
@@ -36,7 +37,7 @@ def score_maps(
     present: NDArray[np.bool_],
     box: tuple[slice, ...],
     rules: Rules,
-) -> tuple[list[dict[str, float]], str | None]:
+) -> tuple[list[dict[str, float]], dict[str, Reliability], str | None]:
     """Score each region's maps of one case.
 
     Args:
@@ -51,7 +52,8 @@ def score_maps(
     Returns:
         One dictionary per region: ``dauc``, ``rftp``, ``rftn`` and ``qu_score``, the worst possible where the map is
         missing or invalid; ``ece``, and within 5 mm of either border ``ece_border`` and ``brier_border``, NaN without
-        a probability map; and the first fault, if any.
+        a probability map. Then, per region with such a map, the reliability near the border; and the first fault, if
+        any.
 
     Raises:
         InputError: The reference has no image, so the brain is unknown.
@@ -62,14 +64,17 @@ def score_maps(
     marks[box] = True
     # All voxels that count lie in here: those of the brain and of either mask.
     around = joint_box(brain, marks)
-    rows, first_fault = [], None
+    rows, curves, first_fault = [], {}, None
     for region, mask, truth in zip(regions, predicted, present, strict=True):
         full = np.zeros((2, *shape), bool)
         full[(slice(None), *box)] = mask, truth
-        row, fault = _score_region(pair, reference, region, full[(slice(None), *around)], brain[around], around, rules)
+        inner = full[(slice(None), *around)]
+        row, near, fault = _score_region(pair, reference, region, inner, brain[around], around, rules)
         rows.append(row)
+        if near is not None:
+            curves[region] = near
         first_fault = first_fault or fault
-    return rows, first_fault
+    return rows, curves, first_fault
 
 
 def _score_region(
@@ -80,11 +85,12 @@ def _score_region(
     brain: NDArray[np.bool_],
     around: tuple[slice, ...],
     rules: Rules,
-) -> tuple[dict[str, float], str | None]:
+) -> tuple[dict[str, float], Reliability | None, str | None]:
     """Score the maps of one region; masks are prediction and reference, shape (2, x, y, z)."""
     row: dict[str, float] = {**_WORST, **dict.fromkeys(("ece", "ece_border", "brier_border"), math.nan)}
+    near = None
     if pair.prediction is None:
-        return row, None
+        return row, None, None
     try:
         uncertainty = read_map(pair, "unc", region, reference, 100)
         if uncertainty is None:
@@ -101,8 +107,8 @@ def _score_region(
             row["ece"] = reliability(inner, masks[1], brain).expected_error
             row |= {"ece_border": near.expected_error, "brier_border": near.brier}
     except InputError as error:
-        return row, str(error)
-    return row, None
+        return row, near, str(error)
+    return row, near, None
 
 
 def patient_mask(pair: Pair, reference: Image) -> NDArray[np.bool_]:

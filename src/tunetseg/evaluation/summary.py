@@ -15,6 +15,7 @@ from tunetseg.metrics import (
     Rules,
     count_empty,
     find_rules,
+    pool_reliability,
     recall_by_size,
     summarise_regions,
 )
@@ -38,7 +39,8 @@ def summarise_cases(
         ``software``, ``note``, ``rules``, ``labels`` (per side: schemes and a sentence), ``cases`` (those that were
         not scored, with reasons), ``regions`` (region -> score -> `Summary`, and how often it was empty) and, where
         requested, ``strict`` (``rules`` and ``regions`` of the strict twin, ``differing``: region -> number of cases
-        that the two score differently) and ``lesion_recall`` (region -> `recall_by_size`).
+        that the two score differently), ``lesion_recall`` (region -> `recall_by_size`) and ``reliability`` (region ->
+        ``brier`` and ``bins`` of probability near the border, over the voxels of all cases).
     """
     rows = [row for result in results for row in result.rows]
     strict = [row for result in results for row in result.strict_rows]
@@ -68,6 +70,7 @@ def summarise_cases(
         "regions": _regions(rows),
         **({"strict": _strict(rows, strict, settings)} if strict else {}),
         **({"lesion_recall": _recall(rows, results)} if settings.lesions else {}),
+        **({"reliability": _reliability(results)} if any(result.reliability for result in results) else {}),
     }
 
 
@@ -122,6 +125,32 @@ def _recall(rows: Sequence[Mapping[str, Any]], results: Sequence[CaseResult]) ->
     lesions = [lesion for result in results for lesion in result.lesions]
     regions = dict.fromkeys(row["region"] for row in rows)
     return {name: recall_by_size([lesion for lesion in lesions if lesion["region"] == name]) for name in regions}
+
+
+def _reliability(results: Sequence[CaseResult]) -> dict[str, Any]:
+    """Return the reliability of each region over all cases that have a probability map of it."""
+    regions = dict.fromkeys(region for result in results for region in result.reliability)
+    pooled = {
+        region: pool_reliability([result.reliability[region] for result in results if region in result.reliability])
+        for region in regions
+    }
+    return {
+        region: {
+            "brier": found.brier,
+            "bins": [
+                {"from": low, "to": high, "voxels": voxels, "confidence": confidence, "frequency": frequency}
+                for low, high, voxels, confidence, frequency in zip(
+                    found.edges[:-1].tolist(),
+                    found.edges[1:].tolist(),
+                    found.voxels.tolist(),
+                    found.confidence.tolist(),
+                    found.frequency.tolist(),
+                    strict=True,
+                )
+            ],
+        }
+        for region, found in pooled.items()
+    }
 
 
 def _same(first: float, second: float) -> bool:

@@ -8,7 +8,7 @@ from tunetseg.metrics.lesion_table import SIZES_ML, lesion_rows, recall_by_size
 from tunetseg.metrics.lesions import Lesion, LesionMatch, LesionRules, match_lesions
 from tunetseg.metrics.matching import MatchingRules, OneToOneMatch, match_one_to_one
 from tunetseg.metrics.overlap import Counts, centre_distance, count_voxels
-from tunetseg.metrics.reliability import BORDER_MM, Reliability, border_band, reliability
+from tunetseg.metrics.reliability import BORDER_MM, Reliability, border_band, pool_reliability, reliability
 from tunetseg.metrics.rule_sets import RULES, find_rules
 from tunetseg.metrics.rules import EmptyRegions, RegionRules, Rules, WhenEmpty, emptiness
 from tunetseg.metrics.scores import SCORES, Score
@@ -65,6 +65,7 @@ __all__ = [
     "match_case",
     "match_lesions",
     "match_one_to_one",
+    "pool_reliability",
     "recall_by_size",
     "reliability",
     "score_case",

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tunetseg.metrics.box import grow, joint_box
 
-__all__ = ["BORDER_MM", "Reliability", "border_band", "reliability"]
+__all__ = ["BORDER_MM", "Reliability", "border_band", "pool_reliability", "reliability"]
 
 BORDER_MM = 5.0
 """Half the width of the band round a border in which probabilities are scored."""
@@ -90,6 +90,32 @@ def reliability(
         frequency = np.bincount(bin_of, truth, bins) / voxels
     brier = float(np.mean((values - truth) ** 2)) if values.size else float("nan")
     return Reliability(np.linspace(0, 1, bins + 1), voxels, confidence, frequency, brier)
+
+
+def pool_reliability(cases: Sequence[Reliability]) -> Reliability:
+    """Return the reliability of the voxels of several cases together.
+
+    Args:
+        cases: One or more, with the same bins.
+
+    Examples:
+        >>> truth = np.array([True, False])
+        >>> first, second = (reliability(np.full(2, p), truth, bins=2) for p in (0.6, 0.8))
+        >>> pooled = pool_reliability([first, second])
+        >>> pooled.voxels.tolist(), round(float(pooled.confidence[1]), 3), float(pooled.frequency[1])
+        ([0, 4], 0.7, 0.5)
+    """
+    voxels = np.stack([case.voxels for case in cases])
+    total = voxels.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        confidence, frequency = (
+            np.nansum(voxels * np.stack([getattr(case, name) for case in cases]), axis=0) / total
+            for name in ("confidence", "frequency")
+        )
+    counted = [case for case in cases if case.voxels.any()]
+    weights = [int(case.voxels.sum()) for case in counted]
+    brier = float(np.average([case.brier for case in counted], weights=weights)) if counted else float("nan")
+    return Reliability(cases[0].edges, total, confidence, frequency, brier)
 
 
 def border_band(
