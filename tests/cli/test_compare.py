@@ -68,6 +68,8 @@ def test_everything_is_written(tables: list[Path], tmp_path: Path, capsys: pytes
         ("--out", "nowhere/x.json", "does not exist"),
         ("--plot", "nowhere/x.png", "does not exist"),
         ("--plot", "x.pdf", "ends in .png"),
+        ("--report", "x.pdf", "ends in .html"),
+        ("--report", "nowhere/x.html", "does not exist"),
     ],
 )
 def test_targets_are_checked_first(tables, tmp_path, capsys, option, name, fault) -> None:

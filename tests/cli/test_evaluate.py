@@ -190,3 +190,20 @@ def test_lesions_are_matched_by_iou_with_any_rules(side, tmp_path, capsys):
     assert "matched one to one from an IoU of 0.5 on" in text
     with pytest.raises(InputError, match="invalid IoU"):
         call(side, side, "--match-iou", "0")
+
+
+def test_a_page_is_written_with_and_without_a_table(side, tmp_path, capsys):
+    page = tmp_path / "scores.html"
+    call(side, side, "--report", page)
+    assert f"Wrote {page}." in capsys.readouterr().out
+    call(side, side, "--report", page, "--out", tmp_path / "scores.csv")
+    assert f"scores.json, {page}." in capsys.readouterr().out.replace("\n", "")
+    other = tmp_path / "other.html"
+    other.write_text("of another program")
+    for target, fault in (
+        (other, "was not written by tunetseg"),
+        (tmp_path / "scores.pdf", ".html"),
+        ("no/x.html", "no"),
+    ):
+        with pytest.raises(InputError, match=fault):
+            call(tmp_path / "not even looked at", side, "--report", target)

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tunetseg.evaluation.evaluate import evaluate
-from tunetseg.evaluation.paper_tables import latex_table, markdown_table, score_table, write_tables
+from tunetseg.evaluation.paper_tables import csv_table, latex_table, markdown_table, score_table, write_tables
 
 
 def test_tables_in_the_papers_layout(tmp_path, references, tumour, flat):
@@ -66,3 +66,13 @@ def test_headings_span_their_regions(regions):
     table = latex_table(*score_table(methods, ["dice", "hd95"], spread=False))
     assert f"\\multicolumn{{{len(regions)}}}{{c}}{{DSC}}" in table
     assert f"\\cmidrule(lr){{{len(regions) + 2}-{2 * len(regions) + 1}}}" in table
+
+
+def test_tables_with_one_row_of_headings():
+    heads, body = [["region", "method", "Dice"]], [["whole", "a, b", "0.9 ± 0.1"]]
+    assert csv_table(heads, body) == 'region,method,Dice\nwhole,"a, b",0.9 ± 0.1\n'
+    assert markdown_table(heads, body, left=2).splitlines()[1] == "| --- | --- | ---: |"
+    latex = latex_table(heads, body, left=2).splitlines()
+    assert latex[0] == r"\begin{tabular}{llr}"
+    assert latex[2] == r"region & method & Dice \\"
+    assert latex[4] == r"whole & a, b & 0.9 $\pm$ 0.1 \\"

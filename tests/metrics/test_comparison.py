@@ -30,6 +30,8 @@ def test_wilcoxon_by_hand():
     assert (test.first, test.second, test.n) == ("a", "b", 6)
     assert test.p == pytest.approx(2 / 64)
     assert test.median_difference == 3.5
+    assert test.mean_difference == pytest.approx(3.583, abs=1e-3)
+    assert 2 < test.ci95[0] < test.mean_difference < test.ci95[1] < 5.5
 
 
 def test_cases_without_a_value_and_equal_cases():

@@ -101,7 +101,7 @@ def test_places_of_dots() -> None:
     assert strips is not None
     (row,) = strips.rows
     assert [(dot.case, dot.x) for dot in row.dots] == [("a", 8.0), ("b", 632.0)]
-    assert row.quartiles[1] == 320.0
+    assert row.bar[1] == 320.0
     assert row.summary == "2 cases, median 0.5, quartiles 0.2 and 0.8"
     assert [text for _, text in strips.ticks] == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
     assert make_strips("Dice", [("whole", "#000000", [("a", float("nan"))])]) is None

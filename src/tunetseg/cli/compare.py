@@ -16,6 +16,7 @@ def compare(
     common: bool = False,
     out: Path | None = None,
     plot: Path | None = None,
+    report: Path | None = None,
 ) -> None:
     """Compare methods on the same cases: means with intervals, paired tests, the challenge's ranks.
 
@@ -28,6 +29,8 @@ def compare(
         common: Leave out cases that a table lacks, which may favour the method that failed on them.
         out: JSON file of all results; tables as .md and .tex, in the layout of the paper's, are written next to it.
         plot: PNG file: every case a dot, means with their 95 % intervals.
+        report: HTML page that anyone can open without a network: paired differences with intervals and corrected
+            tests, distributions, the cases, and the tables to copy.
     """
     from tunetseg.cli.console import table_console
     from tunetseg.cli.tables import print_lines, print_table
@@ -42,6 +45,10 @@ def compare(
     for target, ending in ((out, ".json"), (plot, ".png")):
         if target is not None:
             check_target(target, ending)
+    if report is not None:
+        from tunetseg.report.pages import check_new_page
+
+        check_new_page(report)
     if out is not None:
         spare_other(out, "comparison", {"rules", "ranks"})
     methods = names or names_of_tables(tables)
@@ -51,10 +58,16 @@ def compare(
     for table in comparison_tables(comparison):
         print_table(console, table)
     print_lines(console, comparison_lines(comparison))
+    pages = []
+    if report is not None:
+        from tunetseg.report.comparison_page import write_comparison_page
+
+        pages = [write_comparison_page(comparison, score_tables, report)]
     written = [] if out is None else write_comparison(comparison, out)
     if plot is not None:
         from tunetseg.report.comparison_plot import draw_comparison
 
         written.append(draw_comparison(comparison, score_tables, plot))
+    written += pages
     if written:
         console.print(f"Wrote {', '.join(map(str, written))}.", markup=False, highlight=False)

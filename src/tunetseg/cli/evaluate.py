@@ -23,6 +23,7 @@ def evaluate(
     lesions: Path | None = None,
     cells: bool = False,
     out: Path | None = None,
+    report: Path | None = None,
     tables: bool = False,
     labels: str | None = None,
     prediction_labels: str | None = None,
@@ -55,6 +56,8 @@ def evaluate(
         lesions: CSV file for one row per lesion of the references: volume, found or not, Dice, HD95 and NSD.
         cells: Score CC-Metrics too: each lesion alone in the part of the grid that is nearest to it.
         out: CSV file for one row per case and region; the summary is written next to it as JSON.
+        report: HTML page that anyone can open without a network: the means, the worst cases, distributions, agreement
+            of volumes, and reliability where probabilities are scored.
         tables: Write .md and .tex tables of the means next to the CSV file too.
         labels: Year or dataset of the label values of both sides, if the files do not say or say it wrongly.
         prediction_labels: The same for the predictions alone.
@@ -66,6 +69,7 @@ def evaluate(
     from tunetseg.evaluation.evaluate import evaluate as score
     from tunetseg.evaluation.scores import check_scores_target, strict_target
     from tunetseg.io.files import check_target
+    from tunetseg.report.pages import check_new_page
 
     if out is not None:
         check_scores_target(out)
@@ -75,6 +79,8 @@ def evaluate(
         raise InputError("--tables writes tables next to the table of scores; name it with --out")
     if lesions is not None:
         check_target(lesions, ".csv")
+    if report is not None:
+        check_new_page(report)
     with shown() as progress:
         scores = score(
             predictions,
@@ -94,7 +100,11 @@ def evaluate(
             workers=workers,
             progress=progress,
         )
-    written = [] if out is None else scores.save(out, tables=tables)
+    written = []
+    if out is not None:
+        written = scores.save(out, tables=tables, report=report, predictions=predictions)
+    elif report is not None:
+        written = [scores.report(report, predictions=predictions)]
     if lesions is not None:
         written.append(scores.save_lesions(lesions))
     console = table_console()

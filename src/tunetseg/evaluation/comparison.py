@@ -123,8 +123,9 @@ class Comparison:
 
     Args:
         methods: Name -> region -> score -> `Summary`.
-        tests: One dictionary per region, score and pair of methods: ``n``, ``median_difference``, ``p``, and
-            ``p_holm``, corrected for all tests of the comparison.
+        tests: One dictionary per region, score and pair of methods: ``n``, ``median_difference``,
+            ``mean_difference`` with its 95 % interval ``ci95``, ``p``, and ``p_holm``, corrected for all tests of the
+            comparison.
         ranks: Method -> mean rank over all cases, regions and scores; 1 is best.
         facts: All of this and what it was computed from, ready for JSON.
     """

@@ -1,5 +1,7 @@
 """A comparison as text: tables and sentences for a screen, and JSON, Markdown and LaTeX files."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from tunetseg.evaluation.comparison import Comparison
@@ -8,7 +10,7 @@ from tunetseg.evaluation.tables import write_json
 from tunetseg.evaluation.text import TextTable, format_number
 from tunetseg.metrics import SCORES
 
-__all__ = ["comparison_lines", "comparison_tables", "write_comparison"]
+__all__ = ["comparison_lines", "comparison_tables", "interval_text", "write_comparison"]
 
 
 def comparison_tables(comparison: Comparison) -> list[TextTable]:
@@ -43,6 +45,8 @@ def _tests_table(comparison: Comparison) -> TextTable:
         (
             f"{SCORES[test['score']].title}, {test['region']}",
             f"{test['first']} - {test['second']}",
+            f"{test['mean_difference']:+.3f}",
+            interval_text(test["ci95"], 3),
             f"{test['median_difference']:+.3f}",
             str(test["n"]),
             f"{test['p']:.2g}",
@@ -52,10 +56,21 @@ def _tests_table(comparison: Comparison) -> TextTable:
     )
     return TextTable(
         "paired Wilcoxon tests",
-        ("score, region", "methods", "median difference", "n", "p", "p (Holm)"),
+        ("score, region", "methods", "mean difference", "95 % interval", "median difference", "n", "p", "p (Holm)"),
         rows,
         left=2,
     )
+
+
+def interval_text(interval: Sequence[float], digits: int) -> str:
+    """Return both ends of an interval of differences with their signs; a dash where there is none.
+
+    Examples:
+        >>> interval_text((-0.1, 0.25), 2)
+        '-0.10 to +0.25'
+    """
+    low, high = interval
+    return "-" if math.isnan(low) else f"{low:+.{digits}f} to {high:+.{digits}f}"
 
 
 def comparison_lines(comparison: Comparison) -> list[str]:

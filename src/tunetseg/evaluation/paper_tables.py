@@ -1,5 +1,7 @@
-"""Tables in the layout of the paper's Tables 1, 2 and 4, as Markdown and LaTeX."""
+"""Tables in the layout of the paper's Tables 1, 2 and 4, and any tables as CSV, Markdown and LaTeX."""
 
+import csv
+import io
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -9,7 +11,7 @@ from typing import Any
 from tunetseg.io.files import whole_file
 from tunetseg.metrics import SCORES
 
-__all__ = ["PAPER_GROUPS", "latex_table", "markdown_table", "score_table", "write_tables"]
+__all__ = ["PAPER_GROUPS", "csv_table", "latex_table", "markdown_table", "score_table", "write_tables"]
 
 PAPER_GROUPS = (("dice", "hd95"), ("lesion_dice", "lesion_hd95"), ("dauc", "rftp"))
 """Scores that stand together in a table: the paper's Tables 1 and 2, the same by lesion, and its Table 4."""
@@ -75,12 +77,36 @@ def _cell(summary: Mapping[str, Any], score: str, spread: bool) -> str:
     return f"{factor * mean:.2f}" + (f" ({factor * sd:.2f})" if spread and not math.isnan(sd) else "")
 
 
-def markdown_table(heads: list[list[str]], body: list[list[str]]) -> str:
+def _joined(heads: Sequence[Sequence[str]]) -> list[str]:
+    """Return one row of headings, each of which holds score and region."""
+    if len(heads) == 1:
+        return list(heads[0])
+    current, joined = "", []
+    for above, below in zip(*heads, strict=True):
+        current = above or current
+        joined.append(f"{current} {below}".strip())
+    return joined
+
+
+def csv_table(heads: Sequence[Sequence[str]], body: Sequence[Sequence[str]]) -> str:
+    """Return a CSV table with one row of headings.
+
+    Args:
+        heads: One row of headings, or two, as from `score_table`.
+        body: Rows of cells.
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([_joined(heads), *body])
+    return text.getvalue()
+
+
+def markdown_table(heads: Sequence[Sequence[str]], body: Sequence[Sequence[str]], *, left: int = 1) -> str:
     """Return a Markdown table; it has one row of headings, so that each holds score and region.
 
     Args:
-        heads: Two rows of headings, as from `score_table`.
+        heads: One row of headings, or two, as from `score_table`.
         body: Rows of cells.
+        left: Number of columns, from the first on, that are aligned to the left.
 
     Examples:
         >>> print(markdown_table([["", "DSC"], ["Model", "whole"]], [["a|b", "90.00"]]), end="")
@@ -88,33 +114,36 @@ def markdown_table(heads: list[list[str]], body: list[list[str]]) -> str:
         | --- | ---: |
         | a\\|b | 90.00 |
     """
-    upper, lower = heads
-    current, joined = "", []
-    for above, below in zip(upper, lower, strict=True):
-        current = above or current
-        joined.append(f"{current} {below}".strip())
+    joined = _joined(heads)
     escaped = [[_escape_markdown(cell) for cell in line] for line in (joined, *body)]
-    lines = [escaped[0], ["---", *["---:"] * (len(joined) - 1)], *escaped[1:]]
+    lines = [escaped[0], [*["---"] * left, *["---:"] * (len(joined) - left)], *escaped[1:]]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def latex_table(heads: list[list[str]], body: list[list[str]]) -> str:
+def latex_table(heads: Sequence[Sequence[str]], body: Sequence[Sequence[str]], *, left: int = 1) -> str:
     """Return a LaTeX tabular with each score's heading over its regions; needs the package booktabs.
 
     Args:
-        heads: Two rows of headings, as from `score_table`.
+        heads: One row of headings, or two, as from `score_table`.
         body: Rows of cells.
+        left: Number of columns, from the first on, that are aligned to the left.
     """
-    upper, lower = heads
+    *spanning, lower = heads
+    above = "".join(_spans(upper) for upper in spanning)
+    rows = "".join(f"{' & '.join(map(_escape_latex, row))} \\\\\n" for row in body)
+    return (
+        f"\\begin{{tabular}}{{{'l' * left}{'r' * (len(lower) - left)}}}\n\\toprule\n{above}"
+        f"{' & '.join(map(_escape_latex, lower))} \\\\\n\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n"
+    )
+
+
+def _spans(upper: Sequence[str]) -> str:
+    """Return the row of headings that stand over several columns each, with a line under each."""
     starts = [column for column, text in enumerate(upper) if text]
     width = (starts[1] if len(starts) > 1 else len(upper)) - starts[0]
     spans = " & ".join(f"\\multicolumn{{{width}}}{{c}}{{{_escape_latex(upper[column])}}}" for column in starts)
     rules = " ".join(f"\\cmidrule(lr){{{column + 1}-{column + width}}}" for column in starts)
-    rows = "".join(f"{' & '.join(map(_escape_latex, row))} \\\\\n" for row in body)
-    return (
-        f"\\begin{{tabular}}{{l{'r' * (len(lower) - 1)}}}\n\\toprule\n & {spans} \\\\\n{rules}\n"
-        f"{' & '.join(map(_escape_latex, lower))} \\\\\n\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n"
-    )
+    return f" & {spans} \\\\\n{rules}\n"
 
 
 _LATEX = {
@@ -124,6 +153,7 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
+    "±": r"$\pm$",
     **{character: f"\\{character}" for character in "#$%&_{}"},
 }
 

@@ -1,5 +1,6 @@
 """The result of an evaluation as an object."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,31 @@ class Scores:
             ) from None
         return pandas.DataFrame(list(self.rows), columns=list(columns(self.rows[0])))
 
-    def save(self, path: str | Path, *, tables: bool = False) -> list[Path]:
+    def report(self, path: str | Path, *, predictions: str | Path | None = None) -> Path:
+        """Write one HTML file that shows the scores in any browser, without a network.
+
+        Args:
+            path: Ends in ``.html``.
+            predictions: Folder that was scored; the reports of patients in it are linked to.
+
+        Returns:
+            The file.
+
+        Raises:
+            InputError: The name has another ending, or a file of another program would be replaced.
+        """
+        from tunetseg.report.scores import write_scores_page
+
+        return write_scores_page(self, path, predictions=predictions)
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        tables: bool = False,
+        report: str | Path | None = None,
+        predictions: str | Path | None = None,
+    ) -> list[Path]:
         """Write the rows as CSV and the summary as JSON next to it; strict rows as ``<name>-strict.csv`` likewise.
 
         All files appear together. The summary holds the SHA-256 of the CSV file, by which `read_scores` knows that they
@@ -75,6 +100,8 @@ class Scores:
         Args:
             path: Ends in ``.csv``.
             tables: Write the means as Markdown and LaTeX tables too, in the layout of the paper's Tables 1 and 4.
+            report: Write the page of `report` too, which appears together with the other files.
+            predictions: As for `report`.
 
         Returns:
             All files written.
@@ -84,13 +111,25 @@ class Scores:
         """
         target = check_scores_target(path)
         twin = check_scores_target(strict_target(target)) if self.strict_rows else None
-        with written_together(target.parent) as aside:
+        page = "" if report is None else self._page(report, predictions)
+        with ExitStack() as stack:
+            aside = stack.enter_context(written_together(target.parent))
+            if report is not None:
+                # Of its own folder, which is left first, so that no table appears where the page cannot be written.
+                place = Path(report)
+                (stack.enter_context(written_together(place.parent)) / place.name).write_text(page, encoding="utf-8")
             files = write_scores(self.rows, self.summary, aside / target.name)
             if twin is not None:
                 files += write_scores(self.strict_rows, strict_summary(self.summary), aside / twin.name)
             if tables:
                 files += write_tables({target.stem: self.summary["regions"]}, PAPER_GROUPS, aside / target.name)
-        return [target.with_name(file.name) for file in files]
+        return [*(target.with_name(file.name) for file in files), *([] if report is None else [Path(report)])]
+
+    def _page(self, path: str | Path, predictions: str | Path | None) -> str:
+        from tunetseg.report.pages import check_page
+        from tunetseg.report.scores import scores_page
+
+        return scores_page(self, check_page(path), predictions=predictions)
 
     def save_lesions(self, path: str | Path) -> Path:
         """Write one row per lesion as CSV; the distance of a missed lesion is a blank cell.

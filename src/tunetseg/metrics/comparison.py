@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from tunetseg.metrics.statistics import summarise
+
 __all__ = ["PairedTest", "holm", "mean_ranks", "paired_tests"]
 
 
@@ -19,6 +21,8 @@ class PairedTest(NamedTuple):
         second: Name of the other method.
         n: Number of cases that both have a value for.
         median_difference: Median over cases of first minus second.
+        mean_difference: Mean over cases of first minus second.
+        ci95: Its 95 % interval, as `summarise` computes it.
         p: p value of the two-sided Wilcoxon signed-rank test; NaN below two cases; 1 where all cases are equal.
     """
 
@@ -26,6 +30,8 @@ class PairedTest(NamedTuple):
     second: str
     n: int
     median_difference: float
+    mean_difference: float
+    ci95: tuple[float, float]
     p: float
 
 
@@ -59,7 +65,8 @@ def paired_tests(values: Mapping[str, Sequence[float]]) -> list[PairedTest]:
         else:
             p = float(stats.wilcoxon(difference).pvalue)
         median = float(np.median(difference)) if difference.size else float("nan")
-        tests.append(PairedTest(first, second, int(difference.size), median, p))
+        summary = summarise(difference.tolist())
+        tests.append(PairedTest(first, second, summary["n"], median, summary["mean"], summary["ci95"], p))
     return tests
 
 

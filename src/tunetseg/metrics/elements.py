@@ -100,7 +100,7 @@ def surface_elements(
     """
     if mask.ndim != 3:
         raise ValueError(f"a mask needs three axes, not {mask.ndim}")
-    codes = np.pad(mask, 1).view(np.uint8)
+    codes: NDArray[np.integer] = np.pad(mask, 1).view(np.uint8)
     codes = codes[:, :, :-1] | codes[:, :, 1:] << 1
     codes = codes[:, :-1] | codes[:, 1:] << 2
     codes = codes[:-1] | codes[1:] << 4

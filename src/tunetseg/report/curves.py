@@ -1,10 +1,10 @@
-"""Lines over epochs as drawings."""
+"""Lines over epochs, or over another quantity, as drawings."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Curve", "Curves", "Line", "make_curves"]
+__all__ = ["Curve", "Curves", "Line", "make_curves", "round_ticks"]
 
 _WIDTH, _HEIGHT = 420.0, 230.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 10.0, 10.0, 30.0
@@ -17,7 +17,7 @@ class Line:
     Args:
         title: What they are.
         colour: Of the line.
-        points: Epoch and value; values that are not finite are left out.
+        points: Epoch, or what else the horizontal axis is, and value; values that are not finite are left out.
         faint: Draw it thinner, as what is not the main thing.
         legend: What its colour means; by default the title.
     """
@@ -56,6 +56,7 @@ class Curves:
 
     Args:
         title: Heading.
+        axis: What the horizontal axis is.
         width: Of the drawing.
         height: Of the drawing.
         curves: The lines.
@@ -66,6 +67,7 @@ class Curves:
     """
 
     title: str
+    axis: str
     width: float
     height: float
     curves: tuple[Curve, ...]
@@ -76,13 +78,21 @@ class Curves:
 
 
 def make_curves(
-    title: str, lines: Sequence[Line], *, limits: tuple[float, float] | None = None, logarithmic: bool = False
+    title: str,
+    lines: Sequence[Line],
+    *,
+    axis: str = "epoch",
+    span: tuple[float, float] | None = None,
+    limits: tuple[float, float] | None = None,
+    logarithmic: bool = False,
 ) -> Curves | None:
     """Return a drawing of lines; None where there is nothing to draw.
 
     Args:
         title: Heading.
         lines: What to draw.
+        axis: What the horizontal axis is.
+        span: Ends of the horizontal axis; by default those of the points, which are whole numbers.
         limits: Ends of the vertical axis; by default those of the values.
         logarithmic: Scale the vertical axis by the logarithm.
     """
@@ -97,7 +107,7 @@ def make_curves(
     low, high = limits or (min(ys), max(ys))
     if high <= low:
         low, high = (low / 2, low * 2) if logarithmic else (low - 0.5, low + 0.5)
-    first, last = min(xs), max(*xs, min(xs) + 1)
+    first, last = span or (min(xs), max(*xs, min(xs) + 1))
 
     def scaled(value: float) -> float:
         return math.log10(value) if logarithmic else value
@@ -119,10 +129,11 @@ def make_curves(
         curves.append(Curve(line.title, line.colour, path, marks, line.faint, words))
     return Curves(
         title,
+        axis,
         _WIDTH,
         _HEIGHT,
         tuple(curves),
-        tuple((place(tick, high)[0], f"{tick:g}") for tick in _round_ticks(first, last, 6, least=1.0)),
+        tuple((place(tick, high)[0], f"{tick:g}") for tick in round_ticks(first, last, 6, least=0.0 if span else 1.0)),
         tuple((place(first, tick)[1], f"{tick:g}") for tick in _ticks(low, high, logarithmic)),
         (_LEFT, _WIDTH - _RIGHT, _TOP, _HEIGHT - _BOTTOM),
         tuple({line.colour: (line.colour, line.legend or line.title) for line, _ in kept}.values()),
@@ -131,14 +142,14 @@ def make_curves(
 
 def _ticks(low: float, high: float, logarithmic: bool) -> list[float]:
     if not logarithmic:
-        return _round_ticks(low, high, 5)
+        return round_ticks(low, high, 5)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [part * 10.0**power for power in decades for part in (1, 2, 5)]
     inside = [float(f"{tick:.3g}") for tick in ticks if low <= tick <= high]
     return inside or [float(f"{low:.2g}"), float(f"{high:.2g}")]
 
 
-def _round_ticks(low: float, high: float, most: int, least: float = 0.0) -> list[float]:
+def round_ticks(low: float, high: float, most: int, least: float = 0.0) -> list[float]:
     """Return at most so many round numbers between two values."""
     power = 10.0 ** math.floor(math.log10(high - low))
     steps = (power * part for part in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0))

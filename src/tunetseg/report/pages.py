@@ -11,12 +11,21 @@ from tunetseg import __version__
 from tunetseg.errors import InputError
 from tunetseg.inference.segmentation import NOT_A_DEVICE
 from tunetseg.io.extras import need
-from tunetseg.io.files import whole_file
+from tunetseg.io.files import check_target, whole_file
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["MARK", "check_packages", "check_page", "render_page", "viewer_script", "write_page"]
+__all__ = [
+    "MARK",
+    "check_new_page",
+    "check_packages",
+    "check_page",
+    "is_own_page",
+    "render_page",
+    "viewer_script",
+    "write_page",
+]
 
 MARK = '<meta name="generator" content="tunetseg">'
 """In the first lines of every page, by which a page of this software is known."""
@@ -43,6 +52,16 @@ def check_page(path: str | Path) -> Path:
     if target.exists() and not is_own_page(target):
         raise InputError(f"{target}: exists and was not written by tunetseg; choose another name")
     return target
+
+
+def check_new_page(path: str | Path) -> Path:
+    """Check that a page can be made and written to a place, before the work that it shows.
+
+    Raises:
+        InputError: See `check_page`; its folder does not exist or cannot be written to; or a package is not installed.
+    """
+    check_packages()
+    return check_target(check_page(path), ".html")
 
 
 def is_own_page(path: Path) -> bool:

@@ -1,14 +1,12 @@
 """The paper's Tables 1 to 4 as CSV, Markdown or LaTeX, from a study or from tables of scores."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tunetseg.errors import InputError
 from tunetseg.evaluation.comparison import names_of_tables, read_scores
-from tunetseg.evaluation.paper_tables import latex_table, markdown_table, score_table
+from tunetseg.evaluation.paper_tables import csv_table, latex_table, markdown_table, score_table
 from tunetseg.io.files import read_json, whole_file
 from tunetseg.metrics import summarise
 
@@ -50,7 +48,7 @@ def write_paper_table(number: int, sources: Sequence[Path], path: Path) -> Path:
         if lacking:
             raise InputError(f"{sources[0]}: has no {' and no '.join(lacking)} of {name}, which Table {number} needs")
     heads, body = score_table(methods, scores, spread=spread)
-    layout = {".csv": _csv_table, ".md": markdown_table, ".tex": latex_table}[path.suffix]
+    layout = {".csv": csv_table, ".md": markdown_table, ".tex": latex_table}[path.suffix]
     with whole_file(path) as partial:
         partial.write_text(layout(heads, body), encoding="utf-8", newline="")
     return path
@@ -73,14 +71,3 @@ def _of_tables(paths: Sequence[Path]) -> Methods:
         for (score, region), values in read_scores(path, name).values.items():
             regions.setdefault(region, {})[score] = summarise(values.tolist())
     return methods
-
-
-def _csv_table(heads: list[list[str]], body: list[list[str]]) -> str:
-    """Return a table with one row of headings, each of which holds score and region."""
-    current, joined = "", []
-    for above, below in zip(*heads, strict=True):
-        current = above or current
-        joined.append(f"{current} {below}".strip())
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([joined, *body])
-    return text.getvalue()

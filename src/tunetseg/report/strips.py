@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Dot", "Strip", "Strips", "make_strips"]
+__all__ = ["Bar", "Dot", "Strip", "Strips", "make_strips"]
 
 _WIDTH = 640.0
 _ROW = 46.0
@@ -39,7 +39,8 @@ class Strip:
         colour: Of its dots.
         top: Upper edge.
         dots: The cases.
-        quartiles: Places of the lower quartile, the median and the upper quartile; empty without cases.
+        bar: Places of the ends and the middle mark of the bar under the dots, by default the lower quartile, the
+            median and the upper quartile; empty without cases.
         summary: The same in words.
     """
 
@@ -47,7 +48,7 @@ class Strip:
     colour: str
     top: float
     dots: tuple[Dot, ...]
-    quartiles: tuple[float, ...]
+    bar: tuple[float, ...]
     summary: str
 
 
@@ -61,6 +62,8 @@ class Strips:
         height: Of the drawing.
         rows: The groups.
         ticks: Place and text.
+        signed: There are negative values, so that 0 is marked.
+        told: The summaries stand under the drawing.
     """
 
     title: str
@@ -68,6 +71,25 @@ class Strips:
     height: float
     rows: tuple[Strip, ...]
     ticks: tuple[tuple[float, str], ...]
+    signed: bool
+    told: bool
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What the bar of a row shows in place of median and quartiles, such as a mean with its interval.
+
+    Args:
+        low: One end.
+        middle: Its mark.
+        high: The other end.
+        words: The same in words.
+    """
+
+    low: float
+    middle: float
+    high: float
+    words: str
 
 
 def make_strips(
@@ -77,6 +99,7 @@ def make_strips(
     digits: int = 1,
     logarithmic: bool = False,
     limits: tuple[float, float] | None = None,
+    bars: Sequence[Bar] | None = None,
 ) -> Strips | None:
     """Return a drawing of distributions; None where there are no values.
 
@@ -86,6 +109,7 @@ def make_strips(
         digits: After the point, in labels.
         logarithmic: Scale the axis by the logarithm of 1 more than the value.
         limits: Ends of the axis; by default those of the values.
+        bars: One per group, in place of the quartiles; they are told in words too.
     """
     kept = [
         (heading, colour, [(case, value) for case, value in cases if math.isfinite(value)])
@@ -105,15 +129,22 @@ def make_strips(
 
     rows = []
     for number, (heading, colour, cases) in enumerate(kept):
-        middle = np.percentile([value for _, value in cases], (25, 50, 75)).tolist() if cases else []
-        words = "no values"
-        if cases:
-            first, median, third = (f"{value:.{digits}f}" for value in middle)
-            words = f"{len(cases)} cases, median {median}, quartiles {first} and {third}"
+        bar = _quartiles([value for _, value in cases], digits) if bars is None else bars[number]
+        marks = (
+            tuple(map(place, (bar.low, bar.middle, bar.high))) if math.isfinite(bar.low + bar.middle + bar.high) else ()
+        )
         dots = _stacked([(case, place(value), f"{case}: {value:.{digits}f}") for case, value in cases])
-        rows.append(Strip(heading, colour, number * _ROW, dots, tuple(map(place, middle)), words))
+        rows.append(Strip(heading, colour, number * _ROW, dots, marks, bar.words))
     ticks = tuple((place(tick), f"{tick:g}") for tick in _ticks(low, high, logarithmic))
-    return Strips(title, _WIDTH, len(rows) * _ROW + 22, tuple(rows), ticks)
+    return Strips(title, _WIDTH, len(rows) * _ROW + 22, tuple(rows), ticks, low < 0, bars is not None)
+
+
+def _quartiles(values: Sequence[float], digits: int) -> Bar:
+    if not values:
+        return Bar(math.nan, math.nan, math.nan, "no values")
+    first, median, third = np.percentile(values, (25, 50, 75)).tolist()
+    words = f"{len(values)} cases, median {median:.{digits}f}, quartiles {first:.{digits}f} and {third:.{digits}f}"
+    return Bar(first, median, third, words)
 
 
 def _stacked(cases: Sequence[tuple[str, float, str]]) -> tuple[Dot, ...]:
