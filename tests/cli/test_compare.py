@@ -123,3 +123,17 @@ def test_only_an_earlier_comparison_is_overwritten(tables, tmp_path, capsys) -> 
     assert compare(*tables, "--out", tables[0].with_suffix(".json")) == 2
     assert "is not a comparison and would be overwritten" in capsys.readouterr().err
     assert tables[0].with_suffix(".json").read_text() == before
+
+
+def test_failed_cases_are_told(tables, capsys) -> None:
+    lines = tables[1].read_text().splitlines()
+    change(
+        tables[1],
+        "\n".join(
+            [f"{lines[0]},status", *(f"{line},scored" for line in lines[1:-3])]
+            + [f"{line},missing" for line in lines[-3:]]
+        ),
+    )
+    assert compare(*tables) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "WARNING: cases whose prediction was missing or could not be scored: bad 1 (case7)." in text

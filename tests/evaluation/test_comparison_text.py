@@ -38,6 +38,6 @@ def test_files(tables: list[Path], tmp_path: Path) -> None:
     assert [path.name for path in files] == ["all.json", "all.md", "all.tex"]
     facts = json.loads(files[0].read_text())
     assert set(facts) == {
-        "software", "rules", "cases", "left_out", "test", "ranking", "methods", "tests", "ranks"
+        "software", "rules", "cases", "left_out", "failed", "test", "ranking", "methods", "tests", "ranks"
     }  # fmt: skip
     assert len(facts["tests"]) == 6

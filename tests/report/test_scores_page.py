@@ -145,7 +145,8 @@ def test_a_comparison_shows_paired_differences(pages: Path) -> None:
     text = (pages / "both.html").read_text(encoding="utf-8")
     assert "&lt;b&gt;one&lt;/b&gt;, two" in text
     assert "<b>one</b>" not in text
-    assert "5 cases, rules brats2020" in text
+    assert "5 cases, rules brats2020; failed: &lt;b&gt;one&lt;/b&gt; 2, two 0" in text
+    assert "could not be scored: &lt;b&gt;one&lt;/b&gt; 2 (b, d)." in text
     assert "Dice, &lt;b&gt;one&lt;/b&gt; minus two (to the right &lt;b&gt;one&lt;/b&gt; is better)" in text
     assert "HD95 in mm, &lt;b&gt;one&lt;/b&gt; minus two (to the right two is better)" in text
     assert re.search(r"whole: mean [+-]0\.\d{3} \([+-]\d\.\d{3} to [+-]\d\.\d{3}\), p \d[^,]*, n 5", text)

@@ -38,12 +38,14 @@ class ScoreTable:
         cases: Names of the cases, sorted.
         values: (score, region) -> one value per case, NaN where the rules left it out.
         rules: Rules, their version and thresholds, from the JSON file next to the table; None where there is none.
+        failed: Cases whose prediction was missing or could not be scored, as far as the table says.
     """
 
     name: str
     cases: tuple[str, ...]
     values: dict[tuple[str, str], NDArray[np.float64]]
     rules: dict[str, Any] | None
+    failed: tuple[str, ...] = ()
 
     def on_cases(self, cases: Sequence[str]) -> dict[tuple[str, str], NDArray[np.float64]]:
         """Return the values of some of the cases, in the order given."""
@@ -83,7 +85,8 @@ def read_scores(path: str | Path, name: str | None = None) -> ScoreTable:
         if score in rankable
         for region in regions
     }
-    return ScoreTable(name or file.stem, cases, values, _rules(file))
+    failed = tuple(sorted({row["case"] for row in rows if row.get("status", "scored") != "scored"}))
+    return ScoreTable(name or file.stem, cases, values, _rules(file), failed)
 
 
 _NUMBER = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,20})?(e-?[0-9]{1,2})?", re.ASCII)
@@ -176,6 +179,7 @@ def compare(
         "rules": tables[0].rules,
         "cases": cases,
         "left_out": lacking,
+        "failed": {table.name: [case for case in table.failed if case in cases] for table in tables},
         "test": "two-sided Wilcoxon signed-rank test, p_holm corrected over all tests here",
         "ranking": "mean over cases, regions and scores of the method's rank, 1 is best",
         "methods": methods,

@@ -74,9 +74,13 @@ def interval_text(interval: Sequence[float], digits: int) -> str:
 
 
 def comparison_lines(comparison: Comparison) -> list[str]:
-    """Return the ranks, and which cases were left out; warnings begin with ``WARNING``."""
+    """Return the ranks, and which cases failed or were left out; warnings begin with ``WARNING``."""
     ranks = ", ".join(f"{name} {rank:.2f}" for name, rank in sorted(comparison.ranks.items(), key=lambda item: item[1]))
     lines = [f"Mean rank over cases, regions and scores, 1 is best: {ranks}."]
+    failed = {name: cases for name, cases in comparison.facts["failed"].items() if cases}
+    if failed:
+        counts = "; ".join(f"{name} {len(cases)} ({', '.join(cases[:5])})" for name, cases in failed.items())
+        lines.append(f"WARNING: cases whose prediction was missing or could not be scored: {counts}.")
     if comparison.facts["left_out"]:
         lacking = "; ".join(f"{name} lacks {len(cases)}" for name, cases in comparison.facts["left_out"].items())
         lines.append(f"WARNING: cases that not all tables have were left out: {lacking}.")

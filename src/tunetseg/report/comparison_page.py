@@ -51,6 +51,7 @@ def _values(comparison: Comparison, tables: Sequence[ScoreTable]) -> dict[str, A
     return {
         "names": names,
         "cases": cases,
+        "failed": ", ".join(f"{name} {len(found)}" for name, found in comparison.facts["failed"].items()),
         "rules": comparison.facts["rules"] or {},
         "lines": comparison_lines(comparison),
         "tables": [copy_table(table) for table in comparison_tables(comparison)],

@@ -22,7 +22,7 @@ __all__ = ["CaseRow", "case_rows", "scores_page", "write_scores_page"]
 
 _DRAWN = (
     "dice", "hd95", "lesion_dice", "lesion_hd95", "f1", "pq", "nsd", "nsd_05", "nsd_10", "surface_dice", "cc_dice",
-    "dauc", "qu_score", "brier_border",
+    "dauc", "brier_border",
 )  # fmt: skip
 """Scores whose distributions are drawn, where they were computed."""
 

@@ -9,7 +9,7 @@ import numpy as np
 __all__ = ["Bar", "Dot", "Strip", "Strips", "make_strips"]
 
 _WIDTH = 640.0
-_ROW = 46.0
+_ROW = 54.0
 _LEFT = 8.0
 
 
@@ -154,7 +154,7 @@ def _stacked(cases: Sequence[tuple[str, float, str]]) -> tuple[Dot, ...]:
     for case, x, label in sorted(cases, key=lambda entry: entry[1]):
         level = next((number for number in range(5) if x - last.get(number, -math.inf) >= 6), 0)
         last[level] = x
-        dots.append(Dot(x, 27 - 4.4 * level, label, case))
+        dots.append(Dot(x, 35 - 4.4 * level, label, case))
     return tuple(dots)
 
 
