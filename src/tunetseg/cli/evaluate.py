@@ -65,22 +65,9 @@ def evaluate(
     """
     from tunetseg.cli.console import shown, table_console
     from tunetseg.cli.tables import print_scores
-    from tunetseg.errors import InputError
     from tunetseg.evaluation.evaluate import evaluate as score
-    from tunetseg.evaluation.scores import check_scores_target, strict_target
-    from tunetseg.io.files import check_target
-    from tunetseg.report.pages import check_new_page
 
-    if out is not None:
-        check_scores_target(out)
-        if strict:
-            check_scores_target(strict_target(out))
-    elif tables:
-        raise InputError("--tables writes tables next to the table of scores; name it with --out")
-    if lesions is not None:
-        check_target(lesions, ".csv")
-    if report is not None:
-        check_new_page(report)
+    _check_targets(out, report, lesions, strict=strict, tables=tables)
     with shown() as progress:
         scores = score(
             predictions,
@@ -111,3 +98,22 @@ def evaluate(
     print_scores(console, scores)
     if written:
         console.print(f"Wrote {', '.join(map(str, written))}.", markup=False, highlight=False)
+
+
+def _check_targets(out: Path | None, report: Path | None, lesions: Path | None, *, strict: bool, tables: bool) -> None:
+    """Raise InputError where a result could not be written, before the work."""
+    from tunetseg.errors import InputError
+    from tunetseg.evaluation.scores import check_scores_target, strict_target
+    from tunetseg.io.files import check_target
+    from tunetseg.report.pages import check_new_page
+
+    if out is not None:
+        check_scores_target(out)
+        if strict:
+            check_scores_target(strict_target(out))
+    elif tables:
+        raise InputError("--tables writes tables next to the table of scores; name it with --out")
+    if lesions is not None:
+        check_target(lesions, ".csv")
+    if report is not None:
+        check_new_page(report)

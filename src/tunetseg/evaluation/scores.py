@@ -115,21 +115,17 @@ class Scores:
         with ExitStack() as stack:
             aside = stack.enter_context(written_together(target.parent))
             if report is not None:
-                # Of its own folder, which is left first, so that no table appears where the page cannot be written.
+                # A folder of its own is left first, so that no table appears where the page cannot be written.
                 place = Path(report)
-                (stack.enter_context(written_together(place.parent)) / place.name).write_text(page, encoding="utf-8")
+                apart = place.parent.resolve() != target.parent.resolve()
+                folder = stack.enter_context(written_together(place.parent)) if apart else aside
+                (folder / place.name).write_text(page, encoding="utf-8")
             files = write_scores(self.rows, self.summary, aside / target.name)
             if twin is not None:
                 files += write_scores(self.strict_rows, strict_summary(self.summary), aside / twin.name)
             if tables:
                 files += write_tables({target.stem: self.summary["regions"]}, PAPER_GROUPS, aside / target.name)
         return [*(target.with_name(file.name) for file in files), *([] if report is None else [Path(report)])]
-
-    def _page(self, path: str | Path, predictions: str | Path | None) -> str:
-        from tunetseg.report.pages import check_page
-        from tunetseg.report.scores import scores_page
-
-        return scores_page(self, check_page(path), predictions=predictions)
 
     def save_lesions(self, path: str | Path) -> Path:
         """Write one row per lesion as CSV; the distance of a missed lesion is a blank cell.
@@ -143,6 +139,12 @@ class Scores:
         target = check_target(path, ".csv")
         write_rows(self.lesions, LESION_COLUMNS, target)
         return target
+
+    def _page(self, path: str | Path, predictions: str | Path | None) -> str:
+        from tunetseg.report.pages import check_page
+        from tunetseg.report.scores import scores_page
+
+        return scores_page(self, check_page(path), predictions=predictions)
 
 
 def strict_target(path: Path) -> Path:
