@@ -15,6 +15,7 @@ from tunetseg.evaluation.scores import Scores
 from tunetseg.report.agreement import make_agreement
 from tunetseg.report.pages import MARK
 from tunetseg.report.scores import case_rows, scores_page
+from tunetseg.report.strips import make_strips
 
 CASES = ("a", "b", "c&<i>", "d", "e")
 
@@ -203,3 +204,17 @@ def test_without_scripts_the_texts_can_be_unfolded(browser: Any, pages: Path) ->
     assert "region,Dice,HD95 in mm" in shown.locator(".copied pre").first.inner_text()
     assert names(shown)[0] == "b"
     context.close()
+
+
+def test_dots_of_many_cases_are_small_and_do_not_leave_their_row() -> None:
+    few, many = (
+        make_strips("Dice", [("whole", "#000000", [(str(n), 0.5) for n in range(count)])], limits=(0, 1))
+        for count in (100, 1000)
+    )
+    assert few is not None
+    assert many is not None
+    assert (few.radius, many.radius) == (3, 1.5)
+    for drawn in (few, many):
+        heights = {round(dot.y, 2) for dot in drawn.rows[0].dots}
+        assert 5 <= len(heights) <= 9
+        assert 14 < min(heights) < max(heights) == 35

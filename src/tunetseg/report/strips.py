@@ -11,6 +11,8 @@ __all__ = ["Bar", "Dot", "Strip", "Strips", "make_strips"]
 _WIDTH = 640.0
 _ROW = 54.0
 _LEFT = 8.0
+_FEW = 150
+"""Cases of a row up to which dots have their full size."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Strips:
         ticks: Place and text.
         signed: There are negative values, so that 0 is marked.
         told: The summaries stand under the drawing.
+        radius: Of the dots.
     """
 
     title: str
@@ -73,6 +76,7 @@ class Strips:
     ticks: tuple[tuple[float, str], ...]
     signed: bool
     told: bool
+    radius: float
 
 
 @dataclass(frozen=True)
@@ -127,16 +131,17 @@ def make_strips(
         share = (scaled(value) - scaled(low)) / ((scaled(high) - scaled(low)) or 1.0)
         return round(_LEFT + (_WIDTH - 2 * _LEFT) * min(1.0, max(0.0, share)), 1)
 
+    radius = 3.0 if max(len(cases) for _, _, cases in kept) <= _FEW else 1.5
     rows = []
     for number, (heading, colour, cases) in enumerate(kept):
         bar = _quartiles([value for _, value in cases], digits) if bars is None else bars[number]
         marks = (
             tuple(map(place, (bar.low, bar.middle, bar.high))) if math.isfinite(bar.low + bar.middle + bar.high) else ()
         )
-        dots = _stacked([(case, place(value), f"{case}: {value:.{digits}f}") for case, value in cases])
+        dots = _stacked([(case, place(value), f"{case}: {value:.{digits}f}") for case, value in cases], radius)
         rows.append(Strip(heading, colour, number * _ROW, dots, marks, bar.words))
     ticks = tuple((place(tick), f"{tick:g}") for tick in _ticks(low, high, logarithmic))
-    return Strips(title, _WIDTH, len(rows) * _ROW + 22, tuple(rows), ticks, low < 0, bars is not None)
+    return Strips(title, _WIDTH, len(rows) * _ROW + 22, tuple(rows), ticks, low < 0, bars is not None, radius)
 
 
 def _quartiles(values: Sequence[float], digits: int) -> Bar:
@@ -147,14 +152,16 @@ def _quartiles(values: Sequence[float], digits: int) -> Bar:
     return Bar(first, median, third, words)
 
 
-def _stacked(cases: Sequence[tuple[str, float, str]]) -> tuple[Dot, ...]:
+def _stacked(cases: Sequence[tuple[str, float, str]], radius: float) -> tuple[Dot, ...]:
     """Return dots, those that would cover each other above each other."""
     dots: list[Dot] = []
     last: dict[int, float] = {}
+    step = 1.47 * radius
+    levels = range(int(18 / step) + 1)
     for case, x, label in sorted(cases, key=lambda entry: entry[1]):
-        level = next((number for number in range(5) if x - last.get(number, -math.inf) >= 6), 0)
+        level = next((number for number in levels if x - last.get(number, -math.inf) >= 2 * radius), 0)
         last[level] = x
-        dots.append(Dot(x, 35 - 4.4 * level, label, case))
+        dots.append(Dot(x, 35 - step * level, label, case))
     return tuple(dots)
 
 
