@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 from functools import cache
@@ -25,7 +26,7 @@ from tunetseg.metrics import (
 )
 
 HERE = Path(__file__).parent
-ALL = HERE.parents[2] / "shared/oracles"
+ALL = Path(os.environ.get("TUNETSEG_ORACLES") or HERE.parents[2] / "shared/oracles")
 ORACLES = ALL if ALL.is_dir() else HERE / "oracles"
 """All reference vectors where they are available, else the few that are kept here."""
 CASES = sorted(path.parent.name for path in ORACLES.glob("*/expected.json"))
