@@ -161,9 +161,9 @@ def test_all_files_of_an_evaluation_appear_together_or_none(scores: Scores, tmp_
     written = scores.save(tmp_path / "tables/scores.csv", report=tmp_path / "pages/scores.html")
     assert [path.name for path in written] == ["scores.csv", "scores.json", "scores.html"]
     assert all(path.is_file() for path in written)
-    beside = scores.save(tmp_path / "tables/scores.csv", report=tmp_path / "tables/scores.html")
-    assert all(path.is_file() for path in beside)
-    beside[-1].unlink()
+    one_folder = scores.save(tmp_path / "tables/scores.csv", report=tmp_path / "tables/scores.html")
+    assert all(path.is_file() for path in one_folder)
+    one_folder[-1].unlink()
     with pytest.raises(OSError, match="nowhere"):
         scores.save(tmp_path / "tables/other.csv", report=tmp_path / "nowhere/other.html")
     assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["scores.csv", "scores.html", "scores.json"]
