@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from tunetseg.studies.plan import RECIPE, Model, StudyPlan, read_plan
+from tunetseg.studies.plan import Model, read_plan
 from tunetseg.training.lock import STALE, read_holder, sign_of_life
 from tunetseg.training.state import RunState, read_state
 
@@ -61,11 +61,12 @@ def read_status(folder: str | Path) -> list[ModelStatus]:
     """
     study = Path(folder)
     plan = read_plan(study)
-    weights = _stage_weights(study)
-    return [_status(study, plan, model, weights) for model in plan.models]
+    recipes = {model.recipe for model in plan.models}
+    weights = {recipe: _stage_weights(study / recipe) for recipe in recipes}
+    return [_status(study, model, weights[model.recipe]) for model in plan.models]
 
 
-def _status(study: Path, plan: StudyPlan, model: Model, weights: list[float]) -> ModelStatus:
+def _status(study: Path, model: Model, weights: list[float]) -> ModelStatus:
     run = study / model.run
     state = read_state(run)
     word, message = _word(run, study / "logs" / f"{model.name.replace('/', '-')}.log", state)
@@ -138,10 +139,10 @@ def _done(state: RunState, weights: list[float]) -> float:
     return sum(weights[: state.stage]) + weights[state.stage] * state.epoch / state.epochs
 
 
-def _stage_weights(study: Path) -> list[float]:
+def _stage_weights(recipe: Path) -> list[float]:
     """Return how long each stage takes compared with the others: by the voxels that it shows."""
     try:
-        stages = json.loads((study / RECIPE).read_text(encoding="utf-8"))["stages"]
+        stages = json.loads(recipe.read_text(encoding="utf-8"))["stages"]
         return [
             float(stage["epochs"] * stage["samples_per_case"] * x * y * z)
             for stage in stages

@@ -106,15 +106,21 @@ def _cost_table(costs: Mapping[str, Any]) -> TextTable:
             _TITLES.get(name, name),
             f"{cost['parameters']:,}",
             f"{cost['gflops']:.2f}",
-            f"{60 * cost['train_minutes'] / max(1, cost['steps']):.2f}",
+            f"{cost['steps']:,}",
+            f"{cost['step_seconds']:.2f}",
+            _or_dash(cost["pass_seconds"]),
             f"{cost['train_minutes']:.1f}",
-            "-" if cost["case_seconds"] is None else f"{cost['case_seconds']:.2f}",
+            _or_dash(cost["case_seconds"]),
             f"{cost['memory_mb']:,}",
         )
         for name, cost in costs.items()
     )
-    heads = ("network", "weights", "GFLOP per patch", "s per step", "min per model", "s per case", "MB at the most")
-    return TextTable("Costs", heads, rows, left=1)
+    heads = ("network", "weights", "GFLOP per patch", "steps", "s per step", "s per pass", "min per model")
+    return TextTable("Costs", (*heads, "s per case", "MB at the most"), rows, left=1)
+
+
+def _or_dash(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.2f}"
 
 
 def _summary(
