@@ -136,6 +136,21 @@ def test_an_array_then_the_job_that_follows(run: Callable[..., str], tmp_path: P
     assert [lines(tmp_path, number)[-1] for number in range(3)] == ["done"] * 3
 
 
+@pytest.mark.parametrize(("code", "follows"), [(2, True), (1, False)])
+def test_what_follows_does_not_mind_a_part_that_left_cases_out(
+    slurm: Path, tmp_path: Path, code: int, follows: bool
+) -> None:
+    """As `tunet segment --shards` ends with 2 where a case was broken."""
+    tasks = [
+        Task(str(number), (("bash", "-c", f"exit {number and code}"),), tmp_path / "log", also_well=(2, 3))
+        for number in range(2)
+    ]
+    then = Task("then", (("touch", str(tmp_path / "then")),), tmp_path / "then.log")
+    submit(tasks, tmp_path, missing=range(2), then=then)
+    wait_for(lambda: not command("squeue", "-h"))
+    assert (tmp_path / "then").exists() == follows
+
+
 def test_what_is_killed_is_begun_again(run: Callable[..., str], tmp_path: Path) -> None:
     run(1)
     wait_for(lambda: begun(tmp_path, 0))
@@ -186,7 +201,6 @@ def test_a_cancelled_task_is_not_begun_again(run: Callable[..., str], tmp_path: 
     assert not (tmp_path / "then").exists()
 
 
-@pytest.mark.slow
 def test_a_time_limit_of_one_minute_is_survived(run: Callable[..., str], tmp_path: Path) -> None:
     """SLURM then tells the task to stop long before it can end; each start gets some of the work done."""
     run(1, lambda text: text.replace("--time=24:00:00", "--time=1"))
@@ -195,7 +209,6 @@ def test_a_time_limit_of_one_minute_is_survived(run: Callable[..., str], tmp_pat
     finish(tmp_path, 0)
 
 
-@pytest.mark.slow
 def test_two_processes_under_srun_train_one_model(slurm: Path, tmp_path: Path) -> None:
     """As `--devices 2` does, on two nodes."""
     write_cohort(tmp_path / "cohort", cases=4, shape=(32, 40, 28), spacing=7.0)

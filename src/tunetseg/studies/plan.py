@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -90,7 +90,7 @@ class StudyPlan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         models: A row per model.
     """
 
-    version: int = 1
+    version: Literal[1] = 1
     cohort: str
     folds: int
     threads: int

@@ -7,13 +7,12 @@ from typing import Literal
 
 from msgspec import Struct
 
+from tunetseg.models.zoo import MODEL
 from tunetseg.studies.plan import Model, read_plan
 from tunetseg.training.lock import STALE, read_holder, sign_of_life
 from tunetseg.training.state import RunState, read_state
 
 __all__ = ["ModelStatus", "read_status"]
-
-_MODEL = "model.safetensors"
 
 Word = Literal["waiting", "running", "stopped", "stale", "failed", "finished"]
 
@@ -91,7 +90,7 @@ def _status(study: Path, model: Model, weights: list[float]) -> ModelStatus:
 
 def _word(run: Path, log: Path, state: RunState | None) -> tuple[Word, str]:
     """Return the word for where a run stands, and why."""
-    if (run / _MODEL).exists():
+    if (run / MODEL).exists():
         return "finished", ""
     if is_held(run):
         return "running", ""
