@@ -5,6 +5,7 @@ The commands stand for trainings: they save when they are told to stop, and coun
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from types import ModuleType
 
 import pytest
 
+from tunetseg.cli.main import main
+from tunetseg.datasets import find_cases
 from tunetseg.datasets.phantom import write_cohort
 from tunetseg.studies.launch import submit
 from tunetseg.studies.plan import make_plan, open_study
@@ -209,6 +212,23 @@ def test_a_time_limit_of_one_minute_is_survived(run: Callable[..., str], tmp_pat
     finish(tmp_path, 0)
 
 
+def test_a_cohort_is_segmented_in_parts_and_a_broken_case_is_told(
+    slurm: Path, mri_cohort: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    cohort = tmp_path / "cohort"
+    shutil.copytree(mri_cohort, cohort)
+    broken, *whole = find_cases(cohort)
+    broken.images["t1"].write_bytes(b"nothing")
+    words = "segment", str(cohort), "--model", str(tiny_model), "--out", str(tmp_path / "out"), "--device", "cpu"
+    assert main([*words, "--skip-broken", "--launcher", "slurm", "--shards", "2"]) == 0
+    wait_for(lambda: not command("squeue", "-h"), 1200)
+    jobs = tmp_path / "out/jobs"
+    assert {path.stem for path in (tmp_path / "out").glob("*.json")} >= {case.id for case in whole}
+    assert broken.id in (jobs / "part-0.log").read_text()
+    assert broken.id in (jobs / "volumes.log").read_text()
+    assert len((tmp_path / "out/volumes.csv").read_text().splitlines()) == 1 + len(whole)
+
+
 def test_two_processes_under_srun_train_one_model(slurm: Path, tmp_path: Path) -> None:
     """As `--devices 2` does, on two nodes."""
     write_cohort(tmp_path / "cohort", cases=4, shape=(32, 40, 28), spacing=7.0)
@@ -216,7 +236,7 @@ def test_two_processes_under_srun_train_one_model(slurm: Path, tmp_path: Path) -
     plan = make_plan(tmp_path / "cohort", [("tunet-seb", {})], recipe, only=[0], device="cpu", devices=2)
     open_study(tmp_path / "study", plan, recipe)
     submit_study(plan, tmp_path / "study")
-    wait_for(lambda: not command("squeue", "-h"), 400)
+    wait_for(lambda: not command("squeue", "-h"), 1200)
     log = (tmp_path / "study/logs/tunet-seb-fold-0.log").read_text()
     assert (tmp_path / "study/models/tunet-seb/fold-0/model.safetensors").exists(), log
     assert (tmp_path / "study/results/table1.md").exists()
