@@ -219,8 +219,11 @@ def test_a_cohort_is_segmented_in_parts_and_a_broken_case_is_told(
     shutil.copytree(mri_cohort, cohort)
     broken, *whole = find_cases(cohort)
     broken.images["t1"].write_bytes(b"nothing")
+    template = tmp_path / "template.sh"
+    text = (ROOT / "src/tunetseg/studies/templates/slurm.sh").read_text()
+    template.write_text(text.replace("--cpus-per-task={threads}", "--cpus-per-task=1"))  # as many as the nodes have
     words = "segment", str(cohort), "--model", str(tiny_model), "--out", str(tmp_path / "out"), "--device", "cpu"
-    assert main([*words, "--skip-broken", "--launcher", "slurm", "--shards", "2"]) == 0
+    assert main([*words, "--skip-broken", "--launcher", "slurm", "--shards", "2", "--template", str(template)]) == 0
     wait_for(lambda: not command("squeue", "-h"), 1200)
     jobs = tmp_path / "out/jobs"
     assert {path.stem for path in (tmp_path / "out").glob("*.json")} >= {case.id for case in whole}
