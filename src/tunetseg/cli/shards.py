@@ -78,7 +78,7 @@ def _task(folder: Path, number: int, part: Sequence[Case], words: Sequence[str])
         partial.write_text("".join(f"{case.id}\n" for case in part), encoding="utf-8")
     log = folder / f"part-{number}.log"
     command = tunet("segment", *words, "--cases", str(listed))
-    # What a part says is no reason not to go on: the last run, over all cases, says it again.
+    # The last run, over all cases, says again what a part says, so the others need not stop for it.
     return Task(f"part {number}", (command,), log, also_well=_WITH_MESSAGES)
 
 
