@@ -1,8 +1,8 @@
 """A cohort of 20 patients of whom three are broken: killed in the middle, called again, and compared.
 
-One T2 is cut short, one is an empty file, and one holds text. The program is
-killed by SIGKILL two seconds after the seventh patient was complete. The second call must skip what is complete, segment the rest,
-leave out the broken ones, and give the images of a run that nobody killed.
+One T2 is cut short, one is an empty file, and one holds text. The program is killed by SIGKILL two seconds after the
+seventh patient was complete. The second call must skip what is complete, segment the rest, leave out the broken ones,
+and give the images of a run that nobody killed.
 
     python benchmarks/killed_cohort.py COHORT
 """

@@ -134,7 +134,17 @@ def stop(folder: Path) -> None:
         time.sleep(1)
     for path in sorted(folder.glob("*.pid"), reverse=True):  # the daemons of SLURM, then munged
         with suppress(OSError, ValueError):
-            os.kill(int(path.read_text()), signal.SIGTERM)
+            _end(int(path.read_text()))
+
+
+def _end(process: int, patience: float = 5.0) -> None:
+    """Tell a daemon to end; kill it where it does not, such as while it waits for a step that hangs."""
+    os.kill(process, signal.SIGTERM)
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        time.sleep(0.1)
+        os.kill(process, 0)  # raises where it has ended
+    os.kill(process, signal.SIGKILL)
 
 
 def _run(folder: Path, *words: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tunetseg.errors import InputError
 
-__all__ = ["LIMITS", "Limits", "check_memory", "check_patch", "memory_limit", "shortage"]
+__all__ = ["LIMITS", "Limits", "check_memory", "check_patch", "check_process", "memory_limit", "shortage"]
 
 MEMORY_VARIABLE = "TUNETSEG_MEMORY_GB"
 """Environment variable that says how many GB this program may use, where that is less than the machine has."""
@@ -56,10 +56,13 @@ class Limits:
 
 LIMITS = Limits()
 
+LEAST_PROCESS_BYTES = 10**9
+"""Address space without which not even the libraries can be loaded."""
+
 _CONTROL_GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _SHORTAGES = re.compile(
     r"out of memory|can't allocate|cannot allocate|unable to allocate|failed to allocate|bad_?alloc|"
-    r"could not create a (primitive|memory)|not enough memory|DefaultCPUAllocator",
+    r"could not create a (primitive|memory)|not enough memory|DefaultCPUAllocator|can't start new thread",
     re.IGNORECASE,
 )
 _WANTED = re.compile(
@@ -80,14 +83,27 @@ def memory_limit() -> int:
     for place in _CONTROL_GROUPS:
         with suppress(OSError, ValueError):  # "max" means that there is none
             limits.append(int(Path(place).read_text()))
-    with suppress(ImportError):
-        import resource
+    return int(min([*limits, *_process_limits()], default=2**62))
 
-        for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
-            soft = resource.getrlimit(kind)[0]
-            if soft != resource.RLIM_INFINITY:
-                limits.append(soft)
-    return int(min(limits, default=2**62))
+
+def _process_limits() -> list[int]:
+    """Return the limits that a shell or a scheduler has set for this process, in bytes."""
+    try:
+        import resource
+    except ImportError:  # not on every system
+        return []
+    soft = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+    return [limit for limit in soft if limit != resource.RLIM_INFINITY]
+
+
+def check_process() -> None:
+    """Raise InputError where this process may not even load the libraries, of which one would wait for ever."""
+    limit = min(_process_limits(), default=LEAST_PROCESS_BYTES)
+    if limit < LEAST_PROCESS_BYTES:
+        raise InputError(
+            f"this process may use {_gb(limit)} GB of memory (ulimit -v or -d), which is too little to begin; allow it "
+            "2 GB or more"
+        )
 
 
 def _is_number(text: str) -> bool:

@@ -209,6 +209,27 @@ def test_too_little_memory_for_the_process(images: dict[str, Path], tiny_model: 
     assert not list((tmp_path / "out").glob("*.json"))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of a process are Linux's")
+def test_too_little_address_space_is_said_before_the_libraries_are_loaded() -> None:
+    """OpenBLAS waited for ever in 0.3 GB."""
+    import resource
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (300_000_000, 300_000_000))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "tunetseg", "segment", "PATIENT", "--out", "OUT"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: this process may use 0.3 GB of memory (ulimit -v or -d)")
+
+
 def test_the_manifest_is_json_whatever_the_name(
     images: dict[str, Path], tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

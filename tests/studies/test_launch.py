@@ -1,6 +1,7 @@
 """What is handed to a scheduler, with a script in place of sbatch."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,14 @@ def test_an_array_of_what_is_missing_and_a_job_that_follows(sbatch: Path, plan: 
     assert len((jobs / "tasks.txt").read_text().splitlines()) == 4
 
 
+def test_folders_may_have_braces_in_their_names(sbatch: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "{a} {job"
+    folder.mkdir()
+    task = Task("t", (("true",),), folder / "log")
+    submit([task], folder, missing=[0], then=task)
+    assert sbatch.read_text().count(f"{folder}/job.sh {folder}/") == 2
+
+
 def test_a_dry_run_hands_over_nothing(sbatch: Path, plan: StudyPlan, study: Path) -> None:
     handed = submit_study(plan, study, dry_run=True)
     assert handed is not None
@@ -59,6 +68,15 @@ def test_a_script_that_was_edited_is_kept_and_a_template_replaces_it(
     assert sbatch.read_text().splitlines()[0] == f"-J 0-3 {script} {study}/jobs/tasks.txt"
 
 
+@pytest.mark.parametrize(("code", "found"), [(2, 0), (1, 1)])
+def test_the_script_ends_well_where_a_part_left_cases_out(tmp_path: Path, code: int, found: int) -> None:
+    part = Task("part", (("bash", "-c", f"exit {code}"),), tmp_path / "log", also_well=(2, 3))
+    handed = submit([part], tmp_path, missing=[0], dry_run=True)
+    done = subprocess.run(["bash", handed.script, tmp_path / "tasks.txt"], capture_output=True, text=True, check=False)
+    assert done.returncode == found
+    assert f"line 0, start 0: ended with {found}" in done.stdout
+
+
 def test_what_goes_wrong_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = Task("t", (("true",),), tmp_path / "log")
     template = tmp_path / "template.sh"
@@ -69,6 +87,9 @@ def test_what_goes_wrong_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         submit([task], tmp_path, missing=[0], template=template)
     template.write_text("# tunet submit: false {tasks}\n# tunet then: false\n")
     with pytest.raises(InputError, match="false refused"):
+        submit([task], tmp_path, missing=[0], template=template)
+    template.write_text("# tunet submit: echo ${HOME}\n# tunet then: false\n")
+    with pytest.raises(InputError, match="has braces that stand for nothing; it may name"):
         submit([task], tmp_path, missing=[0], template=template)
     template.write_text("# tunet submit: no-such-command {tasks}\n# tunet then: false\n")
     with pytest.raises(InputError, match="no-such-command: there is no such command"):

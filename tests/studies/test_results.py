@@ -58,6 +58,17 @@ def test_table_1_in_the_layout_of_the_paper(finished_study: Path) -> None:
     assert (finished_study / "results/table1.tex").read_text().startswith("\\begin{tabular}{lrrrrrr}")
 
 
+def test_what_networks_reach_and_cost_side_by_side(finished_study: Path, summary: dict) -> None:
+    head, _, *rows = (finished_study / "results/overview.md").read_text().splitlines()
+    columns = head.strip("| ").split(" | ")
+    assert columns[:4] == ["Model", "DSC whole", "DSC core", "DSC enh."]
+    assert {"HD95 core", "weights", "GFLOP per patch", "s per step", "MB at the most"} <= set(columns)
+    assert [row.split(" | ")[0].strip("| ") for row in rows] == METHODS[:2]
+    cells = rows[0].strip("| ").split(" | ")
+    assert len(cells) == len(columns)
+    assert float(cells[1]) == pytest.approx(100 * summary["methods"]["TuNet + SEB"]["whole"]["dice"]["mean"], abs=0.01)
+
+
 def test_tables_of_the_second_cohort(finished_study: Path) -> None:
     rows = {n: (finished_study / f"results/table{n}.md").read_text().splitlines()[2:] for n in (2, 3, 4)}
     assert [len(rows[n]) for n in (2, 3, 4)] == [3, 1, 3]

@@ -5,6 +5,7 @@ The commands stand for trainings: they save when they are told to stop, and coun
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from types import ModuleType
 
 import pytest
 
+from tunetseg.cli.main import main
+from tunetseg.datasets import find_cases
 from tunetseg.datasets.phantom import write_cohort
 from tunetseg.studies.launch import submit
 from tunetseg.studies.plan import make_plan, open_study
@@ -136,6 +139,21 @@ def test_an_array_then_the_job_that_follows(run: Callable[..., str], tmp_path: P
     assert [lines(tmp_path, number)[-1] for number in range(3)] == ["done"] * 3
 
 
+@pytest.mark.parametrize(("code", "follows"), [(2, True), (1, False)])
+def test_what_follows_does_not_mind_a_part_that_left_cases_out(
+    slurm: Path, tmp_path: Path, code: int, follows: bool
+) -> None:
+    """As `tunet segment --shards` ends with 2 where a case was broken."""
+    tasks = [
+        Task(str(number), (("bash", "-c", f"exit {number and code}"),), tmp_path / "log", also_well=(2, 3))
+        for number in range(2)
+    ]
+    then = Task("then", (("touch", str(tmp_path / "then")),), tmp_path / "then.log")
+    submit(tasks, tmp_path, missing=range(2), then=then)
+    wait_for(lambda: not command("squeue", "-h"))
+    assert (tmp_path / "then").exists() == follows
+
+
 def test_what_is_killed_is_begun_again(run: Callable[..., str], tmp_path: Path) -> None:
     run(1)
     wait_for(lambda: begun(tmp_path, 0))
@@ -186,7 +204,6 @@ def test_a_cancelled_task_is_not_begun_again(run: Callable[..., str], tmp_path: 
     assert not (tmp_path / "then").exists()
 
 
-@pytest.mark.slow
 def test_a_time_limit_of_one_minute_is_survived(run: Callable[..., str], tmp_path: Path) -> None:
     """SLURM then tells the task to stop long before it can end; each start gets some of the work done."""
     run(1, lambda text: text.replace("--time=24:00:00", "--time=1"))
@@ -195,7 +212,26 @@ def test_a_time_limit_of_one_minute_is_survived(run: Callable[..., str], tmp_pat
     finish(tmp_path, 0)
 
 
-@pytest.mark.slow
+def test_a_cohort_is_segmented_in_parts_and_a_broken_case_is_told(
+    slurm: Path, mri_cohort: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    cohort = tmp_path / "cohort"
+    shutil.copytree(mri_cohort, cohort)
+    broken, *whole = find_cases(cohort)
+    broken.images["t1"].write_bytes(b"nothing")
+    template = tmp_path / "template.sh"
+    text = (ROOT / "src/tunetseg/studies/templates/slurm.sh").read_text()
+    template.write_text(text.replace("--cpus-per-task={threads}", "--cpus-per-task=1"))  # as many as the nodes have
+    words = "segment", str(cohort), "--model", str(tiny_model), "--out", str(tmp_path / "out"), "--device", "cpu"
+    assert main([*words, "--skip-broken", "--launcher", "slurm", "--shards", "2", "--template", str(template)]) == 0
+    wait_for(lambda: not command("squeue", "-h"), 1200)
+    jobs = tmp_path / "out/jobs"
+    assert {path.stem for path in (tmp_path / "out").glob("*.json")} >= {case.id for case in whole}
+    assert broken.id in (jobs / "part-0.log").read_text()
+    assert broken.id in (jobs / "volumes.log").read_text()
+    assert len((tmp_path / "out/volumes.csv").read_text().splitlines()) == 1 + len(whole)
+
+
 def test_two_processes_under_srun_train_one_model(slurm: Path, tmp_path: Path) -> None:
     """As `--devices 2` does, on two nodes."""
     write_cohort(tmp_path / "cohort", cases=4, shape=(32, 40, 28), spacing=7.0)
@@ -203,7 +239,7 @@ def test_two_processes_under_srun_train_one_model(slurm: Path, tmp_path: Path) -
     plan = make_plan(tmp_path / "cohort", [("tunet-seb", {})], recipe, only=[0], device="cpu", devices=2)
     open_study(tmp_path / "study", plan, recipe)
     submit_study(plan, tmp_path / "study")
-    wait_for(lambda: not command("squeue", "-h"), 400)
+    wait_for(lambda: not command("squeue", "-h"), 1200)
     log = (tmp_path / "study/logs/tunet-seb-fold-0.log").read_text()
     assert (tmp_path / "study/models/tunet-seb/fold-0/model.safetensors").exists(), log
     assert (tmp_path / "study/results/table1.md").exists()

@@ -49,6 +49,12 @@ def test_a_line_runs_commands_in_order_until_one_fails(tmp_path: Path) -> None:
     assert log.read_text() == "it's one\n"
 
 
+@pytest.mark.parametrize(("code", "found"), [(0, 0), (2, 0), (3, 0), (1, 1), (137, 137)])
+def test_a_line_ends_well_where_its_work_is_done(tmp_path: Path, code: int, found: int) -> None:
+    task = Task("t", (("true",), ("bash", "-c", f"exit {code}")), tmp_path / "log", also_well=(2, 3))
+    assert subprocess.run(["bash", "-c", f"trap : TERM; {task.line()}"], check=False).returncode == found
+
+
 def test_processes_of_a_training_are_started_together(tmp_path: Path) -> None:
     task = Task("t", (("train",), ("segment",)), tmp_path / "log", processes=2)
     assert task.line(["srun", "-n2"]).startswith("{ srun -n2 train && segment; }")

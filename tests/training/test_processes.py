@@ -57,14 +57,18 @@ def test_places_that_torchrun_and_srun_give(monkeypatch: pytest.MonkeyPatch) -> 
         "SLURM_PROCID": "2",
         "SLURM_LOCALID": "0",
         "SLURM_STEP_NUM_NODES": "2",
-        "SLURM_STEP_NODELIST": "node[07-08]",
+        "SLURM_STEP_NODELIST": "node[07-08].invalid",
         "SLURM_JOB_ID": "123",
     }.items():
         monkeypatch.setenv(name, value)
     place = started_by_others(4)
     assert place is not None
     assert (place.rank, place.local_rank, place.nodes) == (2, 0, 2)
-    assert place.address.startswith("tcp://node07:")
+    assert place.address.startswith("tcp://node07.invalid:")
+    monkeypatch.setenv("SLURM_LAUNCH_NODE_IPADDR", "10.0.0.7")
+    place = started_by_others(4)
+    assert place is not None
+    assert place.address.startswith("tcp://10.0.0.7:"), "a name that nothing resolves"
 
 
 def _fail(argument: int, place: Processes) -> None:

@@ -1,7 +1,9 @@
 """An interrupted run ends where an undisturbed one does, bit for bit, whenever and however it is interrupted."""
 
 import os
+import re
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,14 +111,19 @@ def test_a_long_epoch_is_saved_within(
 
 
 def test_the_epoch_that_was_interrupted_is_logged_as_a_whole(
-    whole: Path, both: Recipe, run: Run, kill_after: KillAfter
+    whole: Path, both: Recipe, run: Run, kill_after: KillAfter, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
+    began = time.monotonic()
     kill_after(2, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(Terminated):
         run(recipe=both)
     model = run(recipe=both, resume=True)
     logs = [(path.parent / "stage-0/csv/metrics.csv").read_text() for path in (model, whole)]
     assert logs[0] == logs[1]
+    seconds = [int(found) for found in re.findall(r"epoch \d of \d: .*, (\d+) s", caplog.text)]
+    assert seconds, "each epoch's line ends with its time"
+    assert max(seconds) <= time.monotonic() - began + 1
     assert read_spec(model).training["validation"] == read_spec(whole).training["validation"]
 
 

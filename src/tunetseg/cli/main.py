@@ -8,7 +8,7 @@ from importlib import import_module
 from types import FrameType
 
 from tunetseg.errors import InputError, Terminated
-from tunetseg.limits import shortage
+from tunetseg.limits import check_process, shortage
 
 __all__ = ["COMMANDS", "main", "run"]
 
@@ -68,6 +68,7 @@ def _run(arguments: Sequence[str]) -> None:
         return
     if arguments[0] not in COMMANDS:
         raise InputError(f"unknown command {arguments[0]!r}; choose from {', '.join(COMMANDS)}")
+    check_process()
     name, *rest = arguments
     _check_words(rest)
     module = import_module(f"tunetseg.cli.{name}")

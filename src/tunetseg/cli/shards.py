@@ -19,8 +19,8 @@ __all__ = ["segment_in_parts"]
 _OWN = {"shards", "launcher", "template", "limit", "dry_run", "cases", "patients"}
 """Settings that are not passed on to the processes of the parts."""
 
-_SAID = {0, 2, 3}
-"""Exit codes of runs that went through all cases: nothing to say, cases left out, warnings with --strict."""
+_WITH_MESSAGES = (2, 3)
+"""Exit codes of runs that went through all cases and had something to say: cases left out, warnings with --strict."""
 
 
 def segment_in_parts(cases: Sequence[Case], settings: Mapping[str, Any]) -> None:
@@ -62,8 +62,8 @@ def segment_in_parts(cases: Sequence[Case], settings: Mapping[str, Any]) -> None
     with shown() as progress:
         for some, jobs in ((tasks, at_once), ([last], 1)):
             codes = run_tasks(some, jobs=jobs, threads=threads, progress=progress)
-            # What a part left out or warned of is told again by the last run, over all cases.
-            failed = next((task for task in some if codes[task.name] not in _SAID), None)
+            # The last run says again, over all cases, what a part left out or warned of.
+            failed = next((task for task in some if codes[task.name] not in (0, *_WITH_MESSAGES)), None)
             if failed is not None:
                 raise InputError(f"{failed.name}: ended with exit code {codes[failed.name]}; see {failed.log}")
     if codes[last.name]:
@@ -77,7 +77,9 @@ def _task(folder: Path, number: int, part: Sequence[Case], words: Sequence[str])
     with whole_file(listed) as partial:
         partial.write_text("".join(f"{case.id}\n" for case in part), encoding="utf-8")
     log = folder / f"part-{number}.log"
-    return Task(f"part {number}", (tunet("segment", *words, "--cases", str(listed)),), log)
+    command = tunet("segment", *words, "--cases", str(listed))
+    # The last run, over all cases, says again what a part says, so the others need not stop for it.
+    return Task(f"part {number}", (command,), log, also_well=_WITH_MESSAGES)
 
 
 def _words(settings: Mapping[str, Any]) -> list[str]:

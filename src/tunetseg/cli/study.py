@@ -35,6 +35,7 @@ def study(
     threads: int | None = None,
     dry_run: bool = False,
     max_minutes: float | None = None,
+    step_minutes: float | None = None,
     dataset: str | None = None,
     labels: str | None = None,
     device: str = "auto",
@@ -68,6 +69,8 @@ def study(
         threads: Threads of each model; by default its share of the cores.
         dry_run: Write plan and job files and show them; train nothing and submit nothing.
         max_minutes: Time budget per model; its stages are shortened to fit it.
+        step_minutes: Minutes of training steps per model, on one core or one GPU. The networks' steps are timed in turn
+            before the study begins, and the epochs are as many as fit: a comparison that other work does not disturb.
         dataset: Dataset of the cohort, or a TOML file that describes it; by default the files tell.
         labels: Dataset whose label values the references have; by default each dataset's own.
         device: auto, cpu, cuda or mps.
@@ -83,6 +86,7 @@ def study(
     from tunetseg.studies.local import share_of_cores
     from tunetseg.studies.plan import make_plan, open_study, read_plan
     from tunetseg.studies.run import submit_study
+    from tunetseg.training.memory import keep_freed_memory
 
     shared = {
         "max_minutes": max_minutes,
@@ -106,8 +110,12 @@ def study(
             chosen = _recipe(recipe, folds)
             named = [_network(word) for word in networks]
             at_once, share = share_of_cores(len(named) * (len(only) or chosen.folds), jobs)
-            plan = make_plan(cohort, named, chosen, only=only, threads=threads or share, **shared)
-            plan = open_study(out, plan, chosen)
+            plan = make_plan(
+                cohort, named, chosen, only=only, threads=threads or share, step_minutes=step_minutes, **shared
+            )
+            if step_minutes is not None:
+                keep_freed_memory()  # as training does
+            plan = open_study(out, plan, chosen, progress=progress)
         if launcher == "slurm" or dry_run:
             words = () if test is None else ("--test", str(test.resolve()))
             handed = submit_study(plan, out, words=words, template=template, limit=limit, dry_run=dry_run)

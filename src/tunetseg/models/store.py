@@ -17,6 +17,7 @@ from tunetseg.errors import InputError
 from tunetseg.io.bounded import check_file, parse_json
 from tunetseg.io.files import whole_file
 from tunetseg.io.seal import SEAL, check_seal, seal
+from tunetseg.io.signals import held_signals
 from tunetseg.limits import check_patch, shortage
 from tunetseg.models.calibration import Calibration
 from tunetseg.networks import NetworkSpec, build_network
@@ -213,6 +214,7 @@ def read_spec(path: str | Path) -> ModelSpec:
     return ModelSpec.from_dict(raw, str(path))
 
 
+@held_signals()  # PyTorch makes of an interruption that a tensor has no shape, and the file would be called damaged
 def load_network(path: str | Path, device: "str | torch.device" = "cpu") -> "tuple[SegmentationNetwork, ModelSpec]":
     """Return the network of a model file, in evaluation mode and float32, and its spec. Nothing is unpickled.
 

@@ -23,8 +23,10 @@ def costs_of(plan: StudyPlan, study: Path) -> dict[str, dict[str, Any]]:
 
     Returns:
         Method -> ``parameters``; ``gflops`` of a forward pass of one training patch, multiplications and additions
-        counted apart; ``steps`` of a model's last stage; ``train_minutes`` of a model; ``case_seconds`` from reading to
-        the label map; ``memory_mb`` at the most while training. Means over folds.
+        counted apart; ``steps`` of a model's last stage; ``step_seconds`` and ``pass_seconds``, of a training step and
+        a forward pass of that stage, as timed for a budget, else from the whole training and None; ``train_minutes`` of
+        a model; ``case_seconds`` from reading to the label map; ``memory_mb`` at the most while training. Means over
+        folds.
     """
     return {method: _costs(plan, study, method, models) for method, models in plan.methods.items()}
 
@@ -33,11 +35,15 @@ def _costs(plan: StudyPlan, study: Path, method: str, models: tuple[Model, ...])
     specs = [read_spec(study / model.run / MODEL) for model in models]
     seconds = [read_json(path).get("seconds", 0.0) for path in manifests(prediction_folder(study, method)).values()]
     training = [spec.training for spec in specs]
+    steps, minutes = mean(facts["steps"] for facts in training), mean(facts["seconds"] for facts in training) / 60
+    timing = plan.timings.get(method)
     return {
         "parameters": _parameters(specs[0]),
         "gflops": round(_operations(specs[0]) / 1e9, 2),
-        "steps": round(mean(facts["steps"] for facts in training)),
-        "train_minutes": round(mean(facts["seconds"] for facts in training) / 60, 2),
+        "steps": round(steps),
+        "step_seconds": round(60 * minutes / max(1, steps), 4) if timing is None else timing.step[-1],
+        "pass_seconds": None if timing is None else timing.forward[-1],
+        "train_minutes": round(minutes, 2),
         "case_seconds": round(mean(seconds), 2) if seconds else None,
         "memory_mb": round(mean(facts.get("memory_mb", 0) for facts in training)),
     }

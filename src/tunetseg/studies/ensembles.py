@@ -9,9 +9,10 @@ from tunetseg.models.zoo import ENSEMBLE, MODEL
 from tunetseg.studies.plan import Model, StudyPlan
 from tunetseg.studies.tasks import Task, prediction_folder, segment_words, tunet
 
-__all__ = ["ensemble_tasks", "members", "test_folder", "test_tasks", "write_ensemble"]
+__all__ = ["NAME", "ensemble_tasks", "members", "test_folder", "test_tasks", "voters", "write_ensemble"]
 
 NAME = "ensemble"
+"""Of the folders of its segmentations."""
 
 PAPER = ("tunet-seb", "tunet-reb1-seb", "tunet-reb2-seb")
 """The networks whose fifteen models vote in the paper."""

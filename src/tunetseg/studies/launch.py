@@ -4,7 +4,7 @@ import logging
 import re
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import pairwise
@@ -17,6 +17,9 @@ from tunetseg.studies.tasks import Task, write_tasks
 __all__ = ["Submission", "submit"]
 
 _LOG = logging.getLogger(__name__)
+
+_JOB = "{job}"
+"""Stands for the name of the first job, until it is known."""
 
 _HEADER = re.compile(r"^# tunet (?P<key>submit|then|limit|parallel): *(?P<words>.+)$", re.MULTILINE)
 
@@ -70,22 +73,35 @@ def submit(
     processes = max(task.processes for task in tasks)
     values = {
         "array": _ranges(missing),
-        "limit": header.get("limit", "{limit}").format(limit=limit) if limit else "",
+        "limit": _filled(script, {"limit": "{limit}", **header}, "limit", {"limit": limit}) if limit else "",
         "threads": threads,
         "processes": processes,
         "script": shlex.quote(str(script)),
     }
-    parallel = shlex.split(header.get("parallel", "").format(**values))
+    parallel = shlex.split(_filled(script, header, "parallel", values))
     listed = write_tasks(tasks, folder / "tasks.txt", parallel)
-    commands = [header["submit"].format(**values, tasks=shlex.quote(str(listed)))]
+    commands = [_filled(script, header, "submit", {**values, "tasks": shlex.quote(str(listed))})]
     if then is not None:
         last = write_tasks([then], folder / "then.txt")
-        commands.append(header["then"].format(**values, tasks=shlex.quote(str(last)), job="{job}"))
+        known = {**values, "tasks": shlex.quote(str(last)), "job": _JOB}
+        commands.append(_filled(script, header, "then", known))
     jobs: list[str] = []
     for command in [] if dry_run else commands:
-        jobs.append(_run(command.format(job=jobs[0]) if jobs else command, folder))
+        jobs.append(_run(command.replace(_JOB, jobs[0]) if jobs else command, folder))
         _LOG.info("submitted job %s: %s", jobs[-1], command)
     return Submission(tuple(commands), script, tuple(jobs))
+
+
+def _filled(script: Path, header: Mapping[str, str], key: str, values: Mapping[str, object]) -> str:
+    """Return a line of the script's header with the values in the places of their names."""
+    try:
+        return header.get(key, "").format(**values)
+    except (LookupError, ValueError):
+        names = ", ".join(f"{{{name}}}" for name in values)
+        raise InputError(
+            f"{script}: the line '# tunet {key}: {header[key]}' has braces that stand for nothing; it may name "
+            f"{names}, and other braces are doubled"
+        ) from None
 
 
 def _script(folder: Path, template: Path | None) -> Path:

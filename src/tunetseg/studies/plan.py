@@ -1,20 +1,27 @@
 """``plan.json``: the models of a study, one row each. Light: torch is imported only to check a new plan."""
 
 import json
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec import Struct
 
 from tunetseg.errors import InputError
 from tunetseg.io.files import make_folder, whole_file
+from tunetseg.progress import Progress, silent
 from tunetseg.training.config import Option, TrainConfig
 from tunetseg.training.recipes import Recipe, recipe_from_dict, recipe_to_dict
 
-__all__ = ["PLAN", "RECIPE", "Model", "StudyPlan", "make_plan", "open_study", "read_plan"]
+if TYPE_CHECKING:
+    from tunetseg.training.planning import Plan as Run
+
+__all__ = ["PLAN", "RECIPE", "Model", "StudyPlan", "Timing", "make_plan", "open_study", "read_plan"]
+
+_LOG = logging.getLogger(__name__)
 
 PLAN = "plan.json"
 RECIPE = "recipe.json"
@@ -57,6 +64,18 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     run: str
 
 
+class Timing(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Seconds that a network takes, one number per stage of the recipe.
+
+    Args:
+        step: Of a training step.
+        forward: Of a forward pass of the same patches.
+    """
+
+    step: tuple[float, ...]
+    forward: tuple[float, ...]
+
+
 class StudyPlan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a study trains.
 
@@ -66,14 +85,18 @@ class StudyPlan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         folds: Number of folds.
         threads: Threads of each process. The weights may depend on it in the last bits.
         settings: Fields of `TrainConfig` that all models have in common.
+        step_minutes: Minutes that the steps of a model take by the timings; None: the recipe says how many steps.
+        timings: Method -> its timing, where the study has such a budget.
         models: A row per model.
     """
 
-    version: int = 1
+    version: Literal[1] = 1
     cohort: str
     folds: int
     threads: int
     settings: dict[str, Any]
+    step_minutes: float | None = None
+    timings: dict[str, Timing] = {}
     models: tuple[Model, ...]
 
     @property
@@ -104,6 +127,7 @@ def make_plan(
     *,
     only: Sequence[int] = (),
     threads: int = 1,
+    step_minutes: float | None = None,
     **settings: Any,
 ) -> StudyPlan:
     """Return the plan of a study; nothing is written.
@@ -114,11 +138,17 @@ def make_plan(
         recipe: Recipe of all models; it says how many folds there are.
         only: Folds whose models are trained; by default all.
         threads: Threads of each process.
+        step_minutes: Minutes that the steps of each model may take. Each network has a recipe of its own then, whose
+            epochs `open_study` sets.
         settings: Fields of `TrainConfig` that all models have in common.
 
     Raises:
-        InputError: Nothing to train, a network twice, or an unknown fold.
+        InputError: Nothing to train, a network twice, an unknown fold, a budget that is not above 0, or two budgets.
     """
+    if step_minutes is not None and not step_minutes > 0:
+        raise InputError(f"step_minutes is {step_minutes:g}; must be above 0")
+    if step_minutes is not None and settings.get("max_minutes") is not None:
+        raise InputError("max_minutes and step_minutes are two budgets; give one")
     unknown = next((fold for fold in only if not 0 <= fold < recipe.folds), None)
     if unknown is not None:
         raise InputError(f"fold is {unknown}; choose from 0 to {recipe.folds - 1}")
@@ -133,6 +163,7 @@ def make_plan(
             network=name,
             options=options,
             fold=fold,
+            recipe=RECIPE if step_minutes is None else f"recipes/{method}.json",
             run=f"models/{method}/fold-{fold}",
         )
         for method, (name, options) in zip(methods, networks, strict=True)
@@ -140,7 +171,12 @@ def make_plan(
     ]
     given = {name: _absolute(value) for name, value in settings.items() if value != getattr(_DEFAULTS, name)}
     return StudyPlan(
-        cohort=str(Path(cohort).resolve()), folds=recipe.folds, threads=threads, settings=given, models=tuple(models)
+        cohort=str(Path(cohort).resolve()),
+        folds=recipe.folds,
+        threads=threads,
+        settings=given,
+        step_minutes=step_minutes,
+        models=tuple(models),
     )
 
 
@@ -159,10 +195,11 @@ def _method(network: str, options: dict[str, Option]) -> str:
     return " ".join([network, *parts]).replace(os.sep, "-").replace(" ", "-")
 
 
-def open_study(folder: str | Path, plan: StudyPlan, recipe: Recipe) -> StudyPlan:
+def open_study(folder: str | Path, plan: StudyPlan, recipe: Recipe, *, progress: Progress = silent) -> StudyPlan:
     """Write a new plan into the folder of a study, or add its models to those of the plan that is there.
 
-    Every network is checked against recipe and cohort first.
+    Every network is checked against recipe and cohort first. Where the plan has a budget of steps, new networks are
+    timed, and each gets a recipe with the epochs that the budget buys.
 
     Returns:
         The plan as it is in the folder now.
@@ -179,24 +216,46 @@ def open_study(folder: str | Path, plan: StudyPlan, recipe: Recipe) -> StudyPlan
         plan = msgspec.structs.replace(earlier, models=(*earlier.models, *added))
     else:
         added = plan.models
-    check_networks(plan, added, recipe)
-    if added:
-        make_folder(target)
-        _write(target / RECIPE, recipe_to_dict(recipe))
-        _write(target / PLAN, msgspec.to_builtins(plan))
+    runs = _runs(plan, added, recipe)
+    if not added:
+        return plan
+    recipes = {RECIPE: recipe}
+    if plan.step_minutes is not None:
+        from tunetseg.studies.budget import budgeted, time_networks
+
+        new = {method: run for method, run in runs.items() if method not in plan.timings}
+        timings = time_networks(new, progress=progress)
+        for method, timing in timings.items():
+            found = budgeted(recipe, timing, len(new[method].training), plan.step_minutes)
+            recipes[f"recipes/{method}.json"] = found
+            epochs = " + ".join(str(stage.epochs) for stage in found.stages)
+            _LOG.info("%s: %s s per step, so %s epochs", method, " and ".join(map(str, timing.step)), epochs)
+        plan = msgspec.structs.replace(plan, timings=plan.timings | timings)
+    for name, one in recipes.items():
+        make_folder((target / name).parent)
+        _write(target / name, recipe_to_dict(one))
+    _write(target / PLAN, msgspec.to_builtins(plan))
     return plan
 
 
-def check_networks(plan: StudyPlan, models: Sequence[Model], recipe: Recipe) -> None:
-    """Raise InputError where a network does not fit recipe or cohort; nothing is written."""
+def _runs(plan: StudyPlan, models: Sequence[Model], recipe: Recipe) -> "dict[str, Run]":
+    """Return method -> the first of its runs, worked out, with the recipe of the study; nothing is written.
+
+    Raises:
+        InputError: A network does not fit recipe or cohort.
+    """
     from tunetseg.preparation.pack import is_pack
     from tunetseg.training.planning import plan as plan_run
 
     if is_pack(plan.cohort):
         raise InputError(f"{plan.cohort}: is a pack; a study segments its cases too, so give the folder of the images")
-    for model in {model.method: model for model in models}.values():
-        config = msgspec.structs.replace(plan.config(Path(), model), recipe=recipe, resume=False)
-        plan_run(config)
+    chosen: dict[str, Model] = {}
+    for model in models:
+        chosen.setdefault(model.method, model)
+    return {
+        method: plan_run(msgspec.structs.replace(plan.config(Path(), model), recipe=recipe, resume=False))
+        for method, model in chosen.items()
+    }
 
 
 def read_plan(folder: str | Path) -> StudyPlan:
@@ -225,6 +284,7 @@ def _check_same(folder: Path, earlier: StudyPlan, plan: StudyPlan, recipe: Recip
         "cohort": (earlier.cohort, plan.cohort),
         "recipe": (old, recipe),
         "settings": (earlier.settings, plan.settings),
+        "budget": (earlier.step_minutes, plan.step_minutes),
         "number of threads": (earlier.threads, plan.threads),
     }
     different = [name for name, (before, now) in pairs.items() if before != now]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tunetseg.io.files import make_folder
+from tunetseg.models.zoo import MODEL
 from tunetseg.progress import Progress, silent
 from tunetseg.studies.launch import Submission, submit
 from tunetseg.studies.local import run_tasks
@@ -22,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 def is_done(folder: Path, model: Model) -> bool:
     """Return whether a model is trained and the cases of its fold are segmented."""
     run, out = folder / model.run, prediction_folder(folder, model.method)
-    if not (run / "model.safetensors").exists():
+    if not (run / MODEL).exists():
         return False
     try:
         cases = (run / "validation.txt").read_text(encoding="utf-8").splitlines()

@@ -7,13 +7,12 @@ from typing import Literal
 
 from msgspec import Struct
 
-from tunetseg.studies.plan import RECIPE, Model, StudyPlan, read_plan
+from tunetseg.models.zoo import MODEL
+from tunetseg.studies.plan import Model, read_plan
 from tunetseg.training.lock import STALE, read_holder, sign_of_life
 from tunetseg.training.state import RunState, read_state
 
 __all__ = ["ModelStatus", "read_status"]
-
-_MODEL = "model.safetensors"
 
 Word = Literal["waiting", "running", "stopped", "stale", "failed", "finished"]
 
@@ -61,11 +60,12 @@ def read_status(folder: str | Path) -> list[ModelStatus]:
     """
     study = Path(folder)
     plan = read_plan(study)
-    weights = _stage_weights(study)
-    return [_status(study, plan, model, weights) for model in plan.models]
+    recipes = {model.recipe for model in plan.models}
+    weights = {recipe: _stage_weights(study / recipe) for recipe in recipes}
+    return [_status(study, model, weights[model.recipe]) for model in plan.models]
 
 
-def _status(study: Path, plan: StudyPlan, model: Model, weights: list[float]) -> ModelStatus:
+def _status(study: Path, model: Model, weights: list[float]) -> ModelStatus:
     run = study / model.run
     state = read_state(run)
     word, message = _word(run, study / "logs" / f"{model.name.replace('/', '-')}.log", state)
@@ -90,7 +90,7 @@ def _status(study: Path, plan: StudyPlan, model: Model, weights: list[float]) ->
 
 def _word(run: Path, log: Path, state: RunState | None) -> tuple[Word, str]:
     """Return the word for where a run stands, and why."""
-    if (run / _MODEL).exists():
+    if (run / MODEL).exists():
         return "finished", ""
     if is_held(run):
         return "running", ""
@@ -138,10 +138,10 @@ def _done(state: RunState, weights: list[float]) -> float:
     return sum(weights[: state.stage]) + weights[state.stage] * state.epoch / state.epochs
 
 
-def _stage_weights(study: Path) -> list[float]:
+def _stage_weights(recipe: Path) -> list[float]:
     """Return how long each stage takes compared with the others: by the voxels that it shows."""
     try:
-        stages = json.loads((study / RECIPE).read_text(encoding="utf-8"))["stages"]
+        stages = json.loads(recipe.read_text(encoding="utf-8"))["stages"]
         return [
             float(stage["epochs"] * stage["samples_per_case"] * x * y * z)
             for stage in stages

@@ -53,6 +53,9 @@ def write_results(results: StudyResults, plan: StudyPlan, folder: Path, costs: M
         ensemble = {name: found for name, found in tested.items() if name == "Ensemble"} or tested
         files += _write_table(folder / "table3", ensemble, ("dice", "hd95"), spread=False)
         files += _write_table(folder / "table4", tested, ("dauc", "rftp"), spread=False)
+    with whole_file(folder / "overview.md") as partial:
+        partial.write_text(markdown_table(*_overview(results, costs)), encoding="utf-8")
+    files.append(folder / "overview.md")
     for what, comparison in results.comparisons.items():
         files += write_comparison(comparison, folder / f"comparison-{what}.json")
     with whole_file(folder / "results.txt") as partial:
@@ -100,21 +103,42 @@ def _write_table(path: Path, methods: dict[str, Summaries], scores: Sequence[str
     return files
 
 
+def _overview(results: StudyResults, costs: Mapping[str, Any]) -> tuple[list[list[str]], list[list[str]]]:
+    """Return headings and cells of one table: a row per network, what it reaches and what it costs side by side."""
+    table = _cost_table(costs)
+    heads, body = [[""], ["Model"]], [[row[0]] for row in table.rows]
+    for methods, wanted in ((results.methods, ("dice", "hd95", "dauc")), (results.lesions, ("lesion_dice",))):
+        summaries = _summaries({name: methods[name] for name in costs if name in methods})
+        known = {score for regions in summaries.values() for scores in regions.values() for score in scores}
+        if scores := [score for score in wanted if score in known]:
+            more_heads, more = score_table(summaries, scores, spread=False)
+            heads = [[*row, *added[1:]] for row, added in zip(heads, more_heads, strict=True)]
+            body = [[*row, *added[1:]] for row, added in zip(body, more, strict=True)]
+    heads = [[*heads[0], *table.columns[1:]], [*heads[1], *("" for _ in table.columns[1:])]]
+    return heads, [[*row, *costing[1:]] for row, costing in zip(body, table.rows, strict=True)]
+
+
 def _cost_table(costs: Mapping[str, Any]) -> TextTable:
     rows = tuple(
         (
             _TITLES.get(name, name),
             f"{cost['parameters']:,}",
             f"{cost['gflops']:.2f}",
-            f"{60 * cost['train_minutes'] / max(1, cost['steps']):.2f}",
+            f"{cost['steps']:,}",
+            f"{cost['step_seconds']:.2f}",
+            _or_dash(cost["pass_seconds"]),
             f"{cost['train_minutes']:.1f}",
-            "-" if cost["case_seconds"] is None else f"{cost['case_seconds']:.2f}",
+            _or_dash(cost["case_seconds"]),
             f"{cost['memory_mb']:,}",
         )
         for name, cost in costs.items()
     )
-    heads = ("network", "weights", "GFLOP per patch", "s per step", "min per model", "s per case", "MB at the most")
-    return TextTable("Costs", heads, rows, left=1)
+    heads = ("network", "weights", "GFLOP per patch", "steps", "s per step", "s per pass", "min per model")
+    return TextTable("Costs", (*heads, "s per case", "MB at the most"), rows, left=1)
+
+
+def _or_dash(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.2f}"
 
 
 def _summary(

@@ -24,15 +24,17 @@ class Task:
         commands: Words of each command.
         log: File that their output is added to.
         processes: Processes that the first command consists of.
+        also_well: Exit codes, besides 0, with which the last command has done its work, so that a job may follow.
     """
 
     name: str
     commands: tuple[tuple[str, ...], ...]
     log: Path
     processes: int = 1
+    also_well: tuple[int, ...] = ()
 
     def line(self, parallel: Sequence[str] = ()) -> str:
-        """Return the task as one line for bash.
+        """Return the task as one line for bash, which ends with 0 where the work is done.
 
         Args:
             parallel: Words that start the processes of the first command, where there are several.
@@ -43,6 +45,8 @@ class Task:
         first, *others = self.commands
         words = [(*parallel, *first) if self.processes > 1 else first, *others]
         line = f"{{ {' && '.join(map(shlex.join, words))}; }} >> {shlex.quote(str(self.log))} 2>&1"
+        if self.also_well:
+            line += f" || case $? in {'|'.join(map(str, self.also_well))}) ;; *) exit $?;; esac"
         if "\n" in line:
             raise InputError(f"{self.name}: the name of a file or folder holds a line break; rename it")
         return line

@@ -182,7 +182,7 @@ class Journal(lightning.Callback):
         self.state = state
         self.clock = clock
         self.progress = progress
-        self.began = 0.0
+        self.began = time.monotonic()  # an epoch that is continued is not begun again
         self.written = time.monotonic()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:

@@ -3,10 +3,11 @@
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -148,12 +149,25 @@ def started_by_others(count: int) -> Processes | None:
         nodes = count // int(given.get("LOCAL_WORLD_SIZE", count))
         return Processes(int(given["RANK"]), count, int(given["LOCAL_RANK"]), nodes, "env://")
     if given.get("SLURM_STEP_NUM_TASKS") == str(count) and "SLURM_PROCID" in given:
-        host = SLURMEnvironment.resolve_root_node_address(given.get("SLURM_STEP_NODELIST", "127.0.0.1"))
+        host = _first_host(given)
         # Steps of one job, and jobs on one computer, must not meet at the same port.
         port = 20000 + (int(given.get("SLURM_JOB_ID", 0)) * 17 + int(given.get("SLURM_STEP_ID", 0))) % 20000
         nodes = int(given.get("SLURM_STEP_NUM_NODES", 1))
         return Processes(int(given["SLURM_PROCID"]), count, int(given["SLURM_LOCALID"]), nodes, f"tcp://{host}:{port}")
     return None
+
+
+def _first_host(given: Mapping[str, str]) -> str:
+    """Return where the first process of a step of SLURM is: the name of its node, or an address where it has none.
+
+    The address is that of srun, which job scripts start on the first node.
+    """
+    host = SLURMEnvironment.resolve_root_node_address(given.get("SLURM_STEP_NODELIST", "127.0.0.1"))
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError:
+        return given.get("SLURM_LAUNCH_NODE_IPADDR", host)
+    return host
 
 
 def run_together(
