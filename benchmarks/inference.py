@@ -108,7 +108,7 @@ def _child(patient: Path, rival: str = "", **asked: object) -> None:
         return
     from tunetseg.datasets import find_cases
     from tunetseg.inference import predictor
-    from tunetseg.inference.segment import segment_cases
+    from tunetseg.inference.cohort import segment_cases
 
     spent = [0.0]
     predict = predictor.predict_windows

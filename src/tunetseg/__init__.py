@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from tunetseg.errors import InputError
     from tunetseg.evaluation.evaluate import evaluate
     from tunetseg.evaluation.scores import Scores
+    from tunetseg.inference.cohort import segment_cases
     from tunetseg.inference.predictor import Ensemble, load_model
-    from tunetseg.inference.segment import segment, segment_cases
+    from tunetseg.inference.segment import segment
     from tunetseg.inference.segmentation import Segmentation
     from tunetseg.networks import create_network
     from tunetseg.training.config import TrainConfig
@@ -39,7 +40,7 @@ _HOMES = {
     "find_description": "datasets",
     "load_model": "inference.predictor",
     "segment": "inference.segment",
-    "segment_cases": "inference.segment",
+    "segment_cases": "inference.cohort",
     "train": "training.run",
 }
 

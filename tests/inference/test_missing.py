@@ -11,8 +11,9 @@ import pytest
 from tunetseg.datasets import Case, DatasetDescription, find_cases, find_description
 from tunetseg.datasets.phantom import Phantom
 from tunetseg.errors import InputError
+from tunetseg.inference.cohort import segment_cases
 from tunetseg.inference.predictor import Ensemble, load_model
-from tunetseg.inference.segment import segment, segment_cases
+from tunetseg.inference.segment import segment
 from tunetseg.models.store import load_network, save_model
 from tunetseg.preparation import Preprocessing, prepare, read_volume
 

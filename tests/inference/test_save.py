@@ -17,8 +17,9 @@ import pytest
 from tunetseg.datasets import Case, find_cases
 from tunetseg.datasets.phantom import make_for, write_patient
 from tunetseg.errors import InputError
+from tunetseg.inference.cohort import segment_cases
 from tunetseg.inference.predictor import Ensemble, load_model
-from tunetseg.inference.segment import segment, segment_cases
+from tunetseg.inference.segment import segment
 from tunetseg.inference.segmentation import Segmentation
 from tunetseg.io import Grid
 

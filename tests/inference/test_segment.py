@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from tunetseg.datasets import Case, DatasetDescription, Postprocessing, find_cas
 from tunetseg.datasets.phantom import Phantom, make_for, make_patient, write_patient
 from tunetseg.errors import InputError
 from tunetseg.inference import predictor
+from tunetseg.inference.cohort import segment_cases
 from tunetseg.inference.predictor import Ensemble, load_model
-from tunetseg.inference.segment import segment, segment_cases
+from tunetseg.inference.segment import segment
 from tunetseg.inference.segmentation import Segmentation
 from tunetseg.networks import missing_packages, network_names
 
@@ -401,13 +402,36 @@ def test_a_broken_case_stops_a_cohort(mri_cohort: Path, model: Ensemble, tmp_pat
     assert not list((tmp_path / "out").glob(f"*{cases[1].id}*"))
 
 
+def test_the_next_case_is_read_while_one_is_at_work(mri_cohort: Path, model: Ensemble) -> None:
+    """And no more than that."""
+    begun: list[str] = []
+
+    def cases() -> Iterator[Case]:
+        for case in find_cases(mri_cohort):
+            begun.append(case.id)
+            yield case
+
+    results = segment_cases(cases(), model)
+    assert begun == []
+    names = [case.id for case in find_cases(mri_cohort)]
+    assert next(results).case == names[0]
+    assert begun == names[:2]
+    assert next(results).case == names[1]
+    assert begun == names[:3]
+    results.close()
+
+
 def test_a_broken_case_is_left_out(mri_cohort: Path, model: Ensemble, tmp_path: Path) -> None:
     cases = broken_cohort(mri_cohort, tmp_path / "cohort")
     cases.append(replace(cases[0], id="missing", images={}))
-    faults: list[InputError] = []
-    done = [r.case for r in segment_cases(cases, model, out=tmp_path / "out", on_fault=faults.append)]
+    faults: list[tuple[str, str]] = []
+
+    def note(case: Case, fault: InputError) -> None:
+        faults.append((case.id, str(fault).split(":")[0]))
+
+    done = [r.case for r in segment_cases(cases, model, out=tmp_path / "out", on_fault=note)]
     assert done == [cases[0].id, cases[2].id]
-    assert [str(fault).split(":")[0] for fault in faults] == [str(cases[1].images["t2"]), "missing"]
+    assert faults == [(cases[1].id, str(cases[1].images["t2"])), ("missing", "missing")]
     assert {path.stem for path in (tmp_path / "out").glob("*.json")} == set(done)
 
 
@@ -478,7 +502,7 @@ def test_library_calls_print_nothing(
 
 def test_time_includes_reading(case: Case, model: Ensemble, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(100))
-    monkeypatch.setattr("tunetseg.inference.segment.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
     assert segment(case, model=model).seconds == 2
 
 

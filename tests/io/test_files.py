@@ -2,8 +2,6 @@
 
 import os
 import stat
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,10 +11,8 @@ import pytest
 from tunetseg.errors import InputError
 from tunetseg.io.files import (
     check_target,
-    hidden_name,
     make_folder,
     read_json,
-    remove_leftovers,
     spare_other,
     whole_file,
     written_together,
@@ -187,31 +183,3 @@ def test_a_failure_leaves_all_old_files(tmp_path: Path) -> None:
         write_half(aside)
     assert caught.value.filename == str(tmp_path / "b.json"), "the hidden folder is gone"
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"b.json": "old"}
-
-
-# Leftovers
-
-
-def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
-    mine = hidden_name()
-    host = mine.split("-")[1]
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    old, of_others = f".tunetseg-{host}-{ended.pid}-0123", ".tunetseg-0123ab-1-0123"
-    for name in (
-        f"{mine}.a.csv",
-        f"{old}.a.csv",
-        f"{of_others}.new",
-        f"{of_others}.old",
-        ".tunetseg-x",
-        ".other",
-        "a.csv",
-    ):
-        (tmp_path / name).write_text("text")
-    (tmp_path / f"{old}.folder").mkdir()
-    (tmp_path / f"{old}.folder/part").write_text("text")
-    os.utime(tmp_path / f"{of_others}.old", (0, 0))
-    assert make_folder(tmp_path) == tmp_path
-    kept = {f"{mine}.a.csv", f"{of_others}.new", ".tunetseg-x", ".other", "a.csv"}
-    assert {path.name for path in tmp_path.iterdir()} == kept
-    remove_leftovers(tmp_path / "nothing")

@@ -8,14 +8,7 @@ from pathlib import Path
 import pytest
 
 from tunetseg.errors import InputError
-from tunetseg.io.scratch import locked, remove_leftovers, scratch_folder
-
-
-def gone() -> int:
-    """Return the number of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
+from tunetseg.io.scratch import hidden_name, locked, remove_leftovers, scratch_folder
 
 
 def test_a_scratch_folder_disappears(tmp_path: Path) -> None:
@@ -23,26 +16,34 @@ def test_a_scratch_folder_disappears(tmp_path: Path) -> None:
         (aside / "file").write_text("x")
         assert aside.parent == tmp_path
         assert aside.name.startswith(".")
-        assert remove_leftovers(tmp_path) == 0, "its process lives"
+        remove_leftovers(tmp_path)
+        assert aside.is_dir(), "its process lives"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_leftovers_of_dead_processes_are_removed(tmp_path: Path) -> None:
-    with scratch_folder(tmp_path) as aside:
-        own = aside.name
-    host = own.removeprefix(".tunetseg-").split(f"-{os.getpid()}-")[0]
-    dead, foreign, old = (
-        tmp_path / f".tunetseg-{host}-{gone()}-abc",
-        tmp_path / ".tunetseg-elsewhere-1-abc",
-        tmp_path / ".tunetseg-elsewhere-2-abc",
-    )
-    others = tmp_path / ".tunetseg-notes", tmp_path / "visible"
-    for folder in (dead, foreign, old, *others):
-        folder.mkdir()
-        (folder / "file").write_text("x")
-    os.utime(old, (0, 0))
-    assert remove_leftovers(tmp_path) == 2
-    assert {path.name for path in tmp_path.iterdir()} == {foreign.name, *(path.name for path in others)}
+def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
+    mine = hidden_name()
+    host = mine.split("-")[1]
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    old, of_others = f".tunetseg-{host}-{ended.pid}-0123", ".tunetseg-0123ab-1-0123"
+    for name in (
+        f"{mine}.a.csv",
+        f"{old}.a.csv",
+        f"{of_others}.new",
+        f"{of_others}.old",
+        ".tunetseg-x",
+        ".other",
+        "a.csv",
+    ):
+        (tmp_path / name).write_text("text")
+    (tmp_path / f"{old}.folder").mkdir()
+    (tmp_path / f"{old}.folder/part").write_text("text")
+    os.utime(tmp_path / f"{of_others}.old", (0, 0))
+    remove_leftovers(tmp_path)
+    kept = {f"{mine}.a.csv", f"{of_others}.new", ".tunetseg-x", ".other", "a.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == kept
+    remove_leftovers(tmp_path / "nothing")
 
 
 def test_a_lock(tmp_path: Path) -> None:

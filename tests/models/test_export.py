@@ -16,6 +16,7 @@ from tunetseg.io.seal import SEAL
 from tunetseg.models import export
 from tunetseg.models.companion import STRIDE, WEIGHTS, onnx_file
 from tunetseg.models.engines import choose_engine
+from tunetseg.models.engines.openvino import shared_core
 from tunetseg.models.export import write_onnx, write_openvino
 from tunetseg.models.store import load_network, read_spec, replace_spec, save_model, weights_hash
 
@@ -117,11 +118,9 @@ def test_a_damaged_or_missing_file(name: str, copy: Path) -> None:
 
 
 def test_openvino_files(exported: Path, tmp_path: Path) -> None:
-    import openvino
-
     path = write_openvino(exported, tmp_path / "ir.xml")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["ir.bin", "ir.xml"]
-    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = shared_core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     logits = compiled([IMAGE[None]])[0][0]
     expected = choose_engine("torch", device="cpu", precision="32").load(exported)(IMAGE)
     assert 1 / (1 + np.exp(-logits)) == pytest.approx(expected, abs=1e-4)

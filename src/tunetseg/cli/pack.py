@@ -39,13 +39,13 @@ def pack(
         skip_broken: Report a broken case and continue without it.
     """
     import logging
-    import tempfile
 
     from tunetseg.cli.console import shown, table_console
     from tunetseg.datasets import find_cases, find_description
     from tunetseg.datasets.common import common_description
     from tunetseg.errors import InputError
-    from tunetseg.io.files import hidden_name, make_folder
+    from tunetseg.io.files import make_folder
+    from tunetseg.io.scratch import scratch_folder
     from tunetseg.preparation import Preprocessing
     from tunetseg.preparation.cache import Cache
     from tunetseg.preparation.pack import write_pack
@@ -64,7 +64,7 @@ def pack(
         logging.getLogger("tunetseg.cli").warning("left out: %s", fault)
 
     folder = make_folder(out)
-    with shown() as progress, tempfile.TemporaryDirectory(prefix=hidden_name(), dir=folder) as temporary:
+    with shown() as progress, scratch_folder(folder) as temporary:
         parts = write_pack(
             cases,
             folder,

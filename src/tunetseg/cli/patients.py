@@ -14,12 +14,12 @@ from tunetseg.cli.ledger import Ledger
 from tunetseg.datasets import Case, DatasetDescription, Postprocessing, find_scheme
 from tunetseg.errors import InputError
 from tunetseg.findings import Finding
+from tunetseg.inference.cohort import segment_cases
 from tunetseg.inference.predictor import Ensemble
 from tunetseg.inference.save import is_complete
-from tunetseg.inference.segment import segment_cases
 from tunetseg.inference.segmentation import NOT_A_DEVICE, Segmentation
 from tunetseg.io.files import make_folder
-from tunetseg.io.scratch import locked, remove_leftovers
+from tunetseg.io.scratch import locked
 from tunetseg.progress import Progress
 
 __all__ = ["Outcome", "Wanted", "segment_patients"]
@@ -149,7 +149,6 @@ def segment_patients(cases: Sequence[Case], out: Path, model: Ensemble, wanted: 
             cases[0].check(model.dataset.channel_names, missing="allow")
         folder = make_folder(out)
         with locked(folder, wanted.part):
-            remove_leftovers(folder)
             ledger = None if alone else Ledger(folder)
             waiting = [case for case in cases if alone or wanted.redo or not wanted.is_done(case, folder, model)]
             work = _Work(len(cases), skipped=len(cases) - len(waiting))
@@ -186,19 +185,17 @@ def _results(
     progress: Progress,
 ) -> Iterator[Segmentation]:
     """Segment cases one by one; broken ones are told and left out where there is a ledger."""
-    current: list[str] = []
 
     def begun() -> Iterator[Case]:
         for case in cases:
-            current.append(case.id)
             _print_series(console, case)
             yield case
 
-    def leave_out(fault: InputError) -> None:
+    def leave_out(case: Case, fault: InputError) -> None:
         assert ledger is not None
-        work.faults.append(f"{current[-1]}: {str(fault).removeprefix(f'{current[-1]}: ')}")
+        work.faults.append(f"{case.id}: {str(fault).removeprefix(f'{case.id}: ')}")
         _LOG.warning("left out (%s): %s", work.count(), fault)
-        ledger.add_fault(current[-1], str(fault))
+        ledger.add_fault(case.id, str(fault))
 
     return segment_cases(
         begun(),

@@ -1,13 +1,7 @@
 """Check where results go before the work begins, and write files so that none that is half-written looks complete."""
 
-import hashlib
 import os
-import re
-import secrets
-import shutil
-import socket
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,22 +9,17 @@ from typing import Any
 
 from tunetseg.errors import InputError
 from tunetseg.io.bounded import parse_json, read_text
+from tunetseg.io.scratch import hidden_name, remove_leftovers, scratch_folder
 
 __all__ = [
     "SIGNATURE",
     "check_target",
-    "hidden_name",
     "make_folder",
     "read_json",
-    "remove_leftovers",
     "spare_other",
     "whole_file",
     "written_together",
 ]
-
-_HIDDEN = ".tunetseg-"
-_LEFTOVER = re.compile(r"\.tunetseg-([0-9a-f]{6})-([0-9]{1,9})-")
-_DAY = 24 * 3600.0
 
 SIGNATURE = "tunetseg"
 """Mark of the files that this package writes, such as the description in an image's header."""
@@ -152,58 +141,17 @@ def written_together(folder: Path) -> Iterator[Path]:
     Args:
         folder: Where the files go.
     """
-    aside = folder / hidden_name()
+    aside = folder
     try:
-        aside.mkdir()
-        yield aside
-        for file in sorted(aside.iterdir()):
-            os.replace(file, folder / file.name)
+        with scratch_folder(folder) as aside:
+            yield aside
+            for file in sorted(aside.iterdir()):
+                os.replace(file, folder / file.name)
     except OSError as error:
         if error.errno is None or not str(error.filename).startswith(str(aside)):
             raise
         place = Path(str(error.filename))
         raise OSError(error.errno, error.strerror, str(folder / place.name if place != aside else folder)) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def hidden_name() -> str:
-    """Name of a file or folder that is being written by this process."""
-    return f"{_HIDDEN}{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
-
-
-def _host() -> str:
-    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left half-written in a folder.
-
-    Of processes of this computer it is known whether they still run; what others began is left alone for a day.
-    """
-    with suppress(OSError):
-        for place in folder.glob(f"{_HIDDEN}*"):
-            match = _LEFTOVER.match(place.name)
-            if match is None or (match[1] == _host() and _runs(int(match[2]))):
-                continue
-            if match[1] != _host() and time.time() - place.lstat().st_mtime < _DAY:
-                continue
-            if place.is_dir() and not place.is_symlink():
-                shutil.rmtree(place, ignore_errors=True)
-            else:
-                place.unlink(missing_ok=True)
-
-
-def _runs(process: int) -> bool:
-    if os.name != "posix":  # there, signal 0 is not harmless
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # of another user
-        return True
-    return True
 
 
 def _create(path: Path) -> int:

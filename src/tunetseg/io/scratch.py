@@ -1,10 +1,11 @@
-"""Hidden folders for files that are not complete, and what killed processes leave of them; one process per folder."""
+"""Hidden files and folders that are not complete, and what killed processes leave of them; one process per folder."""
 
+import hashlib
 import os
 import re
+import secrets
 import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,65 +15,66 @@ from filelock import FileLock, Timeout
 
 from tunetseg.errors import InputError
 
-__all__ = ["locked", "remove_leftovers", "scratch_folder"]
+__all__ = ["hidden_name", "locked", "remove_leftovers", "scratch_folder"]
 
-_ABANDONED_SECONDS = 24 * 3600
-"""Age from which a hidden folder of another computer is a leftover, as nobody can tell whether its process lives."""
-_HIDDEN = re.compile(r"\.tunetseg-(?P<host>.*)-(?P<process>\d+)-[^-]*")
+_HIDDEN = ".tunetseg-"
+_LEFTOVER = re.compile(r"\.tunetseg-([0-9a-f]{6})-([0-9]{1,9})-")
+_DAY = 24 * 3600.0
+"""Age from which what another computer began is a leftover, as nobody can tell whether its process lives."""
+
+
+def hidden_name() -> str:
+    """Name of a file or folder that is being written by this process."""
+    return f"{_HIDDEN}{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def _host() -> str:
-    return re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())[:64]
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder.
+
+    Of processes of this computer it is known whether they still run; what others began is left alone for a day.
+    """
+    with suppress(OSError):
+        for place in folder.glob(f"{_HIDDEN}*"):
+            match = _LEFTOVER.match(place.name)
+            if match is None or (match[1] == _host() and _runs(int(match[2]))):
+                continue
+            if match[1] != _host() and time.time() - place.lstat().st_mtime < _DAY:
+                continue
+            if place.is_dir() and not place.is_symlink():
+                shutil.rmtree(place, ignore_errors=True)
+            else:
+                place.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    if os.name != "posix":  # there, signal 0 is not harmless
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        return True
+    return True
 
 
 @contextmanager
 def scratch_folder(folder: Path) -> Iterator[Path]:
     """Give a hidden folder in a folder, which disappears when the block ends.
 
-    Its name says which process on which computer it belongs to, so that `remove_leftovers` knows those of killed
-    processes.
-
     Args:
         folder: Where files are moved to once they are complete.
     """
-    prefix = f".tunetseg-{_host()}-{os.getpid()}-"
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=folder, ignore_cleanup_errors=True) as temporary:
-        yield Path(temporary)
-
-
-def remove_leftovers(folder: Path) -> int:
-    """Remove the hidden folders of `scratch_folder` whose process does not live any more.
-
-    Args:
-        folder: Where to look, not in the folders below it.
-
-    Returns:
-        Count of folders that were removed.
-    """
-    removed = 0
-    for place in folder.glob(".tunetseg-*"):
-        name = _HIDDEN.fullmatch(place.name)
-        if name is None or not place.is_dir() or place.is_symlink():
-            continue
-        if _lives(name["host"], int(name["process"]), place):
-            continue
-        shutil.rmtree(place, ignore_errors=True)
-        removed += not place.exists()
-    return removed
-
-
-def _lives(host: str, process: int, place: Path) -> bool:
-    if host != _host():
-        with suppress(OSError):
-            return time.time() - place.stat().st_mtime < _ABANDONED_SECONDS
-        return True
+    aside = folder / hidden_name()
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
+        aside.mkdir(mode=0o700)
+        yield aside
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextmanager

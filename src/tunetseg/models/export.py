@@ -80,13 +80,15 @@ def write_openvino(model: str | Path, out: str | Path) -> Path:
     """
     import openvino
 
+    from tunetseg.models.engines.openvino import shared_core
+
     target = Path(out)
     graph = onnx_file(Path(model))
     made = not graph.is_file()
     if made:
         graph = write_onnx(model, target.with_suffix(".onnx"))
     try:
-        openvino.save_model(openvino.Core().read_model(graph), target, compress_to_fp16=False)
+        openvino.save_model(shared_core().read_model(graph), target, compress_to_fp16=False)
     finally:
         if made:
             graph.unlink()

@@ -20,10 +20,13 @@ _FAINT = 0.04
 """Share of the robust maximum below which a voxel may be ringing or noise."""
 _RINGING = 0.03
 """Faint voxels around the head, as a share of its own voxels, from which they are ringing."""
+_EDGE = 0.35
+"""Share of the intensity further inside below which a voxel at the edge of the head is background."""
 _SPIKE = 20
 """A voxel is damaged if it is this many times the 99.9th percentile."""
 _NOISE = 6
 """Standard deviations of the border beyond which a voxel is not noise."""
+_NEAR = ndimage.generate_binary_structure(3, 1)
 
 
 @dataclass(frozen=True)
@@ -150,17 +153,31 @@ def _spikes(channel: NDArray[np.float32], level: float) -> tuple[int, float]:
 def _head(array: NDArray[np.float32], found: list[_Estimate]) -> NDArray[np.bool_]:
     """What stands out of the background in any channel."""
     seen = np.zeros(array.shape[1:], bool)
+    height = np.zeros(array.shape[1:], np.float32)
     for channel, one in zip(array, found, strict=True):
         if one.kind in {"ringing", "noise"}:
-            distance = channel - one.level
-            seen |= np.abs(distance) > one.faint if one.darker else distance > one.faint
-    return _solid(seen)
+            distance = np.abs(channel - one.level) if one.darker else channel - one.level
+            stands_out = distance > one.faint
+            seen |= stands_out
+            if stands_out.any():
+                height += np.maximum(distance, 0) / np.median(distance[stands_out])
+    return _without_blurred_edge(_solid(seen), height)
+
+
+def _without_blurred_edge(head: NDArray[np.bool_], height: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Leave out voxels at the edge that an interpolation has made of hardly anything but background.
+
+    They are darker than any tissue, and a model takes them for a rim of it.
+    """
+    inner = ndimage.binary_erosion(head, _NEAR, iterations=2)
+    weight = ndimage.gaussian_filter(inner.astype(np.float32), 2)
+    inside = ndimage.gaussian_filter(height * inner, 2)
+    return head & (inner | (height * weight >= _EDGE * inside))
 
 
 def _solid(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The large pieces of a mask, without holes; threads and single voxels around them are left out."""
-    near = ndimage.generate_binary_structure(3, 1)
-    opened = ndimage.binary_opening(mask, near)
+    opened = ndimage.binary_opening(mask, _NEAR)
     labels, count = ndimage.label(opened)
     if not count:
         return mask
@@ -168,5 +185,5 @@ def _solid(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     sizes[0] = 0
     # A scalp may not touch the brain, and must not be lost, so that the skull is seen.
     large = (sizes > 0.05 * sizes.max())[labels]
-    closed = ndimage.binary_closing(np.pad(large, 2), near, iterations=2)[2:-2, 2:-2, 2:-2]
+    closed = ndimage.binary_closing(np.pad(large, 2), _NEAR, iterations=2)[2:-2, 2:-2, 2:-2]
     return ndimage.binary_fill_holes(closed | large)

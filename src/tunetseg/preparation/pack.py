@@ -6,7 +6,6 @@ For moving a cohort, and for disks that are slow with many small files. A pack i
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -21,7 +20,8 @@ from numpy.typing import DTypeLike, NDArray
 from tunetseg import __version__
 from tunetseg.datasets import Case, DatasetDescription
 from tunetseg.errors import InputError
-from tunetseg.io.files import hidden_name, make_folder
+from tunetseg.io.files import make_folder
+from tunetseg.io.scratch import scratch_folder
 from tunetseg.preparation.cache import Cache, CachedCase, is_whole, write_arrays
 from tunetseg.preparation.pack_format import (
     ENDING,
@@ -82,8 +82,7 @@ def write_pack(
     folder = make_folder(out)
     if any(folder.glob(f"*{ENDING}")):
         raise InputError(f"{folder}: holds a pack already; remove it or choose another folder")
-    with tempfile.TemporaryDirectory(prefix=hidden_name(), dir=folder) as hidden:
-        aside = Path(hidden)
+    with scratch_folder(folder) as aside:
 
         def pack(case: Case) -> Entry:
             return _pack_case(case, cache, aside / f"{case.id}.payload", keep_cache)

@@ -16,7 +16,8 @@ import torch
 from tunetseg import __version__
 from tunetseg.errors import InputError, Terminated
 from tunetseg.io.bounded import read_text
-from tunetseg.io.files import make_folder, read_json, remove_leftovers, whole_file
+from tunetseg.io.files import make_folder, read_json, whole_file
+from tunetseg.io.scratch import remove_leftovers
 from tunetseg.models import export
 from tunetseg.models.companion import onnx_file
 from tunetseg.models.store import load_network, read_spec

@@ -1,6 +1,6 @@
 """OpenVINO: fast and small on CPUs, needs no PyTorch."""
 
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from tunetseg.models.device import Precision
 from tunetseg.models.engines.proof import GRAPH, is_right, stored
 from tunetseg.models.engines.protocol import sigmoid, thread_limit
 
-__all__ = ["OpenVinoEngine"]
+__all__ = ["OpenVinoEngine", "shared_core"]
 
 _KEPT_SHAPES = 4
 """Shapes that a network stays compiled for."""
@@ -22,6 +22,16 @@ _KEPT_SHAPES = 4
 
 _GROWTH = 12
 """Bytes of a compiled network per byte of its file, nearly; its code takes more than its weights."""
+
+
+@cache
+def shared_core() -> openvino.Core:
+    """Return the only core of the process.
+
+    Each core gives the thread a stack for signal handlers; two that end in the order in which they began leave it one
+    that is freed, and the next signal is a crash (OpenVINO 2026.4).
+    """
+    return openvino.Core()
 
 
 class OpenVinoEngine:
@@ -39,7 +49,7 @@ class OpenVinoEngine:
     reads_onnx = True
 
     def __init__(self, precision: Precision = "auto") -> None:
-        self._core = openvino.Core()
+        self._core = shared_core()
         able = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bf16" and not able:
             raise InputError("precision bf16: this processor has none that OpenVINO uses; choose 32")
