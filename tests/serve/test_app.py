@@ -106,7 +106,7 @@ def test_a_wrong_file_gives_a_sentence(client: TestClient, upload: Upload, reach
         ("%2e%2e/t1.nii.gz", 25_000_000, 413, "would be larger than 0.02 GB"),
         ("t1.nii.gz", 25_000_000, 413, "would be larger than 0.02 GB"),
         ("t1.mhd", 4, 415, "can name other files"),
-        ("", 4, 400, "is no name"),
+        ("", 4, 400, "names no file"),
     ],
 )
 def test_what_is_refused(client: TestClient, jobs: Jobs, name: str, size: int, status: int, sentence: str) -> None:

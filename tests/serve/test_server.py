@@ -17,6 +17,7 @@ import uvicorn
 from tunetseg.cli.main import main
 from tunetseg.errors import InputError
 from tunetseg.inference.predictor import load_model
+from tunetseg.io.scratch import hidden_name
 from tunetseg.serve.server import Address, serve
 
 
@@ -44,8 +45,8 @@ def test_a_private_folder_that_is_removed(temporary: Path, tiny_model: Path, mon
         raise KeyboardInterrupt
 
     monkeypatch.setattr(uvicorn.Server, "run", run)
-    left = temporary / f".tunetseg-{socket.gethostname()}-999999999-x"
-    left.mkdir()
+    left = temporary / hidden_name().replace(f"-{os.getpid()}-", "-999999999-")
+    left.mkdir()  # as by a server that was killed
     urls: list[str] = []
     with pytest.raises(KeyboardInterrupt):
         serve(

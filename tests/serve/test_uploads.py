@@ -6,6 +6,7 @@ import io
 import struct
 import zipfile
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,9 @@ def add(uploads: Uploads, name: str, data: bytes, announced: int = 0) -> None:
         for start in range(0, len(data), 1000):
             yield data[start : start + 1000]
 
-    asyncio.run(uploads.add(name, content(), announced))
+    # In a thread, as Playwright leaves a loop running in this one.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, uploads.add(name, content(), announced)).result()
 
 
 def archive(*members: tuple[str, bytes]) -> bytes:

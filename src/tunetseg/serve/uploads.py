@@ -88,11 +88,11 @@ def safe_parts(name: str) -> tuple[str, ...]:
         >>> safe_parts("../t1.nii.gz")
         Traceback (most recent call last):
         ...
-        tunetseg.errors.InputError: '../t1.nii.gz': leads out of the upload, or is no name; rename the file
+        tunetseg.errors.InputError: '../t1.nii.gz': leads out of the upload, or names no file; rename it
     """
     parts = tuple(name.split("/"))
     if "\\" in name or ":" in name or any(part in {"", ".", ".."} for part in parts):
-        raise InputError(f"{name[:200]!r}: leads out of the upload, or is no name; rename the file")
+        raise InputError(f"{name[:200]!r}: leads out of the upload, or names no file; rename it")
     if len(parts) > LIMITS.upload_depth:
         raise InputError(f"{name[:200]!r}: lies below more than {LIMITS.upload_depth} folders; move it up")
     for part in parts:
@@ -206,7 +206,7 @@ class Uploads:
 
     @contextmanager
     def _new_file(self, parts: tuple[str, ...], name: str) -> Iterator[Callable[[bytes], None]]:
-        """Give a function that writes to a new file, which disappears where the block fails or it is no image."""
+        """Give a function that writes to a new file, which disappears where the block fails or it is not an image."""
         if self._removed:
             raise InputError(f"{name}: the upload was removed")
         if self.files >= self.most_files:

@@ -72,7 +72,7 @@ class Samples(lightning.Callback):
         shown = [found for _, (_, found) in sorted(self.kept.items())]
         # Whole volumes differ in size; what is smaller than the largest is filled up with background.
         sides = [max(one["reference"].shape[axis] for one in shown) for axis in (0, 1)]
-        arrays = {name: np.stack([_padded(one[name], sides) for one in shown]) for name in shown[0]}
+        arrays: dict[str, Any] = {name: np.stack([_padded(one[name], sides) for one in shown]) for name in shown[0]}
         with whole_file(self.path) as partial:
             np.savez_compressed(
                 partial,

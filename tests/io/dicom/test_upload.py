@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,10 @@ def test_series_are_recognised_and_can_be_left_out(tmp_path: Path, tiny_model: P
     left_out = []
     for path in sorted(path for path in examination.rglob("*") if path.is_file() and "flair" not in path.name):
         try:
-            asyncio.run(job.uploads.add(path.relative_to(examination).as_posix(), content(path)))
+            # In a thread, as Playwright leaves a loop running in this one.
+            with ThreadPoolExecutor(1) as pool:
+                add = job.uploads.add(path.relative_to(examination).as_posix(), content(path))
+                pool.submit(asyncio.run, add).result()
         except NotAnImageError:
             left_out.append(path.name)
     assert sorted(left_out) == ["README.txt", "notes.pdf"]
