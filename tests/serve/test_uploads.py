@@ -163,6 +163,20 @@ def test_an_archive_of_too_many_files(uploads: Uploads) -> None:
         uploads.unpack(nothing)
 
 
+def test_an_archive_whose_table_of_contents_fills_the_memory(tmp_path: Path) -> None:
+    """Entries of the table that all name one member."""
+    whole = archive(("a", b""))
+    start, end = whole.index(b"PK\x01\x02"), whole.index(b"PK\x05\x06")
+    count = 2 * 512 * LIMITS.upload_files // (end - start)
+    table = whole[start:end] * count
+    last = bytearray(whole[end:])
+    last[8:12], last[12:16] = b"\xfe\xff" * 2, struct.pack("<I", len(table))
+    (tmp_path / "patient").mkdir()
+    (tmp_path / "patient/many.zip").write_bytes(whole[:start] + table + last)
+    with pytest.raises(TooMuchError, match="holds more than the 20000 files"):
+        Uploads(tmp_path / "patient", Budget()).unpack(nothing)
+
+
 def test_a_damaged_archive(uploads: Uploads) -> None:
     add(uploads, "anna.zip", gzip.compress(b"no zip"))
     with pytest.raises(InputError, match=r"anna\.zip: not a zip archive"):

@@ -18,7 +18,7 @@ from tunetseg.serve.uploads import NotAnImageError, TooMuchError
 __all__ = ["make_app"]
 
 _REPORT_POLICY = (
-    "sandbox allow-scripts allow-modals; default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
+    "sandbox allow-scripts; default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'; font-src data:; connect-src data: blob:; form-action 'none'; base-uri 'none'; "
     "frame-ancestors 'self'"
 )
@@ -112,12 +112,11 @@ class _Answers:
         return JSONResponse({})
 
     def patient_page(self, request: Request) -> Response:
-        results = self.jobs.get(request.path_params["job"]).results
-        number = request.path_params["number"]
-        if number >= len(results):
+        job, number = self.jobs.get(request.path_params["job"]), request.path_params["number"]
+        if job.state != "done" or number >= len(job.results):
             raise NoJobError("there is no such page")
         headers = {"content-security-policy": _REPORT_POLICY}
-        return FileResponse(results[number].page, media_type="text/html", headers=headers)
+        return FileResponse(job.results[number].page, media_type="text/html", headers=headers)
 
     def results(self, request: Request) -> Response:
         job = self.jobs.get(request.path_params["job"])

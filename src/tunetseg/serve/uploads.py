@@ -1,5 +1,6 @@
 """Uploaded files: which names and kinds are accepted, how many and how large, and where they are stored."""
 
+import io
 import os
 import shutil
 import zipfile
@@ -26,6 +27,9 @@ _NAMING_OTHERS = (".mha", ".mhd", ".nrrd", ".nhdr")
 """Endings of formats whose header may name any file of this computer as that of the voxels."""
 
 _CHUNK = 2**20
+
+_DIRECTORY_BYTES = 512 * LIMITS.upload_files
+"""Longest table of contents of an archive; an entry takes 46 bytes and its name."""
 
 
 class TooMuchError(InputError):
@@ -185,7 +189,7 @@ class Uploads:
 
     def _unpack(self, path: Path, told: Callable[[int, int], None]) -> None:
         place = path.relative_to(self.folder).with_suffix("").parts
-        with zipfile.ZipFile(path) as archive:
+        with _ArchiveFile(io.FileIO(path)) as file, zipfile.ZipFile(file) as archive:
             members = [info for info in archive.infolist() if not info.is_dir()]
             if len(members) > self.most_files:
                 raise TooMuchError(f"{path.name}: holds {len(members)} files; at most {self.most_files} are accepted")
@@ -243,6 +247,18 @@ class Uploads:
             if not self._removed:  # its bytes were given back already
                 self.size -= size
                 self.budget.give_back(size)
+
+
+class _ArchiveFile(io.BufferedReader):
+    """An archive whose table of contents is not read where it would fill the memory."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return bytes, as any file does, but at most those of a table of contents of acceptable length."""
+        asked = _DIRECTORY_BYTES + 1 if size is None or size < 0 else size
+        data = super().read(min(asked, _DIRECTORY_BYTES + 1))
+        if len(data) > _DIRECTORY_BYTES:
+            raise TooMuchError(f"the archive holds more than the {LIMITS.upload_files} files that are accepted")
+        return data
 
 
 def _create(path: Path, name: str) -> BinaryIO:
