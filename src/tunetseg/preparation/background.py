@@ -20,7 +20,7 @@ _FAINT = 0.04
 """Share of the robust maximum below which a voxel may be ringing or noise."""
 _RINGING = 0.03
 """Faint voxels around the head, as a share of its own voxels, from which they are ringing."""
-_EDGE = 0.35
+_EDGE = 0.2
 """Share of the intensity further inside below which a voxel at the edge of the head is background."""
 _SPIKE = 20
 """A voxel is damaged if it is this many times the 99.9th percentile."""
