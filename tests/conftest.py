@@ -5,6 +5,7 @@ first.
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ _SHARED = {
     "needs_cohort": ("TUNETSEG_COHORT", "shared/cohort", "real patients"),
     "needs_oracles": ("TUNETSEG_ORACLES", "shared/oracles", "results of the challenges' own code"),
 }
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+_FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 
 
 def _shared_folder(marker: str) -> Path:
@@ -166,3 +170,16 @@ def make_model() -> Callable[..., Path]:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory, make_model: Callable[..., Path]) -> Path:
     """Return an untrained model file for BraTS 2020, of few weights, that sees whole volumes at 10 mm."""
     return make_model(tmp_path_factory.mktemp("tiny-model") / "model.safetensors")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Return headless Chromium, as the system has installed it."""
+    place = next((found for name in _BROWSERS if (found := shutil.which(name))), None)
+    if place is None:
+        pytest.skip("no Chromium is installed")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=place, args=_FLAGS)
+        yield opened
+        opened.close()

@@ -51,7 +51,7 @@ def test_the_locked_environments_are_complete() -> None:
     """As ``make`` installs what they name and then the package, both without dependencies."""
     torch = {"torch"}
     assert re.search(r"^TORCH := torch==\S+$", read("Makefile"), re.MULTILINE), "which comes without a hash"
-    extras = [*EXTRAS["train"], *EXTRAS["onnxruntime"], *EXTRAS["plot"], *EXTRAS["dev"]]
+    extras = [*EXTRAS["train"], *EXTRAS["onnxruntime"], *EXTRAS["plot"], *EXTRAS["serve"], *EXTRAS["dev"]]
     assert names([*PROJECT["dependencies"], *extras]) <= pins("requirements.lock").keys() | torch
     assert names([*PROJECT["dependencies"], *EXTRAS["plot"]]) <= pins("requirements-segment.lock").keys()
 

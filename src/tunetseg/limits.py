@@ -37,6 +37,10 @@ class Limits:
         regions: Regions of a network's output.
         filters: Filters of a network's first level, and any other number among its options.
         levels: Resolutions of a network.
+        upload_bytes: Bytes of the files that the local server holds at one time, unpacked.
+        upload_files: Files of one upload, members of archives counted.
+        upload_depth: Folders above an uploaded file.
+        jobs: Uploads that the local server holds at one time.
     """
 
     voxel_mm: tuple[float, float] = (0.1, 20.0)
@@ -52,6 +56,10 @@ class Limits:
     regions: int = 32
     filters: int = 4096
     levels: int = 10
+    upload_bytes: int = 2**32
+    upload_files: int = 20_000
+    upload_depth: int = 16
+    jobs: int = 16
 
 
 LIMITS = Limits()

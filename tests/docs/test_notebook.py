@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import nbclient
+import nbformat
 import pytest
-
-nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
-nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
-pytest.importorskip("ipykernel", reason="ipykernel is not installed")
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "docs/notebooks/patient-to-scores.ipynb"
@@ -19,6 +17,7 @@ def texts(notebook: Any) -> list[str]:
     return [output.get("text") or output["data"]["text/plain"] for output in outputs]
 
 
+@pytest.mark.slow
 def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
     stored = nbformat.read(NOTEBOOK, as_version=4)

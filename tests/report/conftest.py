@@ -1,6 +1,5 @@
-"""A browser without a window, and a segmented patient."""
+"""A page in a browser, and a segmented patient."""
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,22 +9,6 @@ from tunetseg.datasets import find_cases
 from tunetseg.datasets.phantom import make_for, write_patient
 from tunetseg.inference.segment import segment
 from tunetseg.inference.segmentation import Segmentation
-
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-_FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Return headless Chromium, as the system has installed it."""
-    place = next((found for name in _BROWSERS if (found := shutil.which(name))), None)
-    if place is None:
-        pytest.skip("no Chromium is installed")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=place, args=_FLAGS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

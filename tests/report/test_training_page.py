@@ -1,14 +1,20 @@
 """The page of trainings, from hand-written logs and from a real run."""
 
+import base64
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tunetseg.cli.main import main
 from tunetseg.errors import InputError
+from tunetseg.limits import Limits
 from tunetseg.report.curves import Line, make_curves
+from tunetseg.report.samples import read_samples
 from tunetseg.report.training import read_run
 
 _COLUMNS = "epoch,learning_rate,step,train/dice_core,train/dice_whole,train/loss,val/dice_core,val/dice_whole,val/loss"
@@ -60,6 +66,44 @@ def test_the_page(run: Path, page: Any, capsys: pytest.CaptureFixture[str]) -> N
     assert (
         page.locator(".chart svg").first.get_attribute("aria-label").startswith("Loss by epoch: training from 3 to 1")
     )
+
+
+def write_samples(path: Path, sides: tuple[int, int] = (12, 16)) -> None:
+    """Two cases of two channels; a square was found one voxel further than it is."""
+    reference, prediction = np.zeros((2, 2, *sides), np.uint8)
+    reference[:, 3:6, 4:8] = 2
+    prediction[:, 4:7, 4:8] = 1
+    image = np.full((2, 2, *sides), 90, np.uint8)
+    names = {"cases": np.array(["a<1>", "b"]), "channels": np.array(["flair", "t1ce"]), "epoch": np.array(7)}
+    np.savez_compressed(path, image=image, reference=reference, prediction=prediction, **names)
+
+
+def test_samples(run: Path, tmp_path: Path) -> None:
+    write_samples(run / "stage-0" / "samples.npz")
+    assert main(["report", str(run)]) == 0
+    text = (run / "report.html").read_text(encoding="utf-8")
+    assert text.count('<figure class="slice">') == 4
+    assert "a&lt;1&gt;: prediction, epoch 7" in text
+    reference, _ = read_samples(run / "stage-0" / "samples.npz", 2)[0].pictures
+    packed = base64.b64decode(reference.data.partition(",")[2])
+    colours = np.asarray(Image.open(io.BytesIO(packed)).convert("RGB"), int)
+    assert colours.shape == (32, 24, 3), "x runs across, y down, each pixel twice"
+    inside, outside = colours[12, 8], colours[2, 2]
+    assert inside[0] > inside[2] + 60, "the inner region"
+    assert np.ptp(outside) < 10
+
+
+def test_samples_that_are_damaged_are_left_out(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = run / "stage-0" / "samples.npz"
+    path.write_bytes(b"damaged")
+    assert read_samples(path, 2) == []
+    np.savez(path, cases=np.array([{"a": 1}], dtype=object))
+    assert read_samples(path, 2) == []
+    write_samples(path)
+    assert len(read_samples(path, 2)) == 2
+    monkeypatch.setattr("tunetseg.report.samples.LIMITS", Limits(text_bytes=100))
+    assert read_samples(path, 2) == [], "larger than any samples"
+    assert main(["report", str(run)]) == 0
 
 
 def test_several_runs(run: Path, tmp_path: Path) -> None:

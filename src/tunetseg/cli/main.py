@@ -24,6 +24,7 @@ COMMANDS = {
     "compare": "compare the scores of methods on the same cases",
     "tune": "choose post-processing and calibration on patients that models never saw",
     "report": "write a page that shows results in a browser",
+    "serve": "segment files that are dropped on a page in the browser",
     "paper": "make the paper's figures and tables of your own results",
     "convert": "write results for ITK-SNAP, FSLeyes, 3D Slicer or BIDS",
     "export": "write models as ONNX or OpenVINO files",
@@ -40,8 +41,10 @@ _EXTRAS = {
     "onnx": "train",
     "onnxscript": "train",
     "pytorch_lightning": "train",
+    "starlette": "serve",
     "tensorboard": "train",
     "torch": "train",
+    "uvicorn": "serve",
 }
 """Package -> the extra of this distribution that installs it."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 __all__ = ["Curve", "Curves", "Line", "make_curves", "round_ticks"]
 
 _WIDTH, _HEIGHT = 420.0, 230.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 10.0, 10.0, 30.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 54.0, 10.0, 10.0, 30.0
 
 
 @dataclass(frozen=True)

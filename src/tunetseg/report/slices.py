@@ -16,11 +16,13 @@ from tunetseg.report.view import PatientView
 
 __all__ = [
     "BACKGROUND_CHANNEL",
+    "OPACITY",
     "Cut",
     "Line",
     "Picture",
     "axial_cut",
     "display_limits",
+    "encode_picture",
     "grey_slice",
     "labelled_slice",
     "patient_pictures",
@@ -30,7 +32,9 @@ __all__ = [
 BACKGROUND_CHANNEL = "t1ce"
 """Drawn under labels where there is one; else the first channel."""
 
-_OPACITY = 0.6
+OPACITY = 0.6
+"""Of regions over an image."""
+
 _SCALE = 2
 """Pixels per voxel, so that borders of labels stay sharp."""
 
@@ -213,7 +217,7 @@ def labelled_slice(view: PatientView, cut: Cut, nesting: NDArray[np.uint8]) -> N
     """
     shown = cut.of(nesting)
     colours = np.array([(0, 0, 0), *map(rgb, region_colours(len(view.dataset.regions)))], np.float32)
-    weight = _OPACITY * (shown > 0)[..., None]
+    weight = OPACITY * (shown > 0)[..., None]
     return (_background(view, cut) * (1 - weight) + colours[shown] * weight).astype(np.float32)
 
 
@@ -262,7 +266,7 @@ def _picture(
     return Picture(
         title,
         f"{title}: {cut.plane} slice {place} of {view.grid.shape[_AXES[cut.plane][0]]}",
-        _encode(enlarged),
+        encode_picture(enlarged),
         width * right,
         height * down,
         ends,
@@ -270,7 +274,8 @@ def _picture(
     )
 
 
-def _encode(colours: NDArray[np.float32]) -> str:
+def encode_picture(colours: NDArray[np.float32]) -> str:
+    """Return a picture of shape (row, column, 3), 0 to 255, as a data URL."""
     from PIL import Image
 
     buffer = io.BytesIO()

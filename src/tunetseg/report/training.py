@@ -1,4 +1,4 @@
-"""The page of trainings: losses, scores, learning rates and times, from the logs in run folders alone."""
+"""The page of trainings: losses, scores, learning rates, times and samples, from run folders alone."""
 
 import csv
 import itertools
@@ -14,7 +14,8 @@ from tunetseg.io.files import read_json
 from tunetseg.report.curves import Curves, Line, make_curves
 from tunetseg.report.pages import write_page
 from tunetseg.report.palette import region_colours, series_colours
-from tunetseg.training.state import RunState, read_state
+from tunetseg.report.samples import read_samples
+from tunetseg.training.state import SAMPLES, RunState, read_state
 
 __all__ = ["Run", "StageLog", "is_run", "read_run", "write_training_page"]
 
@@ -28,12 +29,14 @@ class StageLog:
         facts: The stage of the recipe.
         epochs: Epoch, from 1 -> column -> value.
         seconds: Epoch -> seconds that it took, as far as known.
+        samples: File of the slices that the last validation left.
     """
 
     number: int
     facts: dict[str, Any]
     epochs: dict[int, dict[str, float]]
     seconds: dict[int, float]
+    samples: Path
 
     def points(self, column: str) -> list[tuple[float, float]]:
         """Return epoch and value of a column."""
@@ -88,7 +91,8 @@ def read_run(folder: Path) -> Run:
         place = folder / f"stage-{number}"
         epochs = _read_logs(place / "csv")
         if epochs:
-            stages.append(StageLog(number, facts, epochs, _epoch_seconds(place / "tensorboard")))
+            seconds = _epoch_seconds(place / "tensorboard")
+            stages.append(StageLog(number, facts, epochs, seconds, place / SAMPLES))
     if not stages:
         raise InputError(f"{folder}: has logged no epoch yet; wait for the first one")
     return Run(folder.resolve().name, read_json(folder / "run.json"), read_state(folder), tuple(stages))
@@ -115,7 +119,14 @@ def write_training_page(folders: Sequence[Path], path: str | Path) -> Path:
             {"name": name, "colour": colour} for name, colour in zip(regions, region_colours(len(regions)), strict=True)
         ],
         colours=series_colours(len(runs)),
-        stages=[{"title": _stage_title(runs, number), "charts": _charts(runs, number, regions)} for number in numbers],
+        stages=[
+            {
+                "title": _stage_title(runs, number),
+                "charts": _charts(runs, number, regions),
+                "samples": _samples(runs, number, len(regions)),
+            }
+            for number in numbers
+        ],
         timed=any(stage.seconds for run in runs for stage in run.stages),
     )
 
@@ -228,6 +239,18 @@ def _charts(runs: Sequence[Run], number: int, regions: Sequence[str]) -> list[Cu
         make_curves("Seconds per epoch", times, limits=_from_zero(times)),
     ]
     return [curves for curves in found if curves is not None]
+
+
+def _samples(runs: Sequence[Run], number: int, regions: int) -> list[dict[str, Any]]:
+    """Return run and pictures of the samples of one stage; of several runs one each."""
+    most = None if len(runs) == 1 else 1
+    return [
+        {"run": run.name, "pictures": sample.pictures}
+        for run in runs
+        for stage in run.stages
+        if stage.number == number
+        for sample in read_samples(stage.samples, regions)[:most]
+    ]
 
 
 def _from_zero(lines: Sequence[Line]) -> tuple[float, float] | None:

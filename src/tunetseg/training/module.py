@@ -155,22 +155,27 @@ class TrainingModule(lightning.LightningModule):
         shape = self.validation_cases, 3, len(self.network.regions)
         self.overlap = torch.zeros(shape, dtype=torch.int64, device=self.device)
 
-    def validation_step(self, batch: dict[str, Any]) -> None:
+    def validation_step(self, batch: dict[str, Any]) -> Tensor:
         """Add a batch to the loss, and to the overlap of each case.
 
         Args:
             batch: ``image`` and ``nesting`` as in training; ``case``, the number of each sample's case; ``seen``, how
                 many voxels along x, y, z earlier patches have shown.
+
+        Returns:
+            Where each region was found, bool, shape (sample, region, x, y, z).
         """
         masks = self._masks(batch["nesting"])
         logits = self.kept(batch["image"].float())
         loss = RegionLoss(self.recipe.bce_weight, across_processes=False)(logits, masks)
         self.validation_loss += torch.stack([loss, torch.ones_like(loss)]) * len(masks)
-        for case, (x, y, z), found, true in zip(batch["case"], batch["seen"], logits > 0, masks > 0, strict=True):
-            predicted, reference = found[:, x:, y:, z:], true[:, x:, y:, z:]  # each voxel once, though patches overlap
+        found = logits > 0
+        for case, (x, y, z), one, true in zip(batch["case"], batch["seen"], found, masks > 0, strict=True):
+            predicted, reference = one[:, x:, y:, z:], true[:, x:, y:, z:]  # each voxel once, though patches overlap
             self.overlap[case] += torch.stack(
                 [mask.sum((1, 2, 3)) for mask in (predicted & reference, predicted, reference)]
             )
+        return found
 
     def on_validation_epoch_end(self) -> None:
         """Compute and log the scores: mean loss, and mean Dice over the cases at the working spacing."""

@@ -43,8 +43,9 @@ from tunetseg.training.planning import Plan
 from tunetseg.training.processes import Processes
 from tunetseg.training.recipes import Recipe, Stage
 from tunetseg.training.resident import to_device
+from tunetseg.training.samples import Samples
 from tunetseg.training.sampling import Batches, OrderedBatches
-from tunetseg.training.state import Scores, StateFile
+from tunetseg.training.state import SAMPLES, Scores, StateFile
 from tunetseg.training.stopping import StopRequest, StopTraining
 
 __all__ = ["Session", "stage_folder", "train_stage"]
@@ -123,7 +124,8 @@ def train_stage(
     export = _exporter(session, number, len(training), len(batches))
     validations = Validations(number, folder / BEST if session.plan.recipe.keep == "best" else None, export)
     journal = Journal(validations, session.state, session.clock, session.progress)
-    callbacks = [validations, journal, *_controls(session, number, batches, len(val_loader))]
+    samples = Samples(folder / SAMPLES, [case.id for case in validation])
+    callbacks = [validations, samples, journal, *_controls(session, number, batches, len(val_loader))]
     if (minutes := session.plan.config.snapshot_minutes) is not None:
         snapshot = _exporter(session, number, len(training), len(batches), torch.bfloat16)
         callbacks.append(Snapshots(session.plan.out / SNAPSHOT, 60 * minutes, validations, snapshot))

@@ -12,9 +12,12 @@ from msgspec import Struct
 from tunetseg.io.files import whole_file
 from tunetseg.training.lock import job_name
 
-__all__ = ["STATE", "RunState", "Scores", "StateFile", "read_state"]
+__all__ = ["SAMPLES", "STATE", "RunState", "Scores", "StateFile", "read_state"]
 
 STATE = "state.json"
+
+SAMPLES = "samples.npz"
+"""Name of the slices of validation cases, in the folder of a stage."""
 
 
 class Scores(Struct, frozen=True, kw_only=True):
