@@ -26,16 +26,16 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["recipes"] == list(recipe_names())
     assert [model["name"] for model in found["models"]] == list(packaged_models())
     assert found["default_model"] in packaged_models()
-    (narrow,) = (model for model in found["models"] if model["name"] == "narrow")
-    assert len(narrow["files"][0]["sha256"]) == 64
-    assert narrow["spacing_mm"] > 0
+    (robust,) = (model for model in found["models"] if model["name"] == "robust")
+    assert len(robust["files"][0]["sha256"]) == 64
+    assert robust["spacing_mm"] > 0
 
 
 def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info"]) == 0
     text = capsys.readouterr().out
     assert text.startswith(f"tunetseg {__version__}, Python 3.")
-    assert "narrow (default): " in text
+    assert "robust (default): " in text
     assert all(f"\n  {name} " in text for name in network_names())
     assert "12,323,907 parameters" in text
     assert "KiTS19: ct; kidney, tumour" in text

@@ -249,7 +249,7 @@ def test_commands_and_flags_that_a_page_mentions_exist(page: Path) -> None:
         assert flags <= _flags(command) | {"--help"}, f"{_name(page)}: tunet {command} {' '.join(words)}"
 
 
-OF_OTHERS = {"--plain-malloc", "--variant"}
+OF_OTHERS = {"--onnx", "--patch-size", "--plain-malloc", "--variant"}
 """Flags of benchmarks and of earlier versions that pages name by themselves."""
 
 

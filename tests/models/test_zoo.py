@@ -15,7 +15,7 @@ from tunetseg.models.zoo import DEFAULT, find_models, packaged_models
 def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package of three models, of which the default is neither the first nor the last by name."""
     folder = tmp_path / "packaged"
-    for name in ("aaa/model", "narrow/model", "zzz/fold0", "zzz/fold1"):
+    for name in ("aaa/model", "robust/model", "zzz/fold0", "zzz/fold1"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.safetensors").touch()
     monkeypatch.setattr(zoo, "_FOLDER", folder)
@@ -31,10 +31,10 @@ def test_the_packaged_model_is_whole() -> None:
 
 
 def test_another_packaged_model_does_not_change_the_default(packaged: Path) -> None:
-    assert list(packaged_models()) == ["aaa", "narrow", "zzz"]
-    assert find_models() == (packaged / "narrow/model.safetensors",)
-    shutil.rmtree(packaged / "narrow")
-    with pytest.raises(InputError, match="model 'narrow': not a packaged model"):
+    assert list(packaged_models()) == ["aaa", "robust", "zzz"]
+    assert find_models() == (packaged / "robust/model.safetensors",)
+    shutil.rmtree(packaged / "robust")
+    with pytest.raises(InputError, match="model 'robust': not a packaged model"):
         find_models()
 
 
@@ -52,7 +52,7 @@ def test_files_and_run_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["nothing", "/nowhere/model.safetensors", "."])
 def test_a_model_that_is_not_there(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"not a packaged model \(narrow\), not a file, and not a run folder"):
+    with pytest.raises(InputError, match=r"not a packaged model \(narrow, robust\), not a file, and not a run folder"):
         find_models([name])
 
 
@@ -67,9 +67,9 @@ def test_a_folder_named_like_a_packaged_model(tmp_path: Path, monkeypatch: pytes
     (packaged,) = find_models()
     shutil.copytree(packaged.parent, tmp_path / packaged.parent.name)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"write \./narrow for the folder"):
-        find_models(["narrow"])
-    assert find_models(["./narrow"]) == (Path("narrow/model.safetensors"),)
+    with pytest.raises(InputError, match=r"write \./robust for the folder"):
+        find_models(["robust"])
+    assert find_models(["./robust"]) == (Path("robust/model.safetensors"),)
 
 
 def test_a_name_that_is_too_long_for_a_file() -> None:

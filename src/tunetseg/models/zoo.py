@@ -14,7 +14,7 @@ MODEL = "model.safetensors"
 ENSEMBLE = "ensemble.json"
 """Name of the file in the folder of a study that lists the models whose mean is its ensemble."""
 
-DEFAULT = "narrow"
+DEFAULT = "robust"
 """The packaged model that is used where none is named."""
 
 _FOLDER = Path(__file__).parent / "packaged"
