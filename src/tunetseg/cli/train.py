@@ -31,8 +31,8 @@ class Arguments:
     Args:
         cohort: Folder of cases with reference segmentations, or a pack.
         out: Run folder.
-        recipe: paper, quick, narrow, refine, robust, adapt, kits, or a .toml or .json file, such as the recipe.json of a
-            run.
+        recipe: paper, quick, narrow, refine, robust, adapt, kits, or a .toml or .json file, such as the recipe.json of
+            a run.
         network: Name of the network, see 'tunet info'.
         network_options: Options of the network, such as levels=3 coupling=separate.
         base_filters: Filters of the network's first level.
