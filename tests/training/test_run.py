@@ -78,8 +78,8 @@ def test_the_onnx_file_comes_before_the_model(
 
 def test_finished_stages_leave_no_checkpoints(finished: Path) -> None:
     """They took 200 MB per stage, and the last weights alone were asked for (B11)."""
-    assert files_in(finished / "stage-0") == {"model.safetensors"}
-    assert files_in(finished / "stage-1") == set()
+    assert files_in(finished / "stage-0") == {"model.safetensors", "samples.npz"}
+    assert files_in(finished / "stage-1") == {"samples.npz"}
 
 
 def test_the_last_weights_alone_are_written_where_they_are_kept(
@@ -88,7 +88,7 @@ def test_the_last_weights_alone_are_written_where_they_are_kept(
     kill_after(5)
     with pytest.raises(killed):
         run()
-    assert files_in(tmp_path / "run/stage-0") == {"last.safetensors"}
+    assert files_in(tmp_path / "run/stage-0") == {"last.safetensors", "samples.npz"}
 
 
 def test_the_best_weights_are_kept_with_their_scores(run: Run, tiny: Tiny, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_the_best_weights_are_kept_with_their_scores(run: Run, tiny: Tiny, tmp_p
     assert state.best is not None
     assert training["epochs"] == state.best.epoch
     assert training["validation"] == {"loss": state.best.loss, "dice": state.best.dice}
-    assert files_in(tmp_path / "run/stage-0") == set()
+    assert files_in(tmp_path / "run/stage-0") == {"samples.npz"}
 
 
 def test_kept_weights_are_always_validated(run: Run, tiny: Tiny, tmp_path: Path) -> None:
