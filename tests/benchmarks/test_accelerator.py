@@ -88,7 +88,7 @@ def test_from_pack_to_weights(rehearse: Callable[..., int], tmp_path: Path) -> N
     assert set(results["steps"]["steps_per_s"]) == {"float32", "bf16", "bf16, channels last"}
     assert results["steps"]["batch_size"] == 2
     assert results["training"]["way"]["compiled"] is False
-    assert results["training"]["steps"] > 10
+    assert results["training"]["steps"] > 3
     assert results["seconds"]["all"] < 40
     model = tmp_path / "model.safetensors"
     model.write_bytes((out / "weights-1.part").read_bytes())
