@@ -11,13 +11,13 @@ network. The last line is one JSON object.
 import argparse
 import json
 import statistics
-import time
 
 import torch
 
 from tunetseg.models.device import choose_device, uses_bfloat16
 from tunetseg.networks import SegmentationNetwork, create_network, network_names, speed_up_on_cpu
 from tunetseg.networks.registry import missing_packages, network_options
+from tunetseg.studies.budget import time_passes
 from tunetseg.training.loss import RegionLoss
 from tunetseg.training.memory import keep_freed_memory
 
@@ -29,40 +29,12 @@ def build(name: str, patch: tuple[int, int, int], device: torch.device) -> Segme
     return speed_up_on_cpu(network) if device.type == "cpu" else network
 
 
-def seconds(work: object, device: torch.device) -> float:
-    """Return the seconds that a call takes, the device's own work included."""
-    began = time.perf_counter()
-    work()  # type: ignore[operator]
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - began
-
-
 def measure(name: str, patch: tuple[int, int, int], device: torch.device, low: bool) -> tuple[int, float, float]:
     """Return parameters, and seconds of one step and of one forward pass, each after one that is not timed."""
     torch.manual_seed(0)
     network = build(name, patch, device)
-    optimizer = torch.optim.Adam(network.parameter_groups(1e-5), 1e-4)
-    criterion = RegionLoss(1.0)
-    image = torch.randn(1, 4, *patch, device=device)
-    masks = (torch.rand(1, 3, *patch, device=device) > 0.9).float().cummin(dim=1).values
-
-    def step() -> None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=low):
-            result = network.loss_terms(image, masks, criterion)
-        optimizer.zero_grad()
-        result.total.backward()
-        optimizer.step()
-
-    def forward() -> None:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=low):
-            network(image)
-
-    step()
-    step_seconds = seconds(step, device)
-    network.eval()
-    forward()
-    return sum(p.numel() for p in network.parameters()), step_seconds, seconds(forward, device)
+    step, forward = time_passes(network, (1, 4, *patch), 3, RegionLoss(1.0), bfloat16=low)
+    return sum(p.numel() for p in network.parameters()), step, forward
 
 
 def main() -> None:

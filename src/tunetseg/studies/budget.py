@@ -12,14 +12,14 @@ import torch
 
 from tunetseg.errors import InputError
 from tunetseg.models.device import choose_device, uses_bfloat16
-from tunetseg.networks import build_network, speed_up_on_cpu
+from tunetseg.networks import SegmentationNetwork, build_network, speed_up_on_cpu
 from tunetseg.progress import Progress, silent
 from tunetseg.studies.plan import Timing
 from tunetseg.training.loss import RegionLoss
 from tunetseg.training.planning import Plan
 from tunetseg.training.recipes import Recipe, Stage
 
-__all__ = ["budgeted", "time_networks"]
+__all__ = ["budgeted", "time_networks", "time_passes"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -100,40 +100,64 @@ def _one_thread() -> Iterator[None]:
 def _timed(run: Plan, stage: Stage) -> tuple[float, float]:
     """Return the seconds of a training step and of a forward pass of the patches of a stage."""
     device = choose_device(run.config.device)
-    low = uses_bfloat16(run.recipe.precision, device)
     network = build_network(run.network).train().to(device)
     if device.type == "cpu":
         speed_up_on_cpu(network)
-    optimizer = torch.optim.Adam(network.parameter_groups(run.recipe.l2), lr=1e-4)
-    criterion = RegionLoss(run.recipe.bce_weight)
-    shape = stage.batch_size, run.network.in_channels, *stage.patch_size
+    return time_passes(
+        network,
+        (stage.batch_size, run.network.in_channels, *stage.patch_size),
+        len(run.network.regions),
+        RegionLoss(run.recipe.bce_weight),
+        bfloat16=uses_bfloat16(run.recipe.precision, device),
+        clock=time.process_time if device.type == "cpu" else time.perf_counter,
+    )
+
+
+def time_passes(
+    network: SegmentationNetwork,
+    shape: tuple[int, int, int, int, int],
+    regions: int,
+    criterion: RegionLoss,
+    *,
+    bfloat16: bool,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[float, float]:
+    """Return the seconds of a training step and of a forward pass on random input, each after one that is not timed.
+
+    Args:
+        network: In training mode, on its device; its weights are changed, and it is left in evaluation mode.
+        shape: Of the input: (batch, channel, x, y, z).
+        regions: Number of regions.
+        criterion: Loss.
+        bfloat16: Use bfloat16 where autocast does.
+        clock: Returns seconds.
+    """
+    device = next(network.parameters()).device
+    optimizer = torch.optim.Adam(network.parameter_groups(1e-5), lr=1e-4)
     image = torch.randn(shape, device=device)
     # Nested, with every region: some networks cut their input to the region outside.
-    masks = (torch.rand(shape[0], len(run.network.regions), *shape[2:], device=device) > 0.9).float().cummin(1).values
+    masks = (torch.rand(shape[0], regions, *shape[2:], device=device) > 0.9).float().cummin(1).values
 
     def step() -> None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=low):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             result = network.loss_terms(image, masks, criterion)
         optimizer.zero_grad()
         result.total.backward()
         optimizer.step()
 
     def forward() -> None:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=low):
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             network(image)
 
+    def seconds(work: Callable[[], None]) -> float:
+        began = clock()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return clock() - began
+
     step()
-    of_step = _seconds(step, device)
+    of_step = seconds(step)
     network.eval()
     forward()
-    return of_step, _seconds(forward, device)
-
-
-def _seconds(work: Callable[[], None], device: torch.device) -> float:
-    """Return the seconds that a call takes: on a CPU those that this process was given."""
-    clock = time.process_time if device.type == "cpu" else time.perf_counter
-    began = clock()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return clock() - began
+    return of_step, seconds(forward)
