@@ -185,6 +185,7 @@ def damage_claims(folder: Path, rng: random.Random) -> dict[str, Path]:
 
 
 def damage_other(folder: Path, rng: random.Random) -> dict[str, Path]:
+    """Damage an image of another format than NIfTI."""
     name = rng.choice(("other.mgz", "other.img", "other.hdr", "other.mha", "packed.mha", "other.nrrd", "packed.nrrd"))
     raw = (folder / name).read_bytes()
     if name == "other.mgz" and rng.random() < 0.7:
@@ -199,6 +200,7 @@ def damage_other(folder: Path, rng: random.Random) -> dict[str, Path]:
 
 
 def damage_model(folder: Path, rng: random.Random) -> dict[str, Path]:
+    """Damage a model file: its bytes, its weights or its spec."""
     from safetensors import safe_open
     from safetensors.torch import load_file, save_file
 
@@ -227,6 +229,8 @@ def _types() -> tuple[Any, ...]:
 
 
 def damage_text(name: str) -> Damage:
+    """Return the damage of a text file."""
+
     def damage(folder: Path, rng: random.Random) -> dict[str, Path]:
         path = folder / name
         text = path.read_text()
@@ -244,10 +248,12 @@ def damage_text(name: str) -> Damage:
 
 
 def either(*choices: Damage) -> Damage:
+    """Return one of several kinds of damage, chosen at random."""
     return lambda folder, rng: rng.choice(choices)(folder, rng)
 
 
 def damage_table(folder: Path, rng: random.Random) -> dict[str, Path]:
+    """Damage a table of scores or its summary."""
     path = folder / "scores.csv"
     if rng.random() < 0.2:
         damage_text("scores.json")(folder, rng)
@@ -274,6 +280,7 @@ _TAG_VALUES = (0, 1, 7, 65535, "-1", "1e308", "nan", "", "x" * 70, ["1", "2", "3
 
 
 def damage_dicom(folder: Path, rng: random.Random) -> dict[str, Path]:
+    """Damage a DICOM series or its archive."""
     import pydicom
 
     if rng.random() < 0.15:
@@ -298,6 +305,7 @@ def damage_dicom(folder: Path, rng: random.Random) -> dict[str, Path]:
 
 
 def damage_pack(folder: Path, rng: random.Random) -> dict[str, Path]:
+    """Damage a part of a pack."""
     path = next((folder / "pack").iterdir())
     raw = path.read_bytes()
     if rng.random() < 0.5:
@@ -313,6 +321,7 @@ def damage_pack(folder: Path, rng: random.Random) -> dict[str, Path]:
 
 
 def damage_checkpoint(folder: Path, rng: random.Random) -> dict[str, Path]:
+    """Flip bits of a checkpoint."""
     path = folder / "last.safetensors"
     before = path.read_bytes()
     while (after := flip(before, rng, head=800)) == before:

@@ -135,6 +135,7 @@ def _write_dicom(folder: Path) -> None:
 
 
 def config(folder: Path, **settings: Any) -> TrainConfig:
+    """Return a tiny training of the valid cohort."""
     given = {"recipe": "quick", "cohort": str(folder / "cohort"), "out": str(folder / "run"), "network": "tunet"}
     options = {"base_filters": 1, "levels": 2}
     return TrainConfig(**{**given, "network_options": options, "cache": str(folder / "cache"), **settings})
