@@ -85,7 +85,8 @@ def test_from_pack_to_weights(rehearse: Callable[..., int], tmp_path: Path) -> N
     assert {path.name for path in out.iterdir()} == {"results.json", "weights-1.part"}
     assert results["machine"]["device"] == "cpu"
     assert results["agreement"]["dice_to_cpu_float32"]["cpu, 32"] == {"1": 1.0, "2": 1.0, "4": 1.0}
-    assert set(results["steps"]["steps_per_s"]) == {"float32", "bf16", "bf16, channels last"}
+    # What the minutes of a busy machine do not suffice for is left out.
+    assert {"float32", "bf16"} <= set(results["steps"]["steps_per_s"]) <= {"float32", "bf16", "bf16, channels last"}
     assert results["steps"]["batch_size"] == 2
     assert results["training"]["way"]["compiled"] is False
     assert results["training"]["steps"] > 3
