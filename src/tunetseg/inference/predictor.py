@@ -1,7 +1,10 @@
 """What can be run on a patient: one network, or the mean of several (paper, Eq. 1)."""
 
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,7 +13,7 @@ from numpy.typing import NDArray
 
 from tunetseg.datasets import DatasetDescription
 from tunetseg.errors import InputError
-from tunetseg.inference.windows import predict_windows
+from tunetseg.inference.windows import predict_windows, window_sides
 from tunetseg.io.seal import check_seal
 from tunetseg.models.calibration import Calibration
 from tunetseg.models.companion import onnx_file
@@ -51,7 +54,7 @@ class Predictor(Protocol):
 class Ensemble:
     """One model, or several whose probabilities are averaged, each at its own working spacing.
 
-    However many models there are, memory holds the running mean and the output of one.
+    However many models there are, memory holds their running sum, the output of one, and two networks.
 
     Args:
         paths: Model files.
@@ -142,24 +145,49 @@ class Ensemble:
         """
         count = len(self.paths)
         mean: NDArray[np.float32] | None = None
-        ready: Prepared | None = None
-        key: tuple[Preprocessing, DatasetDescription] | None = None
-        for number, (path, spec) in enumerate(zip(self.paths, self.specs, strict=True)):
-            # Models of the same spacing are usually given next to each other, so one prepared array is enough.
-            if ready is None or key != (spec.preprocessing, spec.dataset):
-                key = (spec.preprocessing, spec.dataset)
-                ready = prepare(volume, *key)
-            probabilities = self._predict_one(path, spec, ready, _part(progress, task, number, count))
-            probabilities /= count
-            mean = probabilities if mean is None else np.add(mean, probabilities, out=mean)
-            del probabilities  # or it would be held while the next model runs
+        numbers = iter(range(count))
+        for key, members in groupby(zip(self.paths, self.specs, strict=True), _preparation):
+            ready = prepare(volume, *key)
+            total: NDArray[np.float32] | None = None
+            for path, spec, network in self._loaded(list(members), ready.array.shape):
+                probabilities = self._predict_one(
+                    path, spec, network, ready, _part(progress, task, next(numbers), count)
+                )
+                total = probabilities if total is None else np.add(total, probabilities, out=total)
+                del probabilities, network  # or they would be held while the next model runs
+            assert total is not None
+            total /= count
+            restored = ready.restore(total)  # is linear, so that of the sum is enough
+            mean = restored if mean is None else np.add(mean, restored, out=mean)
         assert mean is not None
         return mean
 
-    def _predict_one(self, path: Path, spec: ModelSpec, ready: Prepared, progress: Progress) -> NDArray[np.float32]:
-        """Return the probabilities of one model on the grid of the volume, shape (region, x, y, z)."""
+    def _loaded(
+        self, members: list[tuple[Path, ModelSpec]], shape: tuple[int, ...]
+    ) -> Iterator[tuple[Path, ModelSpec, RunnableNetwork]]:
+        """Yield models with their networks; while one runs, the next is loaded and compiled in a thread."""
+
+        def load(path: Path, spec: ModelSpec) -> RunnableNetwork:
+            network = self._network(path)
+            sides = window_sides(shape[1:], spec.patch_size, network.stride, whole_volume=spec.whole_volume)
+            network.compile((shape[0], *sides))
+            return network
+
+        with ThreadPoolExecutor(1) as pool:
+            coming: Future[RunnableNetwork] = pool.submit(load, *members[0])
+            for number, (path, spec) in enumerate(members, start=1):
+                network = coming.result()
+                if number < len(members):
+                    coming = pool.submit(load, *members[number])
+                yield path, spec, network
+                del network
+
+    def _predict_one(
+        self, path: Path, spec: ModelSpec, network: RunnableNetwork, ready: Prepared, progress: Progress
+    ) -> NDArray[np.float32]:
+        """Return the probabilities of one model on its working grid, shape (region, x, y, z)."""
         probabilities = predict_windows(
-            self._network(path),
+            network,
             ready.array,
             patch_size=spec.patch_size,
             whole_volume=spec.whole_volume,
@@ -169,7 +197,7 @@ class Ensemble:
         )
         if not np.isfinite(probabilities).all():
             raise InputError(f"{path}: its results are not numbers, so its weights are damaged; copy it again")
-        return ready.restore(probabilities)
+        return probabilities
 
     def _network(self, path: Path) -> RunnableNetwork:
         """Return a network, which is kept for the next patient while it and those that are kept are small enough."""
@@ -179,6 +207,12 @@ class Ensemble:
             if self.keep and network.size + sum(kept.size for kept in self._networks.values()) <= _KEPT_BYTES:
                 self._networks[path] = network
         return network
+
+
+def _preparation(member: tuple[Path, ModelSpec]) -> tuple[Preprocessing, DatasetDescription]:
+    """Return what decides how a volume is prepared for a model; neighbours that share it share the prepared array."""
+    _, spec = member
+    return spec.preprocessing, spec.dataset
 
 
 def _part(progress: Progress, task: str, number: int, count: int) -> Progress:

@@ -10,7 +10,7 @@ from tunetseg.limits import check_memory
 from tunetseg.models.engines import RunnableNetwork
 from tunetseg.progress import Progress, silent
 
-__all__ = ["gaussian_weights", "predict_windows", "window_starts"]
+__all__ = ["gaussian_weights", "predict_windows", "window_sides", "window_starts"]
 
 
 def window_starts(size: int, window: int, overlap: float) -> list[int]:
@@ -31,6 +31,25 @@ def gaussian_weights(window: tuple[int, int, int]) -> NDArray[np.float32]:
     """
     x, y, z = (np.exp(-0.5 * ((np.arange(n) - (n - 1) / 2) / (n / 8)) ** 2).astype(np.float32) for n in window)
     return np.maximum(x[:, None, None] * y[None, :, None] * z, np.float32(1e-3))
+
+
+def window_sides(
+    sides: tuple[int, ...], patch_size: tuple[int, int, int], stride: int, *, whole_volume: bool
+) -> tuple[int, int, int]:
+    """Return the voxels of a window along x, y, z: those of a patch, or of one window that holds a whole volume.
+
+    The latter is never smaller than the training patches: instance normalisation depends on the size of the window.
+
+    Args:
+        sides: Voxels of the image along x, y, z.
+        patch_size: Voxels that the network was trained on.
+        stride: Sides of a window for a whole volume are multiples of it.
+        whole_volume: The network was trained on whole volumes.
+    """
+    if not whole_volume:
+        return patch_size
+    x, y, z = (max(w, math.ceil(n / stride) * stride) for n, w in zip(sides, patch_size, strict=True))
+    return x, y, z
 
 
 def predict_windows(
@@ -61,7 +80,7 @@ def predict_windows(
         float32, shape (region, x, y, z).
     """
     sides = array.shape[1:]
-    window = _grown(sides, patch_size, network.stride) if whole_volume else patch_size
+    window = window_sides(sides, patch_size, network.stride, whole_volume=whole_volume)
     _check_window(array, window)
     image, offset = _pad(array, window)
     starts = list(product(*(window_starts(n, w, overlap) for n, w in zip(image.shape[1:], window, strict=True))))
@@ -120,15 +139,6 @@ def _probabilities(network: RunnableNetwork, image: NDArray[np.float32], mirror:
         found += network(image[:, ::-1])[:, ::-1]
         found /= 2
     return found
-
-
-def _grown(sides: tuple[int, ...], patch_size: tuple[int, int, int], stride: int) -> tuple[int, int, int]:
-    """Return the sides of one window that holds a whole volume.
-
-    It is never smaller than the training patches: instance normalisation depends on the size of the window.
-    """
-    x, y, z = (max(w, math.ceil(n / stride) * stride) for n, w in zip(sides, patch_size, strict=True))
-    return x, y, z
 
 
 def _pad(image: NDArray[np.float32], window: tuple[int, int, int]) -> tuple[NDArray[np.float32], list[int]]:

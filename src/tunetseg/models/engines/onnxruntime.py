@@ -83,5 +83,8 @@ class _Network:
         """Return probabilities, shape (region, x, y, z), of an image, shape (channel, x, y, z)."""
         return sigmoid(self.logits(image))
 
+    def compile(self, shape: tuple[int, int, int, int], /) -> None:
+        """Do nothing: one graph serves every shape."""
+
     def release(self) -> None:
         """Do nothing: without an arena nothing stays."""

@@ -104,7 +104,7 @@ class _Network:
         self._engine = engine
         self._graph = graph
         self._model = engine.read(graph)
-        self._compiled: dict[tuple[int, ...], openvino.CompiledModel] = {}
+        self._compiled: dict[tuple[int, int, int, int], openvino.CompiledModel] = {}
         self.stride = 1
         self.size = _GROWTH * graph.stat().st_size
 
@@ -116,14 +116,19 @@ class _Network:
             return {}
         return {key: facts["framework"][key].astype(str) for key in facts["framework"]}
 
-    def logits(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return logits, shape (region, x, y, z), valid until the next call."""
-        shape = (1, *image.shape)
+    def compile(self, shape: tuple[int, int, int, int], /) -> None:
+        """Compile for images of a shape, (channel, x, y, z)."""
         if shape not in self._compiled:
             if len(self._compiled) == _KEPT_SHAPES:
                 del self._compiled[next(iter(self._compiled))]
-            self._model.reshape(list(shape))
+            self._model.reshape([1, *shape])
             self._compiled[shape] = self._engine.compile(self._model)
+
+    def logits(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return logits, shape (region, x, y, z), valid until the next call."""
+        channels, x, y, z = image.shape
+        shape = (channels, x, y, z)
+        self.compile(shape)
         request = self._compiled[shape].create_infer_request()
         request.infer([np.ascontiguousarray(image[None])], share_inputs=True)
         return np.array(request.get_output_tensor(0).data[0])

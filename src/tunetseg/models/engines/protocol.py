@@ -24,6 +24,9 @@ class RunnableNetwork(Protocol):
     def __call__(self, image: NDArray[np.float32], /) -> NDArray[np.float32]:
         """Return probabilities, shape (region, x, y, z), of an image, shape (channel, x, y, z)."""
 
+    def compile(self, shape: tuple[int, int, int, int], /) -> None:
+        """Do what takes long before the first image of a shape, (channel, x, y, z); else the first call does it."""
+
     def release(self) -> None:
         """Free what only a run needs; the weights stay."""
 

@@ -84,5 +84,8 @@ class RunningNetwork:
             logits = self._network(given)[0]
         return torch.sigmoid(logits.float()).cpu().numpy()
 
+    def compile(self, shape: tuple[int, int, int, int], /) -> None:
+        """Do nothing: PyTorch chooses its kernels when it runs."""
+
     def release(self) -> None:
         """Do nothing: PyTorch frees what a run needed."""
