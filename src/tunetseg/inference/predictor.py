@@ -169,7 +169,7 @@ class Ensemble:
 
         def load(path: Path, spec: ModelSpec) -> RunnableNetwork:
             network = self._network(path)
-            sides = window_sides(shape[1:], spec.patch_size, network.stride, whole_volume=spec.whole_volume)
+            sides = window_sides(shape, spec.patch_size, network.stride, whole_volume=spec.whole_volume)
             network.compile((shape[0], *sides))
             return network
 

@@ -34,22 +34,31 @@ def gaussian_weights(window: tuple[int, int, int]) -> NDArray[np.float32]:
 
 
 def window_sides(
-    sides: tuple[int, ...], patch_size: tuple[int, int, int], stride: int, *, whole_volume: bool
+    shape: tuple[int, ...], patch_size: tuple[int, int, int], stride: int, *, whole_volume: bool
 ) -> tuple[int, int, int]:
     """Return the voxels of a window along x, y, z: those of a patch, or of one window that holds a whole volume.
 
     The latter is never smaller than the training patches: instance normalisation depends on the size of the window.
 
     Args:
-        sides: Voxels of the image along x, y, z.
+        shape: Of the image, (channel, x, y, z).
         patch_size: Voxels that the network was trained on.
         stride: Sides of a window for a whole volume are multiples of it.
         whole_volume: The network was trained on whole volumes.
+
+    Raises:
+        InputError: A window takes more memory than there is, by the least that a network can need: the padded image,
+            and a few feature maps at full resolution.
     """
-    if not whole_volume:
-        return patch_size
-    x, y, z = (max(w, math.ceil(n / stride) * stride) for n, w in zip(sides, patch_size, strict=True))
-    return x, y, z
+    channels, *sides = shape
+    window = patch_size
+    if whole_volume:
+        x, y, z = (max(w, math.ceil(n / stride) * stride) for n, w in zip(sides, patch_size, strict=True))
+        window = x, y, z
+    padded = math.prod(max(n, w) for n, w in zip(sides, window, strict=True))
+    needed = 4 * channels * padded + 4 * (channels + 4) * math.prod(window)
+    check_memory(f"a window of {' x '.join(map(str, window))} voxels", needed)
+    return window
 
 
 def predict_windows(
@@ -80,8 +89,7 @@ def predict_windows(
         float32, shape (region, x, y, z).
     """
     sides = array.shape[1:]
-    window = window_sides(sides, patch_size, network.stride, whole_volume=whole_volume)
-    _check_window(array, window)
+    window = window_sides(array.shape, patch_size, network.stride, whole_volume=whole_volume)
     image, offset = _pad(array, window)
     starts = list(product(*(window_starts(n, w, overlap) for n, w in zip(image.shape[1:], window, strict=True))))
     if len(starts) == 1:
@@ -92,17 +100,6 @@ def predict_windows(
     network.release()
     inner = tuple(slice(o, o + n) for o, n in zip(offset, sides, strict=True))
     return total[(slice(None), *inner)]
-
-
-def _check_window(array: NDArray[np.float32], window: tuple[int, int, int]) -> None:
-    """Raise InputError where a window takes more memory than there is, by the least that a network can need.
-
-    That is the padded image, and a few feature maps at full resolution.
-    """
-    channels, *sides = array.shape
-    padded = math.prod(max(n, w) for n, w in zip(sides, window, strict=True))
-    needed = 4 * channels * padded + 4 * (channels + 4) * math.prod(window)
-    check_memory(f"a window of {' x '.join(map(str, window))} voxels", needed)
 
 
 def _blended(
