@@ -13,6 +13,7 @@ from tunetseg.models.companion import check_companion, onnx_file
 from tunetseg.models.device import Precision
 from tunetseg.models.engines.proof import GRAPH, is_right, stored
 from tunetseg.models.engines.protocol import sigmoid, thread_limit
+from tunetseg.models.engines.upsampling import convolve_before_upsampling
 
 __all__ = ["OpenVinoEngine", "shared_core"]
 
@@ -104,6 +105,7 @@ class _Network:
         self._engine = engine
         self._graph = graph
         self._model = engine.read(graph)
+        convolve_before_upsampling(self._model)
         self._compiled: dict[tuple[int, int, int, int], openvino.CompiledModel] = {}
         self.stride = 1
         self.size = _GROWTH * graph.stat().st_size
