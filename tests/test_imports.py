@@ -10,6 +10,7 @@ ORDER = [
     "errors",
     "findings",
     "limits",
+    "signals",
     "progress",
     "io",
     "datasets",

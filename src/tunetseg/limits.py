@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tunetseg.errors import InputError
 
-__all__ = ["LIMITS", "Limits", "check_memory", "check_patch", "check_process", "memory_limit", "shortage"]
+__all__ = ["LIMITS", "Limits", "check_memory", "check_patch", "check_process", "memory_limit", "processors", "shortage"]
 
 MEMORY_VARIABLE = "TUNETSEG_MEMORY_GB"
 """Environment variable that says how many GB this program may use, where that is less than the machine has."""
@@ -141,6 +141,11 @@ def check_patch(sides: Sequence[int]) -> None:
 
 def _gb(size: float) -> str:
     return f"{size / 1e9:.0f}" if size >= 1e10 else f"{size / 1e9:.1f}"
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def shortage(error: BaseException) -> str | None:

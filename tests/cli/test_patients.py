@@ -91,7 +91,7 @@ def test_broken_cases_are_left_out(
 
 @pytest.mark.parametrize(
     ("fault", "said"),
-    [(MemoryError(), "needs more memory than there is"), (IndexError("odd"), "IndexError: odd; this is a bug")],
+    [(MemoryError(), "there is not enough memory"), (IndexError("odd"), "IndexError: odd; this is a bug")],
 )
 def test_any_fault_of_one_case_is_only_its_own(
     fault: Exception,
@@ -179,6 +179,20 @@ def test_what_is_complete_is_skipped(
     for options in ({"redo": True}, {"picture": True}, {"probabilities": True}, {"labels": "2023"}, {"grid": "flair"}):
         segment_patients(cases, tmp_path, model, Wanted(**options))  # type: ignore[arg-type]
         assert "complete" not in capsys.readouterr().err
+
+
+def test_results_of_other_label_values_or_other_images_are_not_complete(
+    mri_cohort: Path, model: Ensemble, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(mri_cohort, tmp_path / "cohort")
+    cases = find_cases(tmp_path / "cohort")[:2]
+    out = tmp_path / "out"
+    segment_patients(cases, out, model, Wanted(labels="2023"))
+    segment_patients(cases, out, model)
+    assert "complete" not in capsys.readouterr().err, "with the values that another run asked for"
+    shutil.copy(cases[0].images["t1"], cases[1].images["t1"])
+    segment_patients(cases, out, model)
+    assert "1 of 2 cases are complete" in capsys.readouterr().err, "a file of the same name"
 
 
 def test_another_model_skips_nothing(

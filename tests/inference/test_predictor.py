@@ -208,6 +208,22 @@ def test_damaged_weights_are_found_when_a_model_is_opened(models: Models) -> Non
         load_model(*paths, engine="torch")
 
 
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_an_engine_that_needs_a_file_that_is_missing(models: Models, engine: str) -> None:
+    pytest.importorskip(engine)
+    with pytest.raises(InputError, match=r"0\.safetensors: has no ONNX file next to it; make it with 'tunet export"):
+        load_model(models(0), engine=engine)
+
+
+def test_for_one_patient_nothing_is_kept(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    ensemble = Ensemble((models(0),), FULL)
+    loaded = count_loads(monkeypatch)
+    for _ in range(2):
+        ensemble.for_one_patient().predict(volume())
+    assert len(loaded) == 2
+    assert ensemble.keep
+
+
 def test_a_window_that_memory_does_not_hold(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNETSEG_MEMORY_GB", "0.2")
     model = load_model(models(0, patch_size=(512, 512, 256)))

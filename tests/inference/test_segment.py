@@ -435,6 +435,35 @@ def test_a_broken_case_is_left_out(mri_cohort: Path, model: Ensemble, tmp_path: 
     assert {path.stem for path in (tmp_path / "out").glob("*.json")} == set(done)
 
 
+def test_a_lack_of_memory_is_no_bug(mri_cohort: Path, model: Ensemble, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("std::bad_alloc")
+
+    monkeypatch.setattr(Ensemble, "predict", fail)
+    faults: list[str] = []
+    calls: list[tuple[str, float, float]] = []
+    case = find_cases(mri_cohort)[0]
+    results = segment_cases(
+        [case],
+        model,
+        on_fault=lambda _, fault: faults.append(str(fault)),
+        progress=lambda *call: calls.append(call),
+    )
+    assert list(results) == []
+    assert len(faults) == 1
+    assert "there is not enough memory" in faults[0]
+    assert calls[-1] == (case.id, 1, 1), "so that no bar stays"
+
+
+def test_each_case_is_announced_before_it_is_segmented(mri_cohort: Path, model: Ensemble) -> None:
+    """Not when it is read ahead."""
+    begun: list[str] = []
+    names = [case.id for case in find_cases(mri_cohort)]
+    results = segment_cases(find_cases(mri_cohort), model, on_begin=lambda case: begun.append(case.id))
+    for number, result in enumerate(results, start=1):
+        assert (result.case, begun) == (names[number - 1], names[:number])
+
+
 def test_faults_of_a_call_are_found_before_the_work(mri_cohort: Path, model: Ensemble, tmp_path: Path) -> None:
     """Without asking for a result."""
     (tmp_path / "file").touch()

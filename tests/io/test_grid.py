@@ -139,6 +139,16 @@ def test_an_affine_that_cannot_be_inverted(affine: np.ndarray) -> None:
         Grid(affine, SHAPE)
 
 
+def test_axes_that_lie_nearly_in_one_plane() -> None:
+    affine = np.eye(4)
+    affine[:3, 1] = (1, 0.01, 0)
+    with pytest.raises(InputError, match="axes lie nearly in one plane"):
+        Grid(affine, SHAPE)
+    tilt = np.eye(4)
+    tilt[:3, 2] = (0, np.sin(np.radians(30)), np.cos(np.radians(30)))
+    assert Grid(tilt, SHAPE).spacing == pytest.approx((1, 1, 1)), "of a gantry"
+
+
 def test_a_grid_shares_nothing_with_the_array_that_it_was_made_of() -> None:
     affine = np.diag([-1.0, -1, 1, 1])
     grid = Grid(affine, SHAPE)

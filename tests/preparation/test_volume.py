@@ -192,6 +192,9 @@ def test_other_grids_that_do_not_fit(mri_patient: Phantom) -> None:
         stack_images(images | {"t2": far}, BRATS, grids="any")
     with pytest.raises(InputError, match=r"register one to the other, or check that both are of one patient"):
         stack_images(images | {"t2": other_grid(far, 12)}, BRATS, grids="any")
+    tiny = image_from_array(mri_patient.images["t2"], affine=mri_patient.affine @ np.diag([1e-7, 1, 1, 1]))
+    with pytest.raises(InputError, match=r"t2 image: voxels of .* mm, but 0\.1 to 20 mm are possible"):
+        stack_images(images | {"t2": tiny}, BRATS, grids="any")
     unsaid = replace(other_grid(images["t2"], 12), oriented=False)
     with pytest.raises(InputError, match="t2 image: does not say how the patient lies"):
         stack_images(images | {"t2": unsaid}, BRATS, grids="any")

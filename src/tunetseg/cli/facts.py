@@ -1,6 +1,5 @@
 """What ``tunet info`` prints."""
 
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -8,6 +7,7 @@ from typing import Any
 
 from tunetseg import __version__
 from tunetseg.datasets import packaged_descriptions
+from tunetseg.limits import processors
 from tunetseg.models.engines import choose_engine
 from tunetseg.models.engines.protocol import thread_limit
 from tunetseg.models.store import file_hash, read_spec
@@ -31,7 +31,7 @@ def gather() -> dict[str, Any]:
         "engine": engine.version,
         "device": engine.device,
         "device_name": _device_name(engine.device),
-        "threads": thread_limit() or os.cpu_count(),
+        "threads": thread_limit() or processors(),
         "bf16": engine.precision == "bf16",
         "networks": [{"name": name, "parameters": _parameters(name)} for name in network_names()],
         "datasets": [

@@ -9,6 +9,7 @@ from types import FrameType
 
 from tunetseg.errors import InputError, Terminated
 from tunetseg.limits import check_process, shortage
+from tunetseg.signals import SIGNALS
 
 __all__ = ["COMMANDS", "main", "run"]
 
@@ -157,7 +158,7 @@ def _terminate(signal_number: int, frame: FrameType | None) -> None:
 def run() -> None:
     """Run the ``tunet`` command and exit."""
     # So that a scheduler's time limit lets the program clean up, as Ctrl-C does.
-    signal.signal(signal.SIGTERM, _terminate)
-    if hasattr(signal, "SIGUSR1"):
-        signal.signal(signal.SIGUSR1, _terminate)
+    for number in SIGNALS:
+        if number != signal.SIGINT:
+            signal.signal(number, _terminate)
     raise SystemExit(main())

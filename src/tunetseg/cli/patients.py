@@ -3,7 +3,8 @@
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from msgspec import to_builtins
@@ -11,10 +12,11 @@ from rich.console import Console
 
 from tunetseg.cli.console import duration, line_console, shown
 from tunetseg.cli.ledger import Ledger
-from tunetseg.datasets import Case, DatasetDescription, Postprocessing, find_scheme
+from tunetseg.datasets import Case, DatasetDescription, Postprocessing
 from tunetseg.errors import InputError
 from tunetseg.findings import Finding
 from tunetseg.inference.cohort import segment_cases
+from tunetseg.inference.inputs import choose_scheme
 from tunetseg.inference.predictor import Ensemble
 from tunetseg.inference.save import is_complete
 from tunetseg.inference.segmentation import NOT_A_DEVICE, Segmentation
@@ -70,8 +72,8 @@ class Wanted:
             "calibrated": self.calibrated and any(model.calibration),
         }
         settings |= {"reference": self.reference, "grid": self.grid}
-        scheme = find_scheme(self.labels).name if self.labels else ""
-        return is_complete(out, case, model, self.kinds, scheme, settings)
+        scheme = choose_scheme(self.labels, case.dataset, model.dataset).name
+        return is_complete(out, case, model, scheme, self.kinds, settings)
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ def segment_patients(cases: Sequence[Case], out: Path, model: Ensemble, wanted: 
         InputError: The only case is broken, or all of several are; or another process writes to the folder.
     """
     if len(cases) == 1:
-        model = replace(model, keep=False)
+        model = model.for_one_patient()
     console = line_console()
     alone = len(cases) == 1
     with shown() as progress:
@@ -186,11 +188,6 @@ def _results(
 ) -> Iterator[Segmentation]:
     """Segment cases one by one; broken ones are told and left out where there is a ledger."""
 
-    def begun() -> Iterator[Case]:
-        for case in cases:
-            _print_series(console, case)
-            yield case
-
     def leave_out(case: Case, fault: InputError) -> None:
         assert ledger is not None
         work.faults.append(f"{case.id}: {str(fault).removeprefix(f'{case.id}: ')}")
@@ -198,7 +195,7 @@ def _results(
         ledger.add_fault(case.id, str(fault))
 
     return segment_cases(
-        begun(),
+        cases,
         model,
         out=out,
         labels=wanted.labels,
@@ -211,6 +208,7 @@ def _results(
         calibrated=wanted.calibrated,
         reference=wanted.reference,
         grid=wanted.grid,
+        on_begin=partial(_print_series, console),
         on_fault=None if ledger is None else leave_out,
         progress=progress,
     )

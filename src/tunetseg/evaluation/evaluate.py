@@ -1,6 +1,5 @@
 """Score label maps, as arrays, images or files, against their references."""
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,6 +16,7 @@ from tunetseg.evaluation.labels import to_scheme
 from tunetseg.evaluation.pairing import Pair, Pairing, pair_files
 from tunetseg.evaluation.scores import Scores
 from tunetseg.evaluation.summary import summarise_cases
+from tunetseg.limits import processors
 from tunetseg.metrics import Rules, check_thresholds, find_rules
 from tunetseg.progress import Progress, silent
 
@@ -217,7 +217,7 @@ def _score_all(
     """Return the results of all pairs, in order, scored side by side."""
     results = []
     # Threads are enough: decompression, numpy and the k-d tree all release the interpreter's lock.
-    pool = ThreadPoolExecutor(workers or min(4, os.cpu_count() or 1))
+    pool = ThreadPoolExecutor(workers or min(4, processors()))
     try:
         for result in pool.map(score, pairs):
             results.append(result)

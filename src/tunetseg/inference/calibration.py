@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from tunetseg.models.calibration import Calibration
 
-__all__ = ["KINDS", "bin_probabilities", "brier_score", "calibration_error", "count_probabilities", "fit_calibration"]
-
-KINDS = ("temperature", "isotonic")
+__all__ = ["bin_probabilities", "brier_score", "calibration_error", "count_probabilities", "fit_calibration"]
 
 _BINS = 400
 _LIMIT = 10.0

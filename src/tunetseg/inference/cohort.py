@@ -14,6 +14,7 @@ from tunetseg.inference.save import check_free, save_segmentation
 from tunetseg.inference.segment import segment_read
 from tunetseg.inference.segmentation import Segmentation
 from tunetseg.io.files import make_folder
+from tunetseg.limits import shortage
 from tunetseg.preparation.record import read_record
 from tunetseg.progress import Progress, silent
 
@@ -37,6 +38,7 @@ def segment_cases(
     calibrated: bool = True,
     reference: str | None = None,
     grid: str | None = None,
+    on_begin: Callable[[Case], None] | None = None,
     on_fault: Callable[[Case, InputError], None] | None = None,
     progress: Progress = silent,
 ) -> Iterator[Segmentation]:
@@ -59,6 +61,7 @@ def segment_cases(
         calibrated: Let uncertainty follow from calibrated probabilities, where the model has a calibration.
         reference: As for `segment`.
         grid: As for `segment`.
+        on_begin: Receives each case before it is segmented.
         on_fault: Receives each broken case, which is then left out, and its error, also where the fault is not the
             case's own; None raises the first. Faults of the disk are always raised.
         progress: Receives the share that is done of each case, from 0 to 1, with the name of the case as the task.
@@ -88,13 +91,21 @@ def segment_cases(
             check_free(folder, case, model.dataset)
             if dicom and not case.series and read_record(case) is None:
                 raise InputError(f"{case.id}: was not read from DICOM, so no DICOM SEG object can refer to its series")
+        if on_begin is not None:
+            on_begin(case)
         progress(case.id, 0.0, 1.0)
         result = segment_read(reading.result(), model, settings, progress)
         if folder is not None:
             save_segmentation(result, folder, probabilities=probabilities, picture=picture, dicom=dicom, report=report)
         return result
 
-    return _each(_ahead(cases, lambda case: read_case(case, model.dataset, settings)), segment_one, on_fault)
+    def leave_out(case: Case, fault: InputError) -> None:
+        progress(case.id, 1.0, 1.0)
+        assert on_fault is not None
+        on_fault(case, fault)
+
+    reading = _ahead(cases, lambda case: read_case(case, model.dataset, settings))
+    return _each(reading, segment_one, None if on_fault is None else leave_out)
 
 
 def _ahead(cases: Iterable[Case], read: Callable[[Case], ReadCase]) -> Iterator[tuple[Case, Future[ReadCase]]]:
@@ -137,6 +148,4 @@ def _each(
 
 
 def _unexpected(fault: Exception) -> str:
-    if isinstance(fault, MemoryError) or "allocate memory" in str(fault) or "out of memory" in str(fault):
-        return "needs more memory than there is; resample its images to larger voxels"
-    return f"{type(fault).__name__}: {fault}; this is a bug, please report it"
+    return shortage(fault) or f"{type(fault).__name__}: {fault}; this is a bug, please report it"

@@ -1,5 +1,6 @@
 """What can be run on a patient: one network, or the mean of several (paper, Eq. 1)."""
 
+import copy
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from tunetseg.errors import InputError
 from tunetseg.inference.windows import predict_windows, window_sides
 from tunetseg.io.seal import check_seal
 from tunetseg.models.calibration import Calibration
-from tunetseg.models.companion import onnx_file
+from tunetseg.models.companion import needed_onnx_file, onnx_file
 from tunetseg.models.device import Precision
 from tunetseg.models.engines import Engine, RunnableNetwork, choose_engine
 from tunetseg.models.store import ModelSpec, file_hash, read_spec
@@ -84,8 +85,8 @@ class Ensemble:
         object.__setattr__(self, "specs", tuple(read_spec(path) for path in self.paths))
         for path in self.paths:  # so that a damaged one is found before the first patient
             check_seal(path)
-            if self.engine.reads_onnx and onnx_file(path).is_file():
-                check_seal(onnx_file(path))
+            if self.engine.reads_onnx:
+                check_seal(needed_onnx_file(path))
         for path, spec in zip(self.paths, self.specs, strict=True):
             if (spec.dataset.region_names, spec.dataset.channel_names) != (
                 self.dataset.region_names,
@@ -128,6 +129,13 @@ class Ensemble:
             }
             for path, spec in zip(self.paths, self.specs, strict=True)
         ]
+
+    def for_one_patient(self) -> "Ensemble":
+        """Return the same models, of which no network is kept."""
+        result = copy.copy(self)  # whose files need not be checked again
+        object.__setattr__(result, "keep", False)
+        object.__setattr__(result, "_networks", {})
+        return result
 
     def predict(self, volume: Volume, *, task: str = "predicting", progress: Progress = silent) -> NDArray[np.float32]:
         """Return mean probabilities on the grid of a volume.
@@ -243,7 +251,6 @@ def load_model(
         overlap: Least overlap of windows, as a share of their length, for models trained on patches.
         mirror: Average with the prediction of the mirror image; takes twice as long.
         precision: ``bf16``, ``32``, or ``auto``, which is bf16 where the hardware has it.
-
         keep: Keep networks in memory for the next patient.
 
     Raises:

@@ -22,13 +22,14 @@ from tunetseg.io.bounded import check_file, open_file
 from tunetseg.io.files import SIGNATURE, make_folder, read_json, whole_file
 from tunetseg.io.nifti import was_written_here
 from tunetseg.io.scratch import scratch_folder
+from tunetseg.limits import processors
 from tunetseg.preparation.record import read_record
 
 if TYPE_CHECKING:
     from tunetseg.inference.predictor import Predictor
     from tunetseg.io.dicom import Series
 
-_THREADS = min(4, os.cpu_count() or 1)
+_THREADS = min(4, processors())
 """Files that are written at once."""
 
 __all__ = ["check_free", "is_complete", "manifest_of", "read_manifest", "save_segmentation"]
@@ -135,8 +136,8 @@ def is_complete(
     folder: Path,
     case: Case,
     model: "Predictor",
+    labels: str,
     wanted: Sequence[str] = (),
-    labels: str = "",
     settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> bool:
     """Return whether a folder holds the whole result of a case, made by the same model with the same settings.
@@ -145,9 +146,9 @@ def is_complete(
         folder: Where it would be saved.
         case: What was segmented.
         model: Which model is asked for.
+        labels: Name of the label scheme that is asked for.
         wanted: What the result must hold besides the label map and the uncertainty: ``prob`` maps, a ``png`` picture,
             a ``dcm`` object, an ``html`` page.
-        labels: Name of the label scheme that is asked for; empty for that of the case.
         settings: Settings besides those of the model, as the manifest has them.
     """
     stem = _stem(case.id, case, model.dataset)
@@ -169,8 +170,9 @@ def is_complete(
         and all((folder / name).is_file() for name in files)
         and said.get("models") == facts.get("models")
         and said.get("inputs") == _inputs(case, model.dataset)
+        and said.get("input_files") == _stamps(case, model.dataset)
         and all(said.get("settings", {}).get(name) == value for name, value in asked.items())
-        and said.get("labels") == (labels or said.get("labels"))
+        and said.get("labels") == labels
     )
 
 
@@ -227,6 +229,7 @@ def manifest_of(result: Segmentation, files: Sequence[str] = ()) -> dict[str, An
         "findings": [finding.to_dict() for finding in result.findings],
         "files": list(files),
         "inputs": _inputs(result.source, result.dataset),
+        "input_files": _stamps(result.source, result.dataset),
         "series": _series(result.source),
         "grid": facts.get("grid", ""),
         "missing": list(facts.get("missing", ())),
@@ -252,6 +255,18 @@ def _inputs(source: Case | None, dataset: DatasetDescription) -> dict[str, str]:
         for name in dataset.channel_names
         if name in source.images
     }
+
+
+def _stamps(source: Case | None, dataset: DatasetDescription) -> dict[str, dict[str, int]]:
+    """Return size and time of change of each image file, by which another file of the same name is noticed."""
+    stamps: dict[str, dict[str, int]] = {}
+    for name in _inputs(source, dataset):
+        assert source is not None
+        path = source.images[name]
+        if name not in source.series and path.is_file():
+            facts = path.stat()
+            stamps[name] = {"bytes": facts.st_size, "modified_ns": facts.st_mtime_ns}
+    return stamps
 
 
 def _series(source: Case | None) -> dict[str, dict[str, Any]]:

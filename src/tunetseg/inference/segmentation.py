@@ -56,7 +56,7 @@ class Segmentation:
         source: The files that were segmented, if any.
         images: The images that were segmented, float32, shape (channel, x, y, z).
         oriented: False where the images do not say how the patient lies.
-        seconds: Time from reading the images to the label map.
+        seconds: Time of reading the images and of segmenting them; over a cohort the two overlap, of different cases.
         calibration: Region -> curve of each model, which uncertainty follows from; empty for plain uncertainty.
     """
 

@@ -22,6 +22,9 @@ __all__ = ["Grid", "check_same_lattice", "check_voxel_size"]
 _TOLERANCE_MM = 0.05
 """Programs that resample write the same lattice with affines that differ in the last digits of float32."""
 
+_LEAST_VOLUME = 0.05
+"""Volume of a voxel as a share of that of a box with its edges. A gantry tilted by 30 degrees gives 0.87."""
+
 
 @dataclass(frozen=True, eq=False)
 class Grid:
@@ -52,6 +55,8 @@ class Grid:
             raise InputError("the affine cannot be inverted, so the voxels have no place or size")
         if np.isnan(io_orientation(affine)).any():
             raise InputError("the affine is so oblique that the axes have no direction")
+        if abs(np.linalg.det(affine[:3, :3])) < _LEAST_VOLUME * np.prod(np.linalg.norm(affine[:3, :3], axis=0)):
+            raise InputError("the affine's axes lie nearly in one plane, as those of no image do; correct the header")
         affine.flags.writeable = False
         object.__setattr__(self, "affine", affine)
         x, y, z = self.shape

@@ -37,8 +37,8 @@ def remove_leftovers(folder: Path) -> None:
 
     Of processes of this computer it is known whether they still run; what others began is left alone for a day.
     """
-    with suppress(OSError):
-        for place in folder.glob(f"{_HIDDEN}*"):
+    for place in folder.glob(f"{_HIDDEN}*"):
+        with suppress(OSError):
             match = _LEFTOVER.match(place.name)
             if match is None or (match[1] == _host() and _runs(int(match[2]))):
                 continue

@@ -6,7 +6,7 @@ from pathlib import Path
 from tunetseg.errors import InputError
 from tunetseg.models.store import weights_hash
 
-__all__ = ["STRIDE", "WEIGHTS", "check_companion", "onnx_file"]
+__all__ = ["STRIDE", "WEIGHTS", "check_companion", "needed_onnx_file", "onnx_file"]
 
 STRIDE = "tunetseg.stride"
 """Key of the ONNX file's metadata: sides of an image must be multiples of this many voxels."""
@@ -18,6 +18,18 @@ WEIGHTS = "tunetseg.weights"
 def onnx_file(model: Path) -> Path:
     """Return where the ONNX file of a model file is, if it has one."""
     return model.with_suffix(".onnx")
+
+
+def needed_onnx_file(model: Path) -> Path:
+    """Return the ONNX file of a model file.
+
+    Raises:
+        InputError: There is none.
+    """
+    path = onnx_file(model)
+    if not path.is_file():
+        raise InputError(f"{model}: has no ONNX file next to it; make it with 'tunet export {model}'")
+    return path
 
 
 def check_companion(model: Path, metadata: Mapping[str, str]) -> int:

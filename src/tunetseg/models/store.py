@@ -17,11 +17,11 @@ from tunetseg.errors import InputError
 from tunetseg.io.bounded import check_file, parse_json
 from tunetseg.io.files import whole_file
 from tunetseg.io.seal import SEAL, check_seal, seal
-from tunetseg.io.signals import held_signals
 from tunetseg.limits import check_patch, shortage
 from tunetseg.models.calibration import Calibration
 from tunetseg.networks import NetworkSpec, build_network
 from tunetseg.preparation import Preprocessing
+from tunetseg.signals import held_signals
 
 if TYPE_CHECKING:
     import torch

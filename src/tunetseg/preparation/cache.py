@@ -4,7 +4,6 @@ import errno
 import hashlib
 import json
 import logging
-import os
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +28,7 @@ from tunetseg.datasets import (
 from tunetseg.errors import InputError
 from tunetseg.io import check_same_lattice, read_label_map
 from tunetseg.io.files import whole_file
+from tunetseg.limits import processors
 from tunetseg.preparation.prepare import Preprocessing, prepare
 from tunetseg.preparation.volume import read_volume
 from tunetseg.progress import Progress, silent
@@ -114,11 +114,6 @@ def is_whole(path: Path) -> bool:
         return {name: _checksum(array) for name, array in map_arrays(path).items()} == sums
     except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError):
         return False
-
-
-def processors() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Cache:

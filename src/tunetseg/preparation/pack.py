@@ -22,6 +22,7 @@ from tunetseg.datasets import Case, DatasetDescription
 from tunetseg.errors import InputError
 from tunetseg.io.files import make_folder
 from tunetseg.io.scratch import scratch_folder
+from tunetseg.limits import processors
 from tunetseg.preparation.cache import Cache, CachedCase, is_whole, write_arrays
 from tunetseg.preparation.pack_format import (
     ENDING,
@@ -126,7 +127,7 @@ def _in_threads(
 @contextmanager
 def _pool(workers: int | None) -> Iterator[ThreadPoolExecutor]:
     """Threads that leave undone what has not begun when one fails."""
-    pool = ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1))
+    pool = ThreadPoolExecutor(workers or min(8, processors()))
     try:
         yield pool
     finally:

@@ -1,6 +1,5 @@
 """The images of a case as one array."""
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 from tunetseg.datasets import Case, DatasetDescription, Missing
 from tunetseg.errors import InputError
 from tunetseg.io import Grid, Image, check_same_lattice, read_volumes
-from tunetseg.limits import check_memory
+from tunetseg.io.grid import check_voxel_size
+from tunetseg.limits import check_memory, processors
 from tunetseg.preparation.background import Background, clean
 from tunetseg.preparation.regrid import regrid
 
@@ -41,7 +41,7 @@ class Regridded:
     covered: float
 
 
-_THREADS = min(4, os.cpu_count() or 1)
+_THREADS = min(4, processors())
 """Files that are read at once."""
 
 
@@ -227,6 +227,7 @@ def _bring(
                 f"{source}: does not say how the patient lies, so that {sources[0]} cannot be brought to the grid of "
                 f"{sources[1]}; bring both to one grid first"
             )
+        check_voxel_size(source, one.grid)
     values, found = image.array.astype(np.float32, copy=False), None
     masked = description.foreground.kind == "nonzero"
     if masked:

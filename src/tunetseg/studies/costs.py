@@ -25,7 +25,7 @@ def costs_of(plan: StudyPlan, study: Path) -> dict[str, dict[str, Any]]:
         Method -> ``parameters``; ``gflops`` of a forward pass of one training patch, multiplications and additions
         counted apart; ``steps`` of a model's last stage; ``step_seconds`` and ``pass_seconds``, of a training step and
         a forward pass of that stage, as timed for a budget, else from the whole training and None; ``train_minutes`` of
-        a model; ``case_seconds`` from reading to the label map; ``memory_mb`` at the most while training. Means over
+        a model; ``case_seconds`` to read and segment a case; ``memory_mb`` at the most while training. Means over
         folds.
     """
     return {method: _costs(plan, study, method, models) for method, models in plan.methods.items()}

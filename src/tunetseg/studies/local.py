@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from tunetseg.limits import processors
 from tunetseg.progress import Progress, silent
 from tunetseg.studies.tasks import Task
 
@@ -31,7 +32,7 @@ def share_of_cores(tasks: int, jobs: int | None = None) -> tuple[int, int]:
         tasks: How many there are.
         jobs: How many at the same time; by default one per four cores.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = processors()
     jobs = max(1, min(tasks, jobs or max(1, cores // 4)))
     return jobs, max(1, cores // jobs)
 

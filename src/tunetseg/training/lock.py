@@ -9,7 +9,6 @@ computer's: a holder elsewhere is gone if its file does not change while this pr
 import errno
 import logging
 import os
-import secrets
 import socket
 import threading
 import time
@@ -22,6 +21,7 @@ from msgspec import Struct
 
 from tunetseg.errors import InputError
 from tunetseg.io.files import whole_file
+from tunetseg.io.scratch import hidden_name
 
 __all__ = ["STALE", "Holder", "RunLock", "job_name", "read_holder", "sign_of_life"]
 
@@ -155,7 +155,7 @@ class RunLock:
     def _create(self, number: int) -> bool:
         """Make the file of a number; return False where another process was faster."""
         path = _path(self.folder, number)
-        partial = path.with_name(f".{secrets.token_hex(8)}.lock")
+        partial = path.with_name(hidden_name())
         try:
             partial.write_bytes(msgspec.json.encode(_own()))
             try:

@@ -6,12 +6,11 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from tunetseg.signals import SIGNALS
+
 __all__ = ["StopRequest", "StopTraining"]
 
 _LOG = logging.getLogger(__name__)
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
-"""SIGUSR1 is what schedulers are often told to send before a time limit; it means the same as SIGTERM."""
 
 
 class StopRequest:

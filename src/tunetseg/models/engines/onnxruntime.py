@@ -8,7 +8,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from tunetseg.errors import InputError
-from tunetseg.models.companion import check_companion, onnx_file
+from tunetseg.models.companion import check_companion, needed_onnx_file
 from tunetseg.models.device import Precision
 from tunetseg.models.engines.proof import GRAPH, is_right, stored
 from tunetseg.models.engines.protocol import sigmoid, thread_limit
@@ -42,9 +42,7 @@ class OnnxRuntimeEngine:
 
     def load(self, path: Path) -> "_Network":
         """Return the network of a model file, which must have its ONNX file next to it."""
-        graph = onnx_file(path)
-        if not graph.is_file():
-            raise InputError(f"{path}: has no ONNX file next to it; make it with 'tunet export {path}'")
+        graph = needed_onnx_file(path)
         network = _Network(graph)
         network.stride = check_companion(path, network.metadata)
         return network

@@ -9,17 +9,13 @@ import openvino
 from numpy.typing import NDArray
 
 from tunetseg.errors import InputError
-from tunetseg.models.companion import check_companion, onnx_file
+from tunetseg.models.companion import check_companion, needed_onnx_file
 from tunetseg.models.device import Precision
 from tunetseg.models.engines.proof import GRAPH, is_right, stored
 from tunetseg.models.engines.protocol import sigmoid, thread_limit
 from tunetseg.models.engines.upsampling import convolve_before_upsampling
 
 __all__ = ["OpenVinoEngine", "shared_core"]
-
-_KEPT_SHAPES = 4
-"""Shapes that a network stays compiled for."""
-
 
 _GROWTH = 12
 """Bytes of a compiled network per byte of its file, nearly; its code takes more than its weights."""
@@ -72,9 +68,7 @@ class OpenVinoEngine:
 
     def load(self, path: Path) -> "_Network":
         """Return the network of a model file, which must have its ONNX file next to it."""
-        graph = onnx_file(path)
-        if not graph.is_file():
-            raise InputError(f"{path}: has no ONNX file next to it; make it with 'tunet export {path}'")
+        graph = needed_onnx_file(path)
         network = _Network(self, graph)
         network.stride = check_companion(path, network.metadata)
         return network
@@ -99,14 +93,15 @@ class OpenVinoEngine:
 
 
 class _Network:
-    """One ONNX file, compiled once for each shape: a graph of any shape needs twice the memory and more time."""
+    """One ONNX file, compiled for the shape of the last image: a graph of any shape needs twice the memory and time."""
 
     def __init__(self, engine: OpenVinoEngine, graph: Path) -> None:
         self._engine = engine
         self._graph = graph
         self._model = engine.read(graph)
         convolve_before_upsampling(self._model)
-        self._compiled: dict[tuple[int, int, int, int], openvino.CompiledModel] = {}
+        self._shape: tuple[int, int, int, int] | None = None
+        self._compiled: openvino.CompiledModel | None = None
         self.stride = 1
         self.size = _GROWTH * graph.stat().st_size
 
@@ -120,18 +115,18 @@ class _Network:
 
     def compile(self, shape: tuple[int, int, int, int], /) -> None:
         """Compile for images of a shape, (channel, x, y, z)."""
-        if shape not in self._compiled:
-            if len(self._compiled) == _KEPT_SHAPES:
-                del self._compiled[next(iter(self._compiled))]
+        if shape != self._shape:
+            self._shape, self._compiled = None, None  # before another takes memory
             self._model.reshape([1, *shape])
-            self._compiled[shape] = self._engine.compile(self._model)
+            self._compiled = self._engine.compile(self._model)
+            self._shape = shape
 
     def logits(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return logits, shape (region, x, y, z), valid until the next call."""
         channels, x, y, z = image.shape
-        shape = (channels, x, y, z)
-        self.compile(shape)
-        request = self._compiled[shape].create_infer_request()
+        self.compile((channels, x, y, z))
+        assert self._compiled is not None
+        request = self._compiled.create_infer_request()
         request.infer([np.ascontiguousarray(image[None])], share_inputs=True)
         return np.array(request.get_output_tensor(0).data[0])
 
@@ -141,5 +136,5 @@ class _Network:
 
     def release(self) -> None:
         """Free what only a run needs."""
-        for compiled in self._compiled.values():
-            compiled.release_memory()
+        if self._compiled is not None:
+            self._compiled.release_memory()

@@ -19,7 +19,7 @@ class RunnableNetwork(Protocol):
 
     @property
     def size(self) -> int:
-        """Bytes of its weights."""
+        """Bytes of memory that it takes between runs, nearly."""
 
     def __call__(self, image: NDArray[np.float32], /) -> NDArray[np.float32]:
         """Return probabilities, shape (region, x, y, z), of an image, shape (channel, x, y, z)."""

@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["held_signals"]
+__all__ = ["SIGNALS", "held_signals"]
 
-_SIGNALS = [signal.SIGINT, signal.SIGTERM]
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
+"""What asks the program to end. Schedulers are often told to send SIGUSR1 before a time limit."""
 
 
 @contextmanager
 def held_signals() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back until the block ends, for code that would swallow the exceptions that they raise.
+    """Hold back the signals that ask the program to end, for code that would swallow the exceptions that they raise.
 
-    Outside the main thread, which alone handles signals, nothing is done.
+    They take effect when the block ends. Outside the main thread, which alone handles signals, nothing is done.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -25,7 +26,7 @@ def held_signals() -> Iterator[None]:
     def hold(number: int, frame: FrameType | None) -> None:
         arrived.append(number)
 
-    before = {number: signal.signal(number, hold) for number in _SIGNALS}
+    before = {number: signal.signal(number, hold) for number in SIGNALS}
     try:
         yield
     finally:

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from tunetseg.io.signals import held_signals
+from tunetseg.signals import held_signals
 
 
 def test_a_signal_waits_for_the_end_of_the_block() -> None:
@@ -21,6 +21,19 @@ def test_a_signal_waits_for_the_end_of_the_block() -> None:
         assert heard == ["end", "handled"]
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no SIGUSR1")
+def test_what_schedulers_send_waits_too() -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _: heard.append(number))
+    try:
+        with held_signals():
+            signal.raise_signal(signal.SIGUSR1)
+            assert heard == []
+        assert heard == [signal.SIGUSR1]
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_an_interruption_follows_an_error() -> None:
