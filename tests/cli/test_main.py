@@ -165,7 +165,7 @@ def test_a_signal_ends_a_command_and_leaves_nothing(
     [
         (["segment", "{patient}", "--out", "{out}", "--model", "nothing"], "model 'nothing': not a packaged model"),
         (["segment", "{patient}", "--out", "{out}", "--device", "tpu"], "device 'tpu': cannot be used here"),
-        (["segment", "{patient}", "--out", "{out}", "--labels", "1999"], "unknown dataset '1999'; choose from"),
+        (["segment", "{patient}", "--out", "{out}", "--labels", "1999"], "unknown label values '1999'; choose a year"),
         (["segment", "{patient}", "--out", "{out}", "--dataset", "1999"], "unknown dataset '1999'; choose from"),
         (["segment", "{patient}", "--out", "{out}", "--overlap", "1"], "overlap 1.0: must be at least 0 and below 1"),
         (["segment", "--out", "{out}"], "give either folders of patients, before any --model, or one file per channel"),

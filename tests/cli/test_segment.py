@@ -149,7 +149,8 @@ def test_patients_who_lack_sequences(
         case.id: json.loads((tmp_path / f"out/{case.id}.json").read_text())["missing"] for case in (first, second)
     }
     assert missing == {first.id: ["t1", "t2"], second.id: ["t1", "flair", "t2"]}
-    assert "note: no t1 and no t2 image: zeros stand in place; the model is not known" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"WARNING: {first.id}: no t1 and no t2 image: zeros stand in place, so expect worse results" in said
     assert segment("--t1ce", first.images["t1ce"], out=tmp_path / "one") == 0
     assert json.loads((tmp_path / f"one/{first.id}.json").read_text())["missing"] == ["t1", "flair", "t2"]
     assert segment(tmp_path / "cohort", "--without", "ct") == 2

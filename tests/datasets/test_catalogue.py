@@ -75,7 +75,7 @@ def test_names_and_years(name: str, found: str) -> None:
 def test_unknown_names() -> None:
     with pytest.raises(InputError, match=r"unknown dataset '2011'; choose from bids, brats2012, .*, or name a \.toml"):
         find_description("2011")
-    with pytest.raises(InputError, match="unknown dataset 'brats1066'"):
+    with pytest.raises(InputError, match="unknown label values 'brats1066'; choose a year such as 2023"):
         find_scheme("brats1066")
 
 

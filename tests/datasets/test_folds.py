@@ -73,10 +73,10 @@ def test_another_seed_deals_otherwise() -> None:
 
 @pytest.mark.parametrize("folds", [1, 4])
 def test_too_few_patients_are_refused(folds: int) -> None:
-    with pytest.raises(InputError, match=rf"3 patient\(s\) cannot be split into {folds} folds; choose between 2 and 3"):
+    with pytest.raises(InputError, match=rf"3 patients cannot be split into {folds} folds; choose"):
         split_folds([Case(f"p{n}", {}) for n in range(3)], folds)
 
 
 def test_one_patient_cannot_be_split() -> None:
-    with pytest.raises(InputError, match="at least two patients are needed"):
+    with pytest.raises(InputError, match="give at least two patients"):
         split_folds([Case(f"visit{n}", {}, patient_id="anna") for n in range(3)], 2)

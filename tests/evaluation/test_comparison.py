@@ -29,7 +29,7 @@ def test_invalid_input_is_explained(tables: list[Path], tmp_path: Path, rewrite:
     good, bad = (read_scores(path) for path in tables)
     with pytest.raises(InputError, match="two or more"):
         compare([good])
-    with pytest.raises(InputError, match="different names"):
+    with pytest.raises(InputError, match="two tables have the same name"):
         compare([good, good])
     with pytest.raises(InputError, match="unknown score 'dauc'; choose from dice, hd95"):
         compare([good, bad], scores=("dauc",))

@@ -167,7 +167,7 @@ def test_invalid_settings(references, setting):
         evaluate(references, references, **setting)
     with pytest.raises(InputError, match=r"unknown rules 'mine'; choose from brats2019, brats2020"):
         evaluate(references, references, rules="mine")
-    with pytest.raises(InputError, match="unknown dataset '1999'"):
+    with pytest.raises(InputError, match="unknown label values '1999'"):
         evaluate(references, references, labels="1999")
 
 

@@ -38,7 +38,7 @@ def test_each_of_the_fifteen_subsets(subset: tuple[str, ...], case: Case, model:
     result = segment(case.without(*absent), model=model, missing="allow")
     assert result.label_map.shape == (24, 24, 16)
     assert result.facts["missing"] == absent
-    noted = [note for note in result.notes if "zeros stand in place" in note]
+    noted = [finding.message for finding in result.warnings if finding.code == "missing-channel"]
     assert bool(noted) == bool(absent)
     assert all(name in noted[0] for name in absent)
     files = segment({name: case.images[name] for name in subset}, model=model, missing="allow")
@@ -96,11 +96,12 @@ def test_a_model_that_was_trained_with_dropped_channels(case: Case, tiny_model: 
     path = tmp_path / "model.safetensors"
     network, spec = load_network(tiny_model)
     save_model(path, network, replace(spec, training={"channel_dropout": 0.3}))
-    (note,) = segment(case.without("t2"), model=path, missing="allow").notes[-1:]
-    assert note == "no t2 image: zeros stand in place"
+    *_, finding = segment(case.without("t2"), model=path, missing="allow").warnings
+    assert finding.code == "missing-channel"
+    assert finding.message == "no t2 image: zeros stand in place, so expect worse results"
     both = load_model(tiny_model, path, device="cpu")
-    (note,) = segment(case.without("t2"), model=both, missing="allow").notes[-1:]
-    assert note.endswith("so expect worse results")
+    *_, finding = segment(case.without("t2"), model=both, missing="allow").warnings
+    assert finding.message.endswith("the model is not known to have been trained with missing images")
 
 
 def test_the_manifest_says_what_was_missing(case: Case, model: Ensemble, tmp_path: Path) -> None:

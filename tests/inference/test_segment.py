@@ -237,7 +237,7 @@ def test_images_that_cannot_be_used(mri_patient: Phantom, case: Case, model: Ens
 def test_models_and_labels_that_do_not_exist(case: Case, model: Ensemble) -> None:
     with pytest.raises(InputError, match="model 'nothing': not a packaged model"):
         segment(case, model="nothing")
-    with pytest.raises(InputError, match="unknown dataset '1999'"):
+    with pytest.raises(InputError, match="unknown label values '1999'"):
         segment(case, model=model, labels="1999")
     with pytest.raises(InputError, match="labels kits19: its regions kidney, tumour are not those of the model, whole"):
         segment(case, model=model, labels="kits19")
@@ -468,7 +468,7 @@ def test_faults_of_a_call_are_found_before_the_work(mri_cohort: Path, model: Ens
     """Without asking for a result."""
     (tmp_path / "file").touch()
     for options, reason in (
-        ({"labels": "1999"}, "unknown dataset '1999'"),
+        ({"labels": "1999"}, "unknown label values '1999'"),
         ({"labels": "kits19"}, "are not those of the model"),
         ({"out": tmp_path / "file"}, "is a file; choose a folder"),
     ):

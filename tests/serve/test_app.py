@@ -89,7 +89,7 @@ def test_a_wrong_file_gives_a_sentence(client: TestClient, upload: Upload, reach
     assert reach(job, "failed")["faults"] == ["there is no image among the files; NIfTI, MGH and DICOM are read"]
 
     (fault,) = reach(upload({"holiday.nii.gz": b"x"}), "failed")["faults"]
-    assert fault.startswith("the upload: no case found; expected files named")
+    assert fault.startswith("the upload: no case found (it holds ")
 
     job = upload({f"{channel}.nii.gz": b"damaged" for channel in ("t1", "t1ce", "t2", "flair")})
     (case,) = reach(job, "recognised")["cases"]

@@ -81,7 +81,7 @@ def inspect_case(case: Case, description: DatasetDescription) -> Inspection:
         volume = read_volume(case, description, missing="allow", grids="any")
         findings += check_volume(volume, description)
         if volume.missing:
-            message = f"no {' and no '.join(volume.missing)} image; use a model that was trained with missing images"
+            message = f"no {' and no '.join(volume.missing)} image; expect worse results, as the model's card says"
             findings.insert(0, Finding("missing-channel", "warning", message))
     except InputError as fault:
         if not refusals(findings):

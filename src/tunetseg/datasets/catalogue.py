@@ -133,7 +133,12 @@ def find_scheme(name: str | Path) -> LabelScheme:
         own = {found.scheme.name: found.scheme for found in packaged_descriptions().values()}
         if str(name) in own:
             return own[str(name)]
-        raise
+        if Path(name).suffix == ".toml":
+            raise
+        raise InputError(
+            f"unknown label values {str(name)!r}; choose a year such as 2023, a dataset that 'tunet info' lists, or a "
+            ".toml file"
+        ) from None
 
 
 def candidate_schemes(description: DatasetDescription) -> list[LabelScheme]:

@@ -101,7 +101,7 @@ def find_cases(
     descriptions = [dataset] if dataset is not None else _descriptions(root, also)
     cases = _cases(folders, descriptions)
     if not cases:
-        raise NoCaseError(f"{root}: no case found; expected {_expected(descriptions)}")
+        raise NoCaseError(f"{root}: no case found ({_held(folders)}); expected {_expected(descriptions)}")
     tables = read_patient_tables((_absolute(root).parent, *folders), [c.dataset for c in cases if c.dataset])
     return sorted((_with_row(case, tables.get(case.id)) for case in cases), key=lambda case: case.id)
 
@@ -121,12 +121,22 @@ def _descriptions(root: Path, also: DatasetDescription | None) -> list[DatasetDe
     return known if also is None or also.generic else [also, *known]
 
 
+def _held(folders: Sequence[Path]) -> str:
+    """Say which files there are, for an error."""
+    names = [entry.name for folder in folders for entry in sorted(folder.iterdir()) if entry.is_file()]
+    if not names:
+        return "there is no file in it"
+    others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"it holds {names[0]}{others}"
+
+
 def _expected(descriptions: Sequence[DatasetDescription]) -> str:
     """Examples of names, for an error."""
     layout = descriptions[-1].files if len(descriptions) == 1 else packaged_descriptions()["glioma"].files
     names = [given if isinstance(given, str) else given[0] for given in layout.channels.values()]
     files = ", ".join(name.partition("#")[0].replace("{case}", "<case>") + ".nii.gz" for name in names)
-    return f"files named {files}" + ("" if len(descriptions) == 1 else ", the names of a known dataset, or BIDS names")
+    others = "" if len(descriptions) == 1 else ", the names of a known dataset, or BIDS names"
+    return f"files named {files}{others}; or name the file of each channel"
 
 
 _Files = list[tuple[Path, Match]]

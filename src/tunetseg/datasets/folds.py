@@ -27,8 +27,9 @@ def split_folds(cases: list[Case], folds: int = 5, seed: int = 0) -> list[list[C
     for case in sorted(cases, key=lambda case: case.id):
         patients[case.patient].append(case)
     if not 2 <= folds <= len(patients):
-        way = f"choose between 2 and {len(patients)}" if len(patients) > 1 else "at least two patients are needed"
-        raise InputError(f"{len(patients)} patient(s) cannot be split into {folds} folds; {way}")
+        most = len(patients)
+        way = f"choose at most {most}" if most > 2 else "choose 2 folds" if most == 2 else "give at least two patients"
+        raise InputError(f"{most} patient{'' if most == 1 else 's'} cannot be split into {folds} folds; {way}")
     strata: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for patient, (first, *_) in patients.items():
         numbering = (first.dataset.files.numbering or first.dataset.name) if first.dataset else ""

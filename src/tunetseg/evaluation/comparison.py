@@ -215,10 +215,10 @@ def _common_cases(tables: Sequence[ScoreTable], common: bool) -> tuple[list[str]
 
 def _check_comparable(tables: Sequence[ScoreTable], scores: Sequence[str]) -> None:
     names = [table.name for table in tables]
-    if len(tables) < 2 or len(set(names)) < len(names):
-        raise InputError(
-            f"a comparison needs two or more tables of different names, not {', '.join(names) or 'none'}; name them"
-        )
+    if len(tables) < 2:
+        raise InputError(f"a comparison needs two or more tables, but got {len(tables)}; give another")
+    if len(set(names)) < len(names):
+        raise InputError(f"two tables have the same name ({', '.join(names)}); give each a name (--names)")
     if not scores:
         raise InputError("no score to compare; name one or more, such as dice")
     first = tables[0]

@@ -200,7 +200,7 @@ def pair_files(
     if not predicted.keys() & present.keys():
         raise InputError(
             f"{predictions} and {references} have no case in common; the first have {min(predicted, default='none')}, "
-            f"the second {min(present)}"
+            f"the second {min(present)}; cases are paired by their files' names, so rename them, or give two files"
         )
     pairs = tuple(Pair(case, present[case], predicted.get(case)) for case in sorted(present))
     return Pairing(pairs, tuple(sorted(predicted.keys() - present.keys())))

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from tunetseg.checks import check_result, check_volume, refusals
 from tunetseg.datasets import Case, LabelScheme, Missing, Postprocessing, check_case_name
 from tunetseg.errors import InputError
+from tunetseg.findings import Finding
 from tunetseg.inference.inputs import ImageLike, ReadCase, Settings, choose_scheme, find_case, read_case, stack
 from tunetseg.inference.postprocess import postprocess
 from tunetseg.inference.predictor import Predictor, load_model
@@ -156,7 +157,7 @@ def segment_volume(
     findings += check_result(masks, uncertainty(probabilities[0]), foreground, dataset)
     facts = model.describe()
     calibration = getattr(model, "calibration", ()) if calibrated else ()
-    notes += _missing_notes(volume, facts)
+    findings += _missing(volume, facts)
     return Segmentation(
         case=case,
         label_map=volume.stored.from_lps(label_scheme.merge(masks)),
@@ -220,11 +221,11 @@ def _predictor(model: Predictor | str | Path | None, engine: str) -> Predictor:
     return load_model(model, engine=engine, keep=False) if isinstance(model, str | Path) else model
 
 
-def _missing_notes(volume: Volume, facts: Mapping[str, Any]) -> list[str]:
-    """Return a sentence on the channels that are missing, with a warning where a model does not know that."""
+def _missing(volume: Volume, facts: Mapping[str, Any]) -> list[Finding]:
+    """Return a warning of the channels that are missing."""
     if not volume.missing:
         return []
-    sentence = f"no {' and no '.join(volume.missing)} image: zeros stand in place"
+    sentence = f"no {' and no '.join(volume.missing)} image: zeros stand in place, so expect worse results"
     if not all(model.get("training", {}).get("channel_dropout", 0) for model in facts.get("models", [])):
-        sentence += "; the model is not known to have been trained with missing images, so expect worse results"
-    return [sentence]
+        sentence += "; the model is not known to have been trained with missing images"
+    return [Finding("missing-channel", "warning", sentence)]

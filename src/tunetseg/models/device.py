@@ -32,7 +32,8 @@ def choose_device(name: str = "auto") -> "torch.device":
             torch.empty(1, device=device)
             return device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        if name.partition(":")[0] in _KINDS:
+            reason = str(error).splitlines()[0]
     raise InputError(f"device {name!r}: cannot be used here ({reason}); the device 'cpu' always works")
 
 

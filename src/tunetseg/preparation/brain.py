@@ -85,7 +85,10 @@ def find_extractor(name: str | None = None) -> BrainExtractor:
     if name is None:
         found = installed_extractors()
         if not found:
-            raise InputError(f"no brain extraction is installed; install one of {known}, or give a mask of the brain")
+            raise InputError(
+                f"no brain extraction is installed; install one of {known}, or give a mask of the brain (--mask), or "
+                "choose none where the skull is already removed (--brain none)"
+            )
         return found[0]
     if name not in EXTRACTORS:
         raise InputError(f"unknown brain extraction {name!r}; choose from {known}")

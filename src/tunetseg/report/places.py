@@ -1,5 +1,6 @@
 """What a report is asked of: results of patients, a folder of them, or runs; and where its page goes."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from tunetseg.report.training import is_run, write_training_page
 from tunetseg.report.view import PatientView, dataset_of, is_manifest, read_view
 
 __all__ = ["PAGE", "find_manifests", "read_views", "write_reports"]
+
+_LOG = logging.getLogger(__name__)
 
 PAGE = "report.html"
 """Name of the page of a cohort or of runs."""
@@ -82,6 +85,8 @@ def write_reports(
     manifests = find_manifests(results)
     found = _with_sources(manifests, _Sources(images, references, dataset))
     alone = len(manifests) == 1
+    if images is None and (alone or each):
+        _LOG.warning("no images are given, so pages show label maps alone; name the folder of the images (--images)")
     cohort = None if alone else check_page(out or manifests[0].with_name(PAGE))
     written = []
     if alone or each:

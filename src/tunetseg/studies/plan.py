@@ -268,7 +268,9 @@ def read_plan(folder: str | Path) -> StudyPlan:
     try:
         return msgspec.json.decode(path.read_bytes(), type=StudyPlan)
     except OSError:
-        raise InputError(f"{folder}: is not the folder of a study, which holds {PLAN}") from None
+        there = Path(folder).is_dir()
+        fault = f"is not the folder of a study, which holds {PLAN}" if there else "there is no such study"
+        raise InputError(f"{folder}: {fault}; to begin one, give 'tunet study' a cohort") from None
     except msgspec.MsgspecError as error:
         raise InputError(f"{path}: is damaged ({error}); plan the study again in another folder") from None
 
