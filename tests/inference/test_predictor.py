@@ -171,6 +171,7 @@ def test_the_default_model() -> None:
     assert model.describe()["settings"]["engine"].startswith("openvino")
     assert model.dataset.channel_names == ("t1", "t1ce", "flair", "t2")
     assert "_networks" not in repr(model)
+    assert "validation" not in facts["training"], "of patients that it was trained on"
 
 
 @pytest.mark.needs_gpu

@@ -1,7 +1,7 @@
 """What can be run on a patient: one network, or the mean of several (paper, Eq. 1)."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -125,7 +125,7 @@ class Ensemble:
                 **({"onnx_sha256": file_hash(onnx_file(path))} if self.engine.reads_onnx else {}),
                 "network": spec.network.name,
                 "spacing_mm": spec.preprocessing.spacing,
-                "training": spec.training,
+                "training": _honest(spec.training),
             }
             for path, spec in zip(self.paths, self.specs, strict=True)
         ]
@@ -215,6 +215,11 @@ class Ensemble:
             if self.keep and network.size + sum(kept.size for kept in self._networks.values()) <= _KEPT_BYTES:
                 self._networks[path] = network
         return network
+
+
+def _honest(training: Mapping[str, Any]) -> dict[str, Any]:
+    """Return facts of a training without scores of patients that it was trained on."""
+    return {key: value for key, value in training.items() if key != "validation" or training.get("unseen")}
 
 
 def _preparation(member: tuple[Path, ModelSpec]) -> tuple[Preprocessing, DatasetDescription]:
