@@ -1,5 +1,6 @@
 """A study from cohort to tables."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from tunetseg.cli.main import main
 from tunetseg.datasets import find_cases
+from tunetseg.datasets.phantom import write_cohort
 from tunetseg.errors import InputError
 from tunetseg.inference.predictor import load_model
 from tunetseg.models.zoo import find_models
@@ -72,7 +74,7 @@ def test_what_networks_reach_and_cost_side_by_side(finished_study: Path, summary
 def test_tables_of_the_second_cohort(finished_study: Path) -> None:
     rows = {n: (finished_study / f"results/table{n}.md").read_text().splitlines()[2:] for n in (2, 3, 4)}
     assert [len(rows[n]) for n in (2, 3, 4)] == [3, 1, 3]
-    said = json.loads(next(iter(manifests(finished_study / "test/ensemble").values())).read_text())
+    said = json.loads(next(iter(manifests(next(finished_study.glob("test/second-*/ensemble"))).values())).read_text())
     assert len(said["models"]) == 4
     assert said["settings"]["postprocessing"]["min_volume_region"] == "enhancing"
 
@@ -140,3 +142,25 @@ def test_methods_without_a_common_fold_are_not_compared(finished_study: Path) ->
     chosen = (plan.models[0], plan.models[3])
     with pytest.raises(InputError, match="no fold is common"):
         make_results(msgspec.structs.replace(plan, models=chosen), finished_study)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_scores_are_those_of_the_cohort_and_its_references(finished_study: Path, tmp_path: Path) -> None:
+    study, (one, other) = shutil.copytree(finished_study, tmp_path / "study"), (tmp_path / "one", tmp_path / "other")
+    write_cohort(one, cases=2, dataset="brats2021", shape=(32, 40, 28), spacing=7.0)
+    write_cohort(other, cases=2, seed=7, dataset="brats2021", shape=(32, 36, 28), spacing=7.0)
+
+    def scored(cohort: Path) -> str:
+        make_results(read_plan(study), study, test=cohort)
+        text = (study / "results/test-ensemble.csv").read_text()
+        assert {row["status"] for row in csv.DictReader(text.splitlines())} == {"scored"}
+        return text
+
+    first = scored(one)
+    assert first != scored(other)
+    assert first == scored(one)
+    a, b = (case.reference for case in find_cases(one))
+    assert a is not None
+    assert b is not None
+    shutil.copyfile(b, a)
+    assert first != scored(one)
