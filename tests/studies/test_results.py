@@ -19,7 +19,9 @@ from tunetseg.models.zoo import find_models
 from tunetseg.studies.plan import read_plan
 from tunetseg.studies.postprocessing import manifests
 from tunetseg.studies.results import make_results
+from tunetseg.studies.run import is_done
 from tunetseg.studies.status import read_status
+from tunetseg.studies.tasks import model_task
 
 METHODS = ["TuNet + SEB", "tunet-coupling=separate", "Ensemble", "Ensemble + post-process", "Ensemble + tuned"]
 
@@ -164,3 +166,47 @@ def test_scores_are_those_of_the_cohort_and_its_references(finished_study: Path,
     assert b is not None
     shutil.copyfile(b, a)
     assert first != scored(one)
+
+
+def _with_labels_of_msd(cohort: Path) -> None:
+    """Rewrite the references of a cohort with the values of the Decathlon, of which 1 and 2 mean the opposite."""
+    for case in find_cases(cohort):
+        assert case.reference is not None
+        image = nib.load(case.reference)
+        values = np.array([0, 2, 1, 0, 3], np.uint8)[np.asarray(image.dataobj).astype(int)]
+        nib.save(nib.Nifti1Image(values, image.affine), case.reference)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_references_may_have_the_label_values_of_another_dataset(
+    finished_study: Path, study_cohort: Path, tmp_path: Path
+) -> None:
+    """The networks are those of the study whose references have the dataset's own values, and so are all scores."""
+    study = shutil.copytree(finished_study, tmp_path / "study")
+    shutil.rmtree(study / "results")
+    for folder, name in ((study_cohort, "cohort"), (finished_study.parent / "second", "second")):
+        _with_labels_of_msd(shutil.copytree(folder, tmp_path / name))
+    plan = read_plan(study)
+    plan = msgspec.structs.replace(
+        plan, cohort=str(tmp_path / "cohort"), settings={**plan.settings, "labels": "msd-task01"}
+    )
+    assert not is_done(study, plan.models[0], "msd"), "what is there has the dataset's own values"
+    for model in plan.models:
+        train, segment = model_task(plan, study, model).commands
+        assert train[train.index("--labels") + 1] == "msd-task01"
+        assert main(list(segment[3:])) == 0
+        assert is_done(study, model, "msd")
+    make_results(plan, study, test=tmp_path / "second")
+    tables = [path.with_suffix(".csv").name for path in (finished_study / "results").glob("*.key")]
+    assert "ensemble-tuned.csv" in tables
+    assert "test-ensemble.csv" in tables
+    for name in (*tables, "tuned.toml"):
+        assert (study / "results" / name).read_text() == (finished_study / "results" / name).read_text()
+    values: set[float] = set()
+    for path in (study / "predictions").glob("*/*.json"):
+        assert json.loads(path.read_text())["labels"] == "msd"
+        own = finished_study / path.relative_to(study).with_suffix(".nii.gz")
+        found, expected = (nib.load(one).get_fdata() for one in (path.with_suffix(".nii.gz"), own))
+        assert np.array_equal(found, np.array([0, 2, 1, 0, 3])[expected.astype(int)])
+        values |= {*np.unique(found)}
+    assert values >= {0, 1, 2}

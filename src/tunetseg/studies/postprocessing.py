@@ -69,7 +69,7 @@ def _postprocess_case(manifest: Path, out: Path, dataset: DatasetDescription, ru
     stem = manifest.stem
     earlier = read_json(out / manifest.name)
     # The models' hashes and the settings are in the manifest, so that equal ones are of equal results.
-    keys = "settings", "models", "inputs"
+    keys = "settings", "models", "inputs", "labels", "label_values"
     if (out / f"{stem}.nii.gz").exists() and all(
         earlier.get(key) == json.loads(json.dumps(facts[key])) for key in keys
     ):

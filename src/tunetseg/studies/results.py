@@ -222,7 +222,12 @@ def _postprocessed(work: _Work, cases: list[str]) -> tuple[dict[str, Path], Path
     pairs = pair_files(source, Path(work.plan.cohort), cases, work.named).pairs
     try:
         found = tune(
-            pairs, base=paper, folds=min(work.plan.folds, len(cases)), calibration="none", progress=work.progress
+            pairs,
+            base=paper,
+            folds=min(work.plan.folds, len(cases)),
+            labels=work.plan.settings.get("labels"),
+            calibration="none",
+            progress=work.progress,
         )
     except InputError as fault:
         _LOG.warning("post-processing is not tuned: %s", fault)
