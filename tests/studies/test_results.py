@@ -1,5 +1,6 @@
 """A study from cohort to tables."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -11,13 +12,16 @@ import pytest
 
 from tunetseg.cli.main import main
 from tunetseg.datasets import find_cases
+from tunetseg.datasets.phantom import write_cohort
 from tunetseg.errors import InputError
 from tunetseg.inference.predictor import load_model
 from tunetseg.models.zoo import find_models
 from tunetseg.studies.plan import read_plan
 from tunetseg.studies.postprocessing import manifests
 from tunetseg.studies.results import make_results
+from tunetseg.studies.run import is_done
 from tunetseg.studies.status import read_status
+from tunetseg.studies.tasks import model_task
 
 METHODS = ["TuNet + SEB", "tunet-coupling=separate", "Ensemble", "Ensemble + post-process", "Ensemble + tuned"]
 
@@ -72,7 +76,7 @@ def test_what_networks_reach_and_cost_side_by_side(finished_study: Path, summary
 def test_tables_of_the_second_cohort(finished_study: Path) -> None:
     rows = {n: (finished_study / f"results/table{n}.md").read_text().splitlines()[2:] for n in (2, 3, 4)}
     assert [len(rows[n]) for n in (2, 3, 4)] == [3, 1, 3]
-    said = json.loads(next(iter(manifests(finished_study / "test/ensemble").values())).read_text())
+    said = json.loads(next(iter(manifests(next(finished_study.glob("test/second-*/ensemble"))).values())).read_text())
     assert len(said["models"]) == 4
     assert said["settings"]["postprocessing"]["min_volume_region"] == "enhancing"
 
@@ -140,3 +144,69 @@ def test_methods_without_a_common_fold_are_not_compared(finished_study: Path) ->
     chosen = (plan.models[0], plan.models[3])
     with pytest.raises(InputError, match="no fold is common"):
         make_results(msgspec.structs.replace(plan, models=chosen), finished_study)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_scores_are_those_of_the_cohort_and_its_references(finished_study: Path, tmp_path: Path) -> None:
+    study, (one, other) = shutil.copytree(finished_study, tmp_path / "study"), (tmp_path / "one", tmp_path / "other")
+    write_cohort(one, cases=2, dataset="brats2021", shape=(32, 40, 28), spacing=7.0)
+    write_cohort(other, cases=2, seed=7, dataset="brats2021", shape=(32, 36, 28), spacing=7.0)
+
+    def scored(cohort: Path) -> str:
+        make_results(read_plan(study), study, test=cohort)
+        text = (study / "results/test-ensemble.csv").read_text()
+        assert {row["status"] for row in csv.DictReader(text.splitlines())} == {"scored"}
+        return text
+
+    first = scored(one)
+    assert first != scored(other)
+    assert first == scored(one)
+    a, b = (case.reference for case in find_cases(one))
+    assert a is not None
+    assert b is not None
+    shutil.copyfile(b, a)
+    assert first != scored(one)
+
+
+def _with_labels_of_msd(cohort: Path) -> None:
+    """Rewrite the references of a cohort with the values of the Decathlon, of which 1 and 2 mean the opposite."""
+    for case in find_cases(cohort):
+        assert case.reference is not None
+        image = nib.load(case.reference)
+        values = np.array([0, 2, 1, 0, 3], np.uint8)[np.asarray(image.dataobj).astype(int)]
+        nib.save(nib.Nifti1Image(values, image.affine), case.reference)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_references_may_have_the_label_values_of_another_dataset(
+    finished_study: Path, study_cohort: Path, tmp_path: Path
+) -> None:
+    """The networks are those of the study whose references have the dataset's own values, and so are all scores."""
+    study = shutil.copytree(finished_study, tmp_path / "study")
+    shutil.rmtree(study / "results")
+    for folder, name in ((study_cohort, "cohort"), (finished_study.parent / "second", "second")):
+        _with_labels_of_msd(shutil.copytree(folder, tmp_path / name))
+    plan = read_plan(study)
+    plan = msgspec.structs.replace(
+        plan, cohort=str(tmp_path / "cohort"), settings={**plan.settings, "labels": "msd-task01"}
+    )
+    assert not is_done(study, plan.models[0], "msd"), "what is there has the dataset's own values"
+    for model in plan.models:
+        train, segment = model_task(plan, study, model).commands
+        assert train[train.index("--labels") + 1] == "msd-task01"
+        assert main(list(segment[3:])) == 0
+        assert is_done(study, model, "msd")
+    make_results(plan, study, test=tmp_path / "second")
+    tables = [path.with_suffix(".csv").name for path in (finished_study / "results").glob("*.key")]
+    assert "ensemble-tuned.csv" in tables
+    assert "test-ensemble.csv" in tables
+    for name in (*tables, "tuned.toml"):
+        assert (study / "results" / name).read_text() == (finished_study / "results" / name).read_text()
+    values: set[float] = set()
+    for path in (study / "predictions").glob("*/*.json"):
+        assert json.loads(path.read_text())["labels"] == "msd"
+        own = finished_study / path.relative_to(study).with_suffix(".nii.gz")
+        found, expected = (nib.load(one).get_fdata() for one in (path.with_suffix(".nii.gz"), own))
+        assert np.array_equal(found, np.array([0, 2, 1, 0, 3])[expected.astype(int)])
+        values |= {*np.unique(found)}
+    assert values >= {0, 1, 2}

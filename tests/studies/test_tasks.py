@@ -3,11 +3,12 @@
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tunetseg.cli.train import _config, parse
 from tunetseg.studies.plan import StudyPlan
-from tunetseg.studies.tasks import Task, model_task, train_words
+from tunetseg.studies.tasks import Task, model_task, segment_words, train_words
 from tunetseg.training.config import TrainConfig
 
 EVERYTHING = {
@@ -64,3 +65,10 @@ def test_a_model_is_trained_and_segments_the_cases_of_its_fold(plan: StudyPlan, 
     train, segment = model_task(plan, study, plan.models[1]).commands
     assert train[3:5] == ("train", plan.cohort)
     assert segment[-2:] == ("--cases", str(study / "models/tunet-seb/fold-1/validation.txt"))
+
+
+def test_segmentations_get_the_label_values_of_the_references(plan: StudyPlan, tmp_path: Path) -> None:
+    assert "--labels" not in segment_words(plan, plan.cohort, [tmp_path], tmp_path)
+    named = msgspec.structs.replace(plan, settings={**plan.settings, "labels": "2023"})
+    words = segment_words(named, plan.cohort, [tmp_path], tmp_path)
+    assert words[words.index("--labels") + 1] == "2023"

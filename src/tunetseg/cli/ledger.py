@@ -1,8 +1,12 @@
 """The tables of a cohort's results: volumes of the cases that are done, faults of those that were left out."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
 
 from tunetseg.datasets import Case, DatasetDescription
 from tunetseg.errors import InputError
@@ -19,23 +23,35 @@ class Ledger:
     """Two tables that are whole at any time, and up to date after every case.
 
     Args:
-        folder: Holds ``volumes.csv``, in which cases of earlier runs stay, and ``failed.csv``, which is begun again.
+        folder: Holds ``volumes.csv``, in which cases of other runs stay, and ``failed.csv``, which is begun again.
+        part: Names of the cases of this process, where other processes may write to the same tables at the same time;
+            ``failed.csv`` is begun again for these only. None: no other process does.
 
     Raises:
         InputError: A file of one of these names is another program's.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, part: Collection[str] | None = None) -> None:
         self.volumes = folder / "volumes.csv"
         self.failed = folder / "failed.csv"
-        for path in (self.volumes, self.failed):
-            for leftover in folder.glob(f".{'[0-9a-f]' * 16}.{path.name}"):
-                leftover.unlink()
-            if path.exists() and _columns(path)[:1] != ["case"]:
-                raise InputError(f"{path}: exists and was not written by tunetseg; choose another folder")
-        self.failed.unlink(missing_ok=True)
-        self.rows = {row["case"]: row for row in _read(self.volumes)}
+        self.part = None if part is None else frozenset(part)
+        # The file of the lock stays, as one that is removed while others wait for it no longer keeps anyone out.
+        self.lock: AbstractContextManager[Any] = (
+            nullcontext() if part is None else FileLock(folder / ".tunetseg-tables.lock")
+        )
+        self.rows: dict[str, _Row] = {}
         self.faults: list[_Row] = []
+        with self.lock:
+            for path in (self.volumes, self.failed):
+                for leftover in folder.glob(f".{'[0-9a-f]' * 16}.{path.name}"):
+                    leftover.unlink(missing_ok=True)
+                if path.exists() and _columns(path)[:1] != ["case"]:
+                    raise InputError(f"{path}: exists and was not written by tunetseg; choose another folder")
+            others = self._faults_of_others()
+            if others:
+                _write(self.failed, others)
+            else:
+                self.failed.unlink(missing_ok=True)
 
     def add(self, result: Segmentation) -> None:
         """Write a result."""
@@ -53,14 +69,21 @@ class Ledger:
     def add_fault(self, case: str, fault: str) -> None:
         """Write what is wrong with a case."""
         self.faults.append({"case": case, "fault": fault})
-        _write(self.failed, self.faults)
+        with self.lock:
+            _write(self.failed, [*self._faults_of_others(), *self.faults])
+
+    def _faults_of_others(self) -> list[_Row]:
+        """Return what other processes have written to the table of broken cases."""
+        return [] if self.part is None else [row for row in _read(self.failed) if row["case"] not in self.part]
 
     def _add(self, case: str, volumes: dict[str, float], warnings: Iterable[str]) -> None:
         columns = {f"{name}_ml": str(ml) for name, ml in volumes.items()}
         self.rows[case] = {"case": case} | columns | {"warnings": " ".join(warnings)}
 
     def _write_volumes(self) -> None:
-        _write(self.volumes, [self.rows[case] for case in sorted(self.rows)])
+        with self.lock:
+            rows = {row["case"]: row for row in _read(self.volumes)} | self.rows
+            _write(self.volumes, [rows[case] for case in sorted(rows)])
 
 
 def _columns(path: Path) -> list[str]:

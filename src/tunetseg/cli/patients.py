@@ -129,7 +129,8 @@ def segment_patients(cases: Sequence[Case], out: Path, model: Ensemble, wanted: 
     """Segment cases with a progress bar, and print what was found, where it is, and last what was warned of.
 
     A broken case among several is left out. Several cases leave a table of volumes, ``volumes.csv``, and one of broken
-    cases, ``failed.csv``, which are up to date after every case. One process at a time writes to a folder.
+    cases, ``failed.csv``, which are up to date after every case. One process at a time writes to a folder, or one per
+    part.
 
     Args:
         cases: What to segment.
@@ -151,7 +152,7 @@ def segment_patients(cases: Sequence[Case], out: Path, model: Ensemble, wanted: 
             cases[0].check(model.dataset.channel_names, missing="allow")
         folder = make_folder(out)
         with locked(folder, wanted.part):
-            ledger = None if alone else Ledger(folder)
+            ledger = None if alone else Ledger(folder, [case.id for case in cases] if wanted.part else None)
             waiting = [case for case in cases if alone or wanted.redo or not wanted.is_done(case, folder, model)]
             work = _Work(len(cases), skipped=len(cases) - len(waiting))
             if ledger is not None and work.skipped:

@@ -1,5 +1,6 @@
 """``tunet segment``."""
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -57,7 +58,7 @@ def segment(
 
     Args:
         patients: Folders of cases or cohorts, folders or archives of DICOM files.
-        out: Folder of the results; one process at a time writes to it.
+        out: Folder of the results; one process at a time writes to it, or one per list of --cases.
         model: Packaged models, model files or run folders; several are averaged.
         t1: T1 image.
         t1ce: Contrast-enhanced T1 image.
@@ -67,6 +68,7 @@ def segment(
         without: Channels that are not used, such as t2, as if the patients lacked them.
         name: Name of the case whose files are given one by one.
         cases: Text file of case names, one per line, such as validation.txt of a run folder; only these are segmented.
+            Processes with other lists, which must name other cases, may write to the same folder at the same time.
         dataset: Dataset whose file names the folders follow: a name from 'tunet info', or a .toml file.
         engine: What runs the network: auto is PyTorch on a GPU, else OpenVINO, which needs no PyTorch.
         device: auto, cpu, cuda or mps.
@@ -132,10 +134,25 @@ def segment(
         calibrated=not plain_uncertainty,
         reference=reference,
         grid=grid,
-        part=cases.stem if cases is not None and cases.resolve().parent == (out / "jobs").resolve() else "",
+        part=_part(cases),
     )
     outcome = segment_patients(chosen, out, predictor, wanted)
     if outcome.left_out and not skip_broken:
         raise SystemExit(2)
     if strict and outcome.warned:
         raise SystemExit(3)
+
+
+def _part(cases: Path | None) -> str:
+    """Return the name of the part of a folder's results that a list of cases asks for; empty where there is no list.
+
+    Args:
+        cases: File of the list. The same file, by whatever path, is the same part.
+
+    Examples:
+        >>> _part(None)
+        ''
+        >>> _part(Path("fold-0/validation.txt")) == _part(Path("fold-0/../fold-1/validation.txt"))
+        False
+    """
+    return "" if cases is None else hashlib.sha256(str(cases.resolve()).encode()).hexdigest()[:12]

@@ -72,7 +72,8 @@ def study(
         step_minutes: Minutes of training steps per model, on one core or one GPU. The networks' steps are timed in turn
             before the study begins, and the epochs are as many as fit: a comparison that other work does not disturb.
         dataset: Dataset of the cohort, or a TOML file that describes it; by default the files tell.
-        labels: Dataset whose label values the references have; by default each dataset's own.
+        labels: Dataset whose label values the references of both cohorts have and the segmentations get; by default
+            each dataset's own.
         device: auto, cpu, cuda or mps.
         devices: Processes that train a model together, one per device.
         workers: Processes that read patches, per device.

@@ -11,10 +11,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tunetseg.datasets import Case, DatasetDescription, Postprocessing, present_labels, split_folds
+from tunetseg.datasets import Case, DatasetDescription, LabelScheme, Postprocessing, present_labels, split_folds
 from tunetseg.datasets.recognition import patient_of
 from tunetseg.errors import InputError
 from tunetseg.evaluation.case import LabelMap, Settings, reference_scheme
+from tunetseg.evaluation.labels import to_scheme
 from tunetseg.evaluation.maps import patient_mask, read_map
 from tunetseg.evaluation.pairing import Pair
 from tunetseg.inference.calibration import brier_score, calibration_error, count_probabilities, fit_calibration
@@ -132,6 +133,7 @@ def tune(
     rules: str = "brats2023",
     folds: int = 5,
     seed: int = 0,
+    labels: str | Path | LabelScheme | None = None,
     calibration: CalibrationKind = "temperature",
     progress: Progress = silent,
 ) -> Tuning:
@@ -146,6 +148,8 @@ def tune(
         rules: Lesion-wise rules.
         folds: Folds by which the honest figure is nested; patients stay together.
         seed: Seed of these folds.
+        labels: Dataset or scheme of the label values of the references; by default the dataset or the values of each
+            label map say.
         calibration: Form of the curves, or ``none``. Curves need the images of the patients next to the references,
             which say where the brain is.
         progress: Told after each case.
@@ -160,7 +164,7 @@ def tune(
     lesions = find_rules(rules).lesions
     if lesions is None:
         raise InputError(f"rules {rules!r} do not count lesions; choose such as brats2023")
-    settings = Settings(find_rules(rules))
+    settings = Settings(find_rules(rules), None if labels is None else to_scheme(labels))
     cases = [_case_of(pair) for pair in pairs]
     split = split_folds(cases, folds, seed)
     fold_of = {case.id: number for number, fold in enumerate(split) for case in fold}

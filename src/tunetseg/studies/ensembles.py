@@ -1,5 +1,6 @@
 """The ensembles of a study: which models vote, and what is segmented with them."""
 
+import hashlib
 import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -50,9 +51,10 @@ def ensemble_tasks(plan: StudyPlan, folder: Path, folds: Collection[int]) -> lis
     return tasks
 
 
-def test_folder(folder: Path, method: str) -> Path:
-    """Return where the segmentations of a second cohort are."""
-    return folder / "test" / method
+def test_folder(folder: Path, cohort: Path, method: str) -> Path:
+    """Return where the segmentations of a second cohort are; cases of two cohorts may have the same names."""
+    place = cohort.resolve()
+    return folder / "test" / f"{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}" / method
 
 
 def test_tasks(plan: StudyPlan, folder: Path, cohort: Path, postprocessing: str) -> list[Task]:
@@ -65,7 +67,7 @@ def test_tasks(plan: StudyPlan, folder: Path, cohort: Path, postprocessing: str)
     for method, models in groups.items():
         runs = [folder / model.run for model in models]
         words = segment_words(
-            plan, str(cohort.resolve()), runs, test_folder(folder, method), postprocessing=postprocessing
+            plan, str(cohort.resolve()), runs, test_folder(folder, cohort, method), postprocessing=postprocessing
         )
         tasks.append(Task(f"{method}, test", (tunet("segment", *words),), folder / "logs" / f"{method}-test.log"))
     return tasks

@@ -39,7 +39,8 @@ def postprocess_folder(
 ) -> Path:
     """Write the label maps that other rules make of probability maps; complete ones of the same rules are skipped.
 
-    Uncertainty maps, which no rule changes, are the source's own.
+    Uncertainty maps, which no rule changes, are the source's own. The manifest, which marks a case as complete, is
+    removed first and written last.
 
     Args:
         source: What ``tunet segment --probabilities`` wrote.
@@ -68,7 +69,7 @@ def _postprocess_case(manifest: Path, out: Path, dataset: DatasetDescription, ru
     stem = manifest.stem
     earlier = read_json(out / manifest.name)
     # The models' hashes and the settings are in the manifest, so that equal ones are of equal results.
-    keys = "settings", "models", "inputs"
+    keys = "settings", "models", "inputs", "labels", "label_values"
     if (out / f"{stem}.nii.gz").exists() and all(
         earlier.get(key) == json.loads(json.dumps(facts[key])) for key in keys
     ):
@@ -81,6 +82,7 @@ def _postprocess_case(manifest: Path, out: Path, dataset: DatasetDescription, ru
     probabilities = np.stack([image.array for image in images]).astype(np.float32, copy=False)
     masks, notes = postprocess(probabilities, dataset.region_names, images[0].grid.voxel_ml * 1000, rules)
     values = np.array([0, *map(int, said["label_values"])], np.uint8)
+    (out / manifest.name).unlink(missing_ok=True)
     for region in dataset.regions:
         name = f"{stem}_unc_{region.word}.nii.gz"
         _share(manifest.with_name(name), out / name)

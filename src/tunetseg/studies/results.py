@@ -14,7 +14,7 @@ from tunetseg.datasets import DatasetDescription, Postprocessing, find_descripti
 from tunetseg.errors import InputError
 from tunetseg.evaluation.comparison import Comparison, ScoreTable, compare, read_scores
 from tunetseg.evaluation.evaluate import evaluate
-from tunetseg.evaluation.pairing import pair_files
+from tunetseg.evaluation.pairing import list_label_files, pair_files
 from tunetseg.evaluation.tuning import tune
 from tunetseg.inference.postprocess import find_postprocessing
 from tunetseg.io.files import make_folder, read_json, whole_file
@@ -96,12 +96,44 @@ class _Work:
         """Whether the regions are those of the paper."""
         return self.dataset.region_names == _GLIOMA
 
+    @property
+    def named(self) -> DatasetDescription | None:
+        """The dataset that the plan names for the files, if any."""
+        named = self.plan.settings.get("dataset")
+        return find_description(named) if named else None
+
     def run(self, tasks: Sequence[Task]) -> None:
         """Run commands; the first that fails is an InputError."""
         codes = run_tasks(tasks, jobs=self.jobs, threads=self.plan.threads, progress=self.progress)
         failed = next((task for task in tasks if codes[task.name]), None)
         if failed is not None:
             raise InputError(f"{failed.name}: ended with exit code {codes[failed.name]}; see {failed.log}")
+
+
+@dataclass(frozen=True)
+class _Cohort:
+    """A cohort that segmentations are scored against.
+
+    Args:
+        folder: Its folder.
+        references: Case -> path, size and time of the last change of its reference.
+    """
+
+    folder: Path
+    references: dict[str, tuple[str, int, int]]
+
+    @classmethod
+    def read(cls, work: _Work, folder: Path) -> "_Cohort":
+        """Return the cohort of a folder.
+
+        Raises:
+            InputError: It holds no reference.
+        """
+        references = {}
+        for case, file in sorted(list_label_files(folder, work.named).items()):
+            said = file.path.stat()
+            references[case] = str(file.path.resolve()), said.st_size, said.st_mtime_ns
+        return cls(folder.resolve(), references)
 
 
 def make_results(
@@ -140,7 +172,7 @@ def make_results(
         extra, tuned = _postprocessed(work, every)
         folders |= extra
     rules, lesion_rules = _rules(work)
-    cohort = Path(plan.cohort)
+    cohort = _Cohort.read(work, Path(plan.cohort))
     methods = {name: _scored(work, path, cohort, rules, _word(name), every) for name, path in folders.items()}
     lesions = {
         name: _scored(work, path, cohort, lesion_rules, f"{_word(name)}-lesions", every)
@@ -152,7 +184,7 @@ def make_results(
         lesions,
         _compared(methods, lesions),
         {name: _by_fold(scores.table, cases) for name, scores in methods.items()},
-        {} if test is None else _tested(work, test, rules),
+        {} if test is None else _tested(work, _Cohort.read(work, test), rules),
         tuned,
     )
 
@@ -187,11 +219,15 @@ def _postprocessed(work: _Work, cases: list[str]) -> tuple[dict[str, Path], Path
         return postprocess_folder(source, out, work.dataset, rules.__getitem__, progress=work.progress)
 
     folders = {"Ensemble + post-process": folder("post-process", dict.fromkeys(cases, paper))}
-    named = work.plan.settings.get("dataset")
-    pairs = pair_files(source, Path(work.plan.cohort), cases, find_description(named) if named else None).pairs
+    pairs = pair_files(source, Path(work.plan.cohort), cases, work.named).pairs
     try:
         found = tune(
-            pairs, base=paper, folds=min(work.plan.folds, len(cases)), calibration="none", progress=work.progress
+            pairs,
+            base=paper,
+            folds=min(work.plan.folds, len(cases)),
+            labels=work.plan.settings.get("labels"),
+            calibration="none",
+            progress=work.progress,
         )
     except InputError as fault:
         _LOG.warning("post-processing is not tuned: %s", fault)
@@ -200,29 +236,29 @@ def _postprocessed(work: _Work, cases: list[str]) -> tuple[dict[str, Path], Path
     return folders, found.save(work.study / "results" / "tuned.toml")
 
 
-def _tested(work: _Work, cohort: Path, rules: str) -> dict[str, MethodScores]:
+def _tested(work: _Work, cohort: _Cohort, rules: str) -> dict[str, MethodScores]:
     """Return the scores of each voting method's models and of all voters on a second cohort."""
-    work.run(test_tasks(work.plan, work.study, cohort, "paper" if work.glioma else "model"))
+    work.run(test_tasks(work.plan, work.study, cohort.folder, "paper" if work.glioma else "model"))
     names = {method: method for method in members(work.plan)}
     if len(names) > 1:
         names["Ensemble"] = NAME
     return {
-        name: _scored(work, test_folder(work.study, method), cohort, rules, f"test-{method}", None)
+        name: _scored(work, test_folder(work.study, cohort.folder, method), cohort, rules, f"test-{method}", None)
         for name, method in names.items()
     }
 
 
 def _scored(
-    work: _Work, predictions: Path, cohort: Path, rules: str, name: str, cases: list[str] | None
+    work: _Work, predictions: Path, cohort: _Cohort, rules: str, name: str, cases: list[str] | None
 ) -> MethodScores:
-    """Return the scores of a folder of segmentations, made again only if a segmentation has changed."""
+    """Return the scores of a folder of segmentations, made again only if one of them or a reference has changed."""
     out = work.study / "results" / f"{name}.csv"
-    mark, key = out.with_suffix(".key"), _key(predictions, rules, cases)
+    mark, key = out.with_suffix(".key"), _key(predictions, cohort, rules, cases)
     if not (out.exists() and mark.exists() and mark.read_text(encoding="utf-8") == key):
         chosen = find_rules(rules)
         scores = evaluate(
             predictions,
-            cohort,
+            cohort.folder,
             rules=chosen,
             dataset=work.plan.settings.get("dataset"),
             labels=work.plan.settings.get("labels"),
@@ -236,12 +272,15 @@ def _scored(
     return MethodScores(read_scores(out, name), read_json(out.with_suffix(".json"))["regions"])
 
 
-def _key(predictions: Path, rules: str, cases: list[str] | None) -> str:
-    """Return what stands for the content of segmentations: each manifest names models, settings, inputs, volumes."""
-    digest = hashlib.sha256(json.dumps([rules, cases]).encode())
+def _key(predictions: Path, cohort: _Cohort, rules: str, cases: list[str] | None) -> str:
+    """Return what stands for the content of references and segmentations.
+
+    The manifest of a segmentation names models, settings, inputs, label values and volumes.
+    """
+    digest = hashlib.sha256(json.dumps([rules, cases, str(cohort.folder), cohort.references]).encode())
     for case, path in sorted(manifests(predictions).items()):
         said = read_json(path)
-        facts = [case, *(said.get(key) for key in ("models", "settings", "inputs", "volume_ml"))]
+        facts = [case, *(said.get(key) for key in ("models", "settings", "inputs", "labels", "volume_ml"))]
         digest.update(json.dumps(facts, sort_keys=True).encode())
     return digest.hexdigest()
 

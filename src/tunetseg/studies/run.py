@@ -5,7 +5,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tunetseg.io.files import make_folder
+from tunetseg.datasets import find_scheme
+from tunetseg.io.files import make_folder, read_json
 from tunetseg.models.zoo import MODEL
 from tunetseg.progress import Progress, silent
 from tunetseg.studies.launch import Submission, submit
@@ -20,8 +21,14 @@ __all__ = ["is_done", "run_here", "submit_study"]
 _LOG = logging.getLogger(__name__)
 
 
-def is_done(folder: Path, model: Model) -> bool:
-    """Return whether a model is trained and the cases of its fold are segmented."""
+def is_done(folder: Path, model: Model, labels: str = "") -> bool:
+    """Return whether a model is trained and the cases of its fold are segmented.
+
+    Args:
+        folder: Of the study.
+        model: One of its models.
+        labels: Name of the label scheme that the segmentations must have; empty for any.
+    """
     run, out = folder / model.run, prediction_folder(folder, model.method)
     if not (run / MODEL).exists():
         return False
@@ -29,7 +36,16 @@ def is_done(folder: Path, model: Model) -> bool:
         cases = (run / "validation.txt").read_text(encoding="utf-8").splitlines()
     except OSError:
         return False
-    return {*cases} <= manifests(out).keys()
+    there = manifests(out)
+    if not {*cases} <= there.keys():
+        return False
+    return not labels or all(read_json(there[case]).get("labels") == labels for case in cases)
+
+
+def _labels(plan: StudyPlan) -> str:
+    """Return the name of the label scheme that the plan names; empty where it names none."""
+    named = plan.settings.get("labels")
+    return find_scheme(named).name if named else ""
 
 
 def run_here(plan: StudyPlan, folder: Path, *, jobs: int = 1, progress: Progress = silent) -> dict[str, str]:
@@ -48,7 +64,8 @@ def run_here(plan: StudyPlan, folder: Path, *, jobs: int = 1, progress: Progress
         KeyboardInterrupt: Ctrl-C was pressed; the trainings have saved.
     """
     study = make_folder(folder).resolve()
-    left = [model for model in plan.models if not is_done(study, model)]
+    labels = _labels(plan)
+    left = [model for model in plan.models if not is_done(study, model, labels)]
     busy = {model.name for model in left if is_held(study / model.run)}
     for name in sorted(busy):
         _LOG.info("%s: is being trained by another process, so it is left to that", name)
@@ -102,7 +119,8 @@ def submit_study(
         InputError: The scheduler refuses or is not there.
     """
     study = make_folder(folder).resolve()
-    missing = [number for number, model in enumerate(plan.models) if not is_done(study, model)]
+    labels = _labels(plan)
+    missing = [number for number, model in enumerate(plan.models) if not is_done(study, model, labels)]
     if not missing:
         return None
     make_folder(study / "logs")

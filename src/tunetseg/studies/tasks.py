@@ -93,10 +93,14 @@ def segment_words(
     probabilities: bool = False,
     postprocessing: str = "none",
 ) -> list[str]:
-    """Return the words of ``tunet segment`` for cases of a cohort; those that are complete are skipped."""
+    """Return the words of ``tunet segment`` for cases of a cohort; those that are complete are skipped.
+
+    Segmentations get the label values of the references, so that both are read in the same way afterwards.
+    """
     words = [cohort, "--model", *map(str, models), "--out", str(out), "--postprocessing", postprocessing]
     words += ["--cases", str(cases)] if cases is not None else []
     words += ["--dataset", plan.settings["dataset"]] if "dataset" in plan.settings else []
+    words += ["--labels", plan.settings["labels"]] if "labels" in plan.settings else []
     words += ["--device", plan.settings["device"]] if "device" in plan.settings else []
     words += ["--skip-broken"] if plan.settings.get("skip_broken") else []
     return [*words, *(["--probabilities"] if probabilities else [])]
