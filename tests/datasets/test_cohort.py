@@ -164,9 +164,7 @@ def test_a_dataset_that_is_named_overrules_the_names(tmp_path: Path) -> None:
     assert recognised.dataset is not None
     assert named.dataset is not None
     assert (recognised.dataset.name, named.dataset.name) == ("brats2023", "brats2024")
-    with pytest.raises(
-        NoCaseError, match=r"no case found .*; expected files named imaging\.nii\.gz; or name"
-    ):
+    with pytest.raises(NoCaseError, match=r"no case found .*; expected files named imaging\.nii\.gz; or name"):
         find_cases(tmp_path, find_description("kits19"))
 
 
@@ -208,9 +206,7 @@ def test_one_channel_in_two_files(tmp_path: Path) -> None:
 
 
 def test_where_there_is_no_case(tmp_path: Path) -> None:
-    with pytest.raises(
-        NoCaseError, match=r"no case found .*; expected files named <case>_t1\.nii\.gz, .* BIDS names"
-    ):
+    with pytest.raises(NoCaseError, match=r"no case found .*; expected files named <case>_t1\.nii\.gz, .* BIDS names"):
         find_cases(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         find_cases(tmp_path / "nowhere")

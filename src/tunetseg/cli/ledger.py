@@ -43,8 +43,6 @@ class Ledger:
         self.faults: list[_Row] = []
         with self.lock:
             for path in (self.volumes, self.failed):
-                for leftover in folder.glob(f".{'[0-9a-f]' * 16}.{path.name}"):
-                    leftover.unlink(missing_ok=True)
                 if path.exists() and _columns(path)[:1] != ["case"]:
                     raise InputError(f"{path}: exists and was not written by tunetseg; choose another folder")
             others = self._faults_of_others()
