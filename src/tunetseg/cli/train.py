@@ -46,8 +46,8 @@ class Arguments:
         workers: Processes that read patches, per device.
         data_on_device: Hold the prepared cases in the memory of the device and cut patches there; for a GPU.
         channels_last: Store activations with the channels last; always so with --compile.
-        compile: Use torch.compile: a step takes half to nine tenths of the time, after a minute or two per stage. On a CPU
-            it needs a C++ compiler.
+        compile: Use torch.compile: a step takes half to nine tenths of the time, after a minute or two per stage. On a
+            CPU it needs a C++ compiler.
         snapshot_minutes: Minutes between two writings of the weights to snapshot.safetensors.
         max_minutes: Time budget; the stages are shortened to fit it.
         resume: Continue from the last checkpoint of the run folder.
