@@ -63,7 +63,7 @@ def test_watching_ends_when_all_is_over(
     [
         (["--networks", "tunet:levels"], "--networks levels: write it as NAME=VALUE"),
         (["--networks", "tunt"], "unknown network 'tunt'"),
-        (["--folds", "9"], "4 patient(s) cannot be split into 9 folds"),
+        (["--folds", "9"], "4 patients cannot be split into 9 folds"),
     ],
 )
 def test_wrong_input(words: list[str], flags: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

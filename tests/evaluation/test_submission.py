@@ -129,7 +129,7 @@ def test_a_case_without_images(folder: Path, tmp_path: Path) -> None:
 
 
 def test_unknown_datasets(folder: Path) -> None:
-    with pytest.raises(InputError, match="unknown dataset '2077'"):
+    with pytest.raises(InputError, match="unknown label values '2077'"):
         check_submission(folder, labels="2077")
     with pytest.raises(InputError, match="unknown dataset 'moon'"):
         check_submission(folder, dataset="moon")
