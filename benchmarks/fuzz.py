@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-os.environ["TUNETSEG_MEMORY_GB"] = "1.3"  # what is left of 2 GB when this script and the libraries are loaded
+os.environ["TUNETSEG_MEMORY_GB"] = "1.2"  # what is left of 2 GB when this script and the libraries are loaded
 
 from fuzz_use import KINDS, Kind, WrongError
 from fuzz_valid import prepare

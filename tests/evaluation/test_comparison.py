@@ -1,5 +1,6 @@
 """Comparing tables of scores."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,6 +60,11 @@ def test_other_rules_do_not_mix(tables: list[Path], tmp_path: Path) -> None:
         compare([read_scores(tables[0]), read_scores(tmp_path / "skip.csv")])
     evaluate(tmp_path / "bad", tmp_path / "truth", rules="brats2020", tolerance=2.0).save(tmp_path / "near.csv")
     with pytest.raises(InputError, match=r"surface_dice_tolerance_mm is 2\.0, but good has None"):
+        compare([read_scores(tables[0]), read_scores(tmp_path / "near.csv")])
+    facts = json.loads((tmp_path / "near.json").read_text())
+    facts["rules"] |= {"surface_dice_tolerance_mm": None, "invented": None}
+    (tmp_path / "near.json").write_text(json.dumps(facts))
+    with pytest.raises(InputError, match="invented is None, but good has"):
         compare([read_scores(tables[0]), read_scores(tmp_path / "near.csv")])
     (tmp_path / "near.json").unlink()
     with pytest.raises(InputError, match=r"near: no \.json with its rules next to the table"):

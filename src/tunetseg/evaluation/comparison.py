@@ -240,7 +240,7 @@ def _describe_difference(first: ScoreTable, second: ScoreTable) -> str:
             return f"{table.name}: no .json with its rules next to the table; keep both files that tunet evaluate wrote"
     assert first.rules is not None
     assert second.rules is not None
-    key = next(key for key in (*first.rules, *second.rules) if first.rules.get(key) != second.rules.get(key))
+    key = next(key for key in (*first.rules, *second.rules) if first.rules.get(key, "") != second.rules.get(key, ""))
     return (
         f"{second.name}: rules whose {key} is {second.rules.get(key)}, but {first.name} has {first.rules.get(key)}; "
         "evaluate both with the same rules"

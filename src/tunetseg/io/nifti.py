@@ -105,7 +105,11 @@ def _load(path: Path, file: BinaryIO) -> nib.filebasedimages.FileBasedImage:
         content.write(piece)
         if content.tell() > announced + LIMITS.surplus_bytes:
             break
-    _check_length(path, content.tell(), announced)
+    try:
+        _check_length(path, content.tell(), announced)
+    except InputError:
+        content.close()  # or its memory would be held for as long as the error is
+        raise
     content.seek(0)
     return kind.from_stream(content)
 
