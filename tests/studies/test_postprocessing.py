@@ -1,5 +1,6 @@
 """Other post-processing of segmentations that are there."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -54,3 +55,19 @@ def test_complete_ones_of_the_same_rules_are_skipped(source: Path, tmp_path: Pat
     for path in copy.glob("*_prob_*"):
         path.unlink()
     assert postprocess_folder(copy, tmp_path / "out", DATASET, lambda case: PLAIN) == tmp_path / "out"
+
+
+def test_segmentations_of_other_images_are_processed_again(source: Path, tmp_path: Path) -> None:
+    """Of files with the same names, which the manifest tells apart by their sizes and times."""
+    copy = shutil.copytree(source, tmp_path / "source")
+    postprocess_folder(copy, tmp_path / "out", DATASET, lambda case: PLAIN)
+    assert voxels(tmp_path / "out") > 0
+    for path in copy.glob("*_prob_*"):
+        image = nib.load(path)
+        nib.save(nib.Nifti1Image(np.zeros(image.shape, np.float32), image.affine), path)
+    (manifest,) = manifests(copy).values()
+    said = json.loads(manifest.read_text())
+    said["input_files"]["t1"]["bytes"] += 1
+    manifest.write_text(json.dumps(said))
+    postprocess_folder(copy, tmp_path / "out", DATASET, lambda case: PLAIN)
+    assert voxels(tmp_path / "out") == 0

@@ -123,7 +123,10 @@ def _descriptions(root: Path, also: DatasetDescription | None) -> list[DatasetDe
 
 def _held(folders: Sequence[Path]) -> str:
     """Say which files there are, for an error."""
-    names = [entry.name for folder in folders for entry in sorted(folder.iterdir()) if entry.is_file()]
+    names: list[str] = []
+    for folder in folders:
+        _, _, files = next(os.walk(folder), ("", [], []))  # nothing where it cannot be read
+        names += sorted(name for name in files if not name.startswith("."))
     if not names:
         return "there is no file in it"
     others = f" and {len(names) - 1} more" if len(names) > 1 else ""

@@ -69,9 +69,9 @@ def _postprocess_case(manifest: Path, out: Path, dataset: DatasetDescription, ru
     stem = manifest.stem
     earlier = read_json(out / manifest.name)
     # The models' hashes and the settings are in the manifest, so that equal ones are of equal results.
-    keys = "settings", "models", "inputs", "labels", "label_values"
+    keys = "settings", "models", "inputs", "input_files", "labels", "label_values"
     if (out / f"{stem}.nii.gz").exists() and all(
-        earlier.get(key) == json.loads(json.dumps(facts[key])) for key in keys
+        earlier.get(key) == json.loads(json.dumps(facts.get(key))) for key in keys
     ):
         return
     paths = [manifest.with_name(f"{stem}_prob_{region.word}.nii.gz") for region in dataset.regions]

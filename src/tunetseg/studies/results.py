@@ -280,7 +280,10 @@ def _key(predictions: Path, cohort: _Cohort, rules: str, cases: list[str] | None
     digest = hashlib.sha256(json.dumps([rules, cases, str(cohort.folder), cohort.references]).encode())
     for case, path in sorted(manifests(predictions).items()):
         said = read_json(path)
-        facts = [case, *(said.get(key) for key in ("models", "settings", "inputs", "labels", "volume_ml"))]
+        facts = [
+            case,
+            *(said.get(key) for key in ("models", "settings", "inputs", "input_files", "labels", "volume_ml")),
+        ]
         digest.update(json.dumps(facts, sort_keys=True).encode())
     return digest.hexdigest()
 

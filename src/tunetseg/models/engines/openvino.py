@@ -122,7 +122,7 @@ class _Network:
             self._shape = shape
 
     def logits(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return logits, shape (region, x, y, z), valid until the next call."""
+        """Return logits, shape (region, x, y, z)."""
         channels, x, y, z = image.shape
         self.compile((channels, x, y, z))
         assert self._compiled is not None
