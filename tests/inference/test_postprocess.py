@@ -139,6 +139,15 @@ def test_small_components_go_with_all_that_is_in_them() -> None:
     assert postprocess(given, REGIONS, 2.0, Postprocessing(min_component_mm3={"whole": 29}))[1] == []
 
 
+def test_the_largest_component_is_kept_whatever_its_size() -> None:
+    given = probabilities(0.1, 0.1, 0.1, side=12)
+    given[:, 1:4, 1:4, 1:4] = 0.9
+    given[:, 7:9, 7:9, 7:9] = 0.9
+    masks, notes = postprocess(given, REGIONS, 1.0, Postprocessing(min_component_mm3={"whole": 1e6, "core": 1e6}))
+    assert [int(mask.sum()) for mask in masks] == [27, 27, 27], "a small tumour is found, its island is not"
+    assert notes == ["1 component of whole smaller than 1e+06 mm3 removed"]
+
+
 def test_an_empty_region_has_no_components() -> None:
     rules = Postprocessing(min_component_mm3=dict.fromkeys(REGIONS, 9.0))
     masks, notes = postprocess(probabilities(0.9, 0.1, 0.1), REGIONS, 1.0, rules)

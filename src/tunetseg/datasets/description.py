@@ -197,7 +197,8 @@ class Postprocessing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         fallback_region: Region whose threshold is lowered until something of it is found.
         threshold_fallbacks: Lower thresholds, in turn.
         min_component_mm3: Region -> smallest volume of a connected component that is kept; smaller ones are removed
-            with all that lies inside them. Voxels that share a face, an edge or a corner are connected.
+            with all that lies inside them, except the largest one. Voxels that share a face, an edge or a corner are
+            connected.
         min_volume_region: Region that is removed where it is small, with all regions inside it.
         min_volume_mm3: Smallest volume that is kept. The paper says 500 voxels, which are of 1 mm3 in BraTS; counting
             mm3 gives the same there and the same lesion at any other spacing.

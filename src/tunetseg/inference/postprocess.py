@@ -108,7 +108,9 @@ def _lower_threshold(
 
 
 def remove_small_components(mask: NDArray[np.bool_], least: float) -> tuple[NDArray[np.bool_], int]:
-    """Return a mask without its small components, and how many of them there were.
+    """Return a mask without its small components, and how many were removed.
+
+    The largest component is kept whatever its size: a small tumour is not an island.
 
     Args:
         mask: Booleans, shape (x, y, z).
@@ -116,8 +118,11 @@ def remove_small_components(mask: NDArray[np.bool_], least: float) -> tuple[NDAr
             connected.
     """
     components, count = ndimage.label(mask, _TOUCHING)
-    small = np.bincount(components.ravel(), minlength=count + 1) < least * _SLACK
+    sizes = np.bincount(components.ravel(), minlength=count + 1)
+    small = sizes < least * _SLACK
     small[0] = False
+    if count:
+        small[1 + sizes[1:].argmax()] = False
     return mask & ~small[components], int(small.sum())
 
 

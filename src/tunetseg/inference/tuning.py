@@ -34,8 +34,8 @@ class Candidates:
         volumes_mm3: Smallest volumes of the region that the rules remove where it is small.
     """
 
-    thresholds: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6)
-    components_mm3: tuple[float, ...] = (0, 50, 100, 150, 250, 500, 1000, 2000)
+    thresholds: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+    components_mm3: tuple[float, ...] = (0, 50, 100, 250, 500, 1000, 2000, 4000, 8000)
     volumes_mm3: tuple[float, ...] = (0, 50, 100, 200, 350, 500)
 
 
@@ -82,10 +82,12 @@ class LesionCount:
         """Return lesion-wise and plain Dice without small components, and without a small region; 1 where all is empty.
 
         Args:
-            component_mm3: Smallest component that is kept.
+            component_mm3: Smallest component that is kept; the largest is kept whatever its size.
             volume_mm3: Smallest volume of the whole region that is kept.
         """
         kept = self.sizes * self.voxel_mm3 >= component_mm3 * (1 - 1e-6)
+        if len(kept):
+            kept[self.sizes.argmax()] = True
         if self.sizes[kept].sum() * self.voxel_mm3 < volume_mm3 * (1 - 1e-6):
             kept = np.zeros_like(kept)
         predicted, reference = int(self.sizes[kept].sum()), int(self.lesions.sum())
