@@ -15,6 +15,10 @@ from tunetseg.preparation import Volume
 
 __all__ = ["check_grid", "check_volume"]
 
+_IN_PLANE = np.zeros((3, 3, 3), bool)
+_IN_PLANE[:, 1, 1] = _IN_PLANE[1, :, 1] = True
+"""The neighbours of a voxel in its axial slice."""
+
 _STRIP = "remove the skull (HD-BET, SynthStrip) and set what is not brain to 0"
 
 
@@ -178,8 +182,11 @@ def _with_skull(sample: Sample) -> list[str]:
 
 def _depth(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> NDArray[np.float64]:
     """Distance in mm from the surface; axial slices count as filled, for a head is open where the neck is cut."""
-    filled = np.stack([ndimage.binary_fill_holes(level) for level in np.moveaxis(mask, 2, 0)], axis=2)
-    return ndimage.distance_transform_edt(np.pad(filled, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
+    result = np.zeros(mask.shape)
+    box = ndimage.find_objects(mask.view(np.uint8))[0]
+    filled = ndimage.binary_fill_holes(mask[box], _IN_PLANE)
+    result[box] = ndimage.distance_transform_edt(np.pad(filled, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
+    return result
 
 
 def _extent(sample: Sample) -> tuple[float, ...]:

@@ -14,7 +14,7 @@ from tunetseg.datasets.description import (
 )
 from tunetseg.datasets.examinations import find_patients, with_series
 from tunetseg.datasets.folds import split_folds
-from tunetseg.datasets.labels import LabelScheme, nested, present_labels, recognise_labels
+from tunetseg.datasets.labels import LabelScheme, count_labels, nested, present_labels, recognise_labels
 from tunetseg.datasets.recognition import case_of_prediction, nifti_stem, prediction_name
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "case_from_files",
     "case_of_prediction",
     "check_case_name",
+    "count_labels",
     "find_cases",
     "find_description",
     "find_patients",

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tunetseg.errors import InputError
 
-__all__ = ["LabelScheme", "nested", "present_labels", "recognise_labels"]
+__all__ = ["LabelScheme", "count_labels", "nested", "present_labels", "recognise_labels"]
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,17 @@ def present_labels(label_map: NDArray[np.integer]) -> list[int]:
         label_map: Integers from 0 up, any shape.
     """
     if label_map.dtype == np.uint8:
-        return np.flatnonzero(np.bincount(label_map.ravel(order="K"), minlength=1)).tolist()
+        return np.flatnonzero(count_labels(label_map)).tolist()
     return np.unique(label_map).tolist()
+
+
+def count_labels(label_map: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return how many voxels of a label map have each value, shape (256,)."""
+    values = label_map.ravel(order="K")
+    counts = np.zeros(256, np.int64)
+    for begin in range(0, len(values), 2**18):  # NumPy makes a copy of eight bytes per voxel
+        counts += np.bincount(values[begin : begin + 2**18], minlength=256)
+    return counts
 
 
 def nested(masks: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -18,6 +18,7 @@ from tunetseg.datasets import (
     DatasetDescription,
     LabelScheme,
     candidate_schemes,
+    count_labels,
     present_labels,
     recognise_labels,
 )
@@ -110,10 +111,11 @@ class Segmentation:
     @cached_property
     def volumes_ml(self) -> dict[str, float]:
         """Volume of each region in millilitres."""
-        counts = np.bincount(self.scheme.nesting(self.label_map).ravel(order="K"), minlength=len(self.regions) + 1)
-        inside = counts[::-1].cumsum()[::-1][1:]
+        counts = count_labels(self.label_map)
+        self.scheme.check(np.flatnonzero(counts).tolist(), "label map")
         return {
-            name: round(float(count) * self.grid.voxel_ml, 3) for name, count in zip(self.regions, inside, strict=True)
+            name: round(float(counts[list(labels)].sum()) * self.grid.voxel_ml, 3)
+            for name, labels in self.scheme.regions.items()
         }
 
     def onto(self, grid: Grid, *, move: ArrayLike | None = None) -> "Segmentation":

@@ -269,7 +269,8 @@ def read_volumes(path: str | Path, volumes: Sequence[int | None]) -> list[Image]
         volumes: Which volumes, counted from 0; None for a 3-D file.
 
     Returns:
-        One image per volume, each as from `read_image`.
+        One image per volume, as from `read_image`, but those that a file holds as short integers stay as they are,
+        which halves their memory.
 
     Raises:
         InputError: As from `read_image`.
@@ -279,7 +280,15 @@ def read_volumes(path: str | Path, volumes: Sequence[int | None]) -> list[Image]
     if reader_for(path) is not None:
         return [read_image(path, volume=volume) for volume in volumes]
     image = _open(Path(path))
-    return [_to_image(path, image, np.float32, volume) for volume in volumes]
+    dtype = None if _is_short(image) else np.float32
+    return [_to_image(path, image, dtype, volume) for volume in volumes]
+
+
+def _is_short(image: nib.Nifti1Pair) -> bool:
+    """Return whether an image in memory holds integers of at most two bytes that are not scaled."""
+    kind, proxy = image.get_data_dtype(), image.dataobj
+    scaled = (getattr(proxy, "slope", 0), getattr(proxy, "inter", 0)) != (1, 0)
+    return isinstance(image, nib.Nifti1Image) and kind.kind in "iu" and kind.itemsize <= 2 and not scaled
 
 
 def image_from_nibabel(image: nib.spatialimages.SpatialImage, *, dtype: DTypeLike | None = np.float32) -> Image:

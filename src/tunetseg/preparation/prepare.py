@@ -146,7 +146,8 @@ class Prepared:
         x, y, z = (axis.stop - axis.start for axis in self.box)
         sx, sy, sz = self.scale
         result = np.zeros((len(probabilities), *self.full_shape), np.float32)
-        result[(slice(None), *self.box)] = resample(probabilities, (1 / sx, 1 / sy, 1 / sz), (x, y, z))
+        for one, place in zip(probabilities, result, strict=True):
+            place[self.box] = resample(one[None], (1 / sx, 1 / sy, 1 / sz), (x, y, z))[0]
         return result
 
 

@@ -46,20 +46,18 @@ def _along_axes(
     shape: tuple[int, int, int],
     kernel: Callable[[int, int, float], NDArray[np.float32]],
 ) -> NDArray[np.float32]:
-    result = array.astype(np.float32, copy=False)
-    for axis, (step, outputs) in enumerate(zip(scale, shape, strict=True), start=1):
-        inputs = result.shape[axis]
-        if step == 1 and outputs == inputs:
-            continue
-        weights = kernel(inputs, outputs, step)
-        if axis == 2:
-            result = np.moveaxis(np.tensordot(result, weights, axes=(2, 1)), -1, 2)
-        else:  # where it lies: moving it to the end would copy the array twice
-            rows = result.reshape(len(result), -1, inputs) if axis == 3 else result.reshape(len(result), inputs, -1)
-            sides = list(result.shape)
-            sides[axis] = outputs
-            result = (rows @ weights.T if axis == 3 else weights @ rows).reshape(sides)
-    return np.ascontiguousarray(result)
+    weights = [
+        None if step == 1 and outputs == inputs else kernel(inputs, outputs, step)
+        for inputs, step, outputs in zip(array.shape[1:], scale, shape, strict=True)
+    ]
+    result = np.empty((len(array), *shape), np.float32)
+    for channel, target in zip(array, result, strict=True):  # one at a time, so that copies are small
+        moved = channel.astype(np.float32, copy=False)
+        for axis, matrix in enumerate(weights):
+            if matrix is not None:
+                moved = np.moveaxis(np.tensordot(matrix, moved, axes=(1, axis)), 0, axis)
+        target[...] = moved
+    return result
 
 
 def resample(

@@ -1,5 +1,7 @@
 """The images of a case as one array."""
 
+import math
+import mmap
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -43,6 +45,9 @@ class Regridded:
 
 _THREADS = min(4, processors())
 """Files that are read at once."""
+
+_SLAB = 8
+"""Planes that are copied at once, which the cache of a processor holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,19 +188,37 @@ def _place(
     """Return images on the grid of the chosen one as one array, and what was brought there; empty the dictionary."""
     first = images[chosen]
     # In C order, whatever the order of the files, in which all that follows is faster.
-    array = np.zeros((len(description.channel_names), *first.array.shape), np.float32)
+    array = _sparse_zeros((len(description.channel_names), *first.array.shape))
 
     def place(name: str) -> tuple[Regridded, Background | None] | None:
         image, here = images.pop(name), array[description.channel_names.index(name)]
         if not image.stored.same_lattice(first.stored):
             return _bring(image, here, first, description, (source[name], source[chosen]))
-        np.copyto(here, image.array)
+        _copy_content(image.array, here)
         return None
 
     names = [name for name in description.channel_names if name in images]
     with ThreadPoolExecutor(min(_THREADS, len(names))) as pool:
         found = dict(zip(names, pool.map(place, names), strict=True))
     return array, {name: one for name, one in found.items() if one is not None}
+
+
+def _sparse_zeros(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return zeros that take memory only where they are written; NumPy asks for huge pages, most of which would be."""
+    if not hasattr(mmap, "MAP_PRIVATE"):
+        return np.zeros(shape, np.float32)
+    pages = mmap.mmap(-1, 4 * math.prod(shape), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return np.frombuffer(pages, np.float32).reshape(shape)
+
+
+def _copy_content(source: NDArray, target: NDArray[np.float32]) -> None:
+    """Copy an image into zeros, shape (x, y, z); what is 0 around its content is not written."""
+    for begin in range(0, len(source), _SLAB):
+        slab = np.array(source[begin : begin + _SLAB], np.float32, order="C")
+        rows = np.flatnonzero(slab.any(axis=(0, 2)))
+        if rows.size:
+            inside = slice(rows[0], rows[-1] + 1)
+            target[begin : begin + _SLAB, inside] = slab[:, inside]
 
 
 def _is_the_same(first: NDArray, second: NDArray) -> bool:
