@@ -3,7 +3,7 @@
 python benchmarks/inference.py PATIENT [--models 5 15] [--fine] [--rivals]
 
 Each row is a process of its own, from its start to the written files. Seconds of the processor do not depend on other
-work on the machine as much as those of the clock do. ``--fine`` adds an untrained network of base 16 at 1 mm,
+work on the machine as much as those of the clock do. Without PyTorch there is no column of Dice. ``--fine`` adds an untrained network of base 16 at 1 mm,
 ``--rivals`` untrained networks of MONAI on the crop of the patient at 1 mm in bfloat16: SegResNet in one pass, and
 DynUNet as nnU-Net configures it, of which one window is timed and multiplied by their number.
 """
@@ -41,8 +41,9 @@ def main() -> None:
     packaged = [str(path) for path in find_models()]
     print("| what | seconds | CPU-s | network, CPU-s | peak, MB | Dice to torch float32 |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        truth = Path(folder) / "truth"
-        _row(arguments.patient, "torch, float32", truth, truth, packaged, "torch", "32")
+        truth = Path(folder) / "truth" if _has("torch", "32") else None
+        if truth is not None:
+            _row(arguments.patient, "torch, float32", truth, truth, packaged, "torch", "32")
         for engine in reversed(ENGINES):
             for precision in ("32", "bf16"):
                 if (engine, precision) != ("torch", "32") and _has(engine, precision):

@@ -97,9 +97,9 @@ def count_loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     loaded: list[Path] = []
     real = TorchEngine.load
 
-    def load(engine: TorchEngine, path: Path) -> Any:
+    def load(engine: TorchEngine, path: Path, **options: Any) -> Any:
         loaded.append(path)
-        return real(engine, path)
+        return real(engine, path, **options)
 
     monkeypatch.setattr(TorchEngine, "load", load)
     return loaded

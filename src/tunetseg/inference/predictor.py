@@ -211,7 +211,7 @@ class Ensemble:
         """Return a network, which is kept for the next patient while it and those that are kept are small enough."""
         network = self._networks.get(path)
         if network is None:
-            network = self.engine.load(path)
+            network = self.engine.load(path, shared=len(self.paths) > 1)
             if self.keep and network.size + sum(kept.size for kept in self._networks.values()) <= _KEPT_BYTES:
                 self._networks[path] = network
         return network

@@ -40,7 +40,7 @@ class OnnxRuntimeEngine:
         """Name and version of the library."""
         return f"onnxruntime {onnxruntime.__version__}"
 
-    def load(self, path: Path) -> "_Network":
+    def load(self, path: Path, *, shared: bool = False) -> "_Network":  # noqa: ARG002
         """Return the network of a model file, which must have its ONNX file next to it."""
         graph = needed_onnx_file(path)
         network = _Network(graph)

@@ -54,8 +54,13 @@ class Engine(Protocol):
     def reads_onnx(self) -> bool:
         """Whether it runs the ONNX file next to a model, not the model file itself."""
 
-    def load(self, path: Path) -> RunnableNetwork:
+    def load(self, path: Path, *, shared: bool = False) -> RunnableNetwork:
         """Return the network of a model file.
+
+        Args:
+            path: The model file.
+            shared: Other models run in turn with this one. Networks of one architecture may then share what is
+                compiled.
 
         Raises:
             InputError: The file, or its ONNX file where the engine needs that, is missing or damaged.

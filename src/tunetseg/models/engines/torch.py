@@ -43,7 +43,7 @@ class TorchEngine:
         """Name and version of the library."""
         return f"torch {torch.__version__}"
 
-    def load(self, path: Path) -> "RunningNetwork":
+    def load(self, path: Path, *, shared: bool = False) -> "RunningNetwork":  # noqa: ARG002
         """Return the network of a model file."""
         network, _ = load_network(path, self._device)
         return RunningNetwork(
