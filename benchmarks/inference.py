@@ -3,9 +3,10 @@
 python benchmarks/inference.py PATIENT [--models 5 15] [--fine] [--rivals]
 
 Each row is a process of its own, from its start to the written files. Seconds of the processor do not depend on other
-work on the machine as much as those of the clock do. Without PyTorch there is no column of Dice. ``--fine`` adds an untrained network of base 16 at 1 mm,
-``--rivals`` untrained networks of MONAI on the crop of the patient at 1 mm in bfloat16: SegResNet in one pass, and
-DynUNet as nnU-Net configures it, of which one window is timed and multiplied by their number.
+work on the machine as much as those of the clock do. Without PyTorch there is no column of Dice. ``--fine`` adds an
+untrained network of base 16 at 1 mm, ``--rivals`` untrained networks of MONAI on the crop of the patient at 1 mm in
+bfloat16: SegResNet in one pass, and DynUNet as nnU-Net configures it, of which one window is timed and multiplied by
+their number.
 """
 
 import argparse

@@ -135,8 +135,8 @@ def present_labels(label_map: NDArray[np.integer]) -> list[int]:
     return np.unique(label_map).tolist()
 
 
-def count_labels(label_map: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return how many voxels of a label map have each value, shape (256,)."""
+def count_labels(label_map: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return how many voxels of a label map have each value from 0 to 255, shape (256,)."""
     values = label_map.ravel(order="K")
     counts = np.zeros(256, np.int64)
     for begin in range(0, len(values), 2**18):  # NumPy makes a copy of eight bytes per voxel

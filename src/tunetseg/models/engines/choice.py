@@ -30,7 +30,7 @@ def choose_engine(
     """Return an engine.
 
     ``auto`` is PyTorch on a GPU where there is one, else OpenVINO where it is installed, every model has its ONNX file
-    and a convolution with a stored answer comes out right, else PyTorch.
+    and a decoder step with a stored answer comes out right, else PyTorch.
 
     Args:
         name: One of `ENGINES`, or ``auto``.

@@ -40,7 +40,7 @@ class OnnxRuntimeEngine:
         """Name and version of the library."""
         return f"onnxruntime {onnxruntime.__version__}"
 
-    def load(self, path: Path, *, shared: bool = False) -> "_Network":  # noqa: ARG002
+    def load(self, path: Path, *, shared: bool = False) -> "_Network":
         """Return the network of a model file, which must have its ONNX file next to it."""
         graph = needed_onnx_file(path)
         network = _Network(graph)
@@ -48,7 +48,7 @@ class OnnxRuntimeEngine:
         return network
 
     def prove(self) -> bool:
-        """Return whether it computes the stored convolution rightly."""
+        """Return whether it computes the stored step of a decoder rightly."""
         return is_right(_Network(GRAPH).logits(stored()["image"]), self.precision)
 
 

@@ -88,7 +88,7 @@ class OpenVinoEngine:
     def compile(
         self, model: openvino.Model, shape: tuple[int, int, int, int], signature: bytes = b""
     ) -> openvino.CompiledModel:
-        """Return a graph ready to run on images of a shape; the last one that was compiled for its signature, if any."""
+        """Return a graph ready to run on images of a shape; that of the last equal signature and shape, if any."""
         key = signature, shape
         if signature and self._last is not None and self._last[0] == key:
             return self._last[1]
@@ -103,12 +103,12 @@ class OpenVinoEngine:
         return self._core.compile_model(model, "CPU", self._settings)
 
     def prove(self) -> bool:
-        """Return whether it computes the stored convolution rightly."""
+        """Return whether it computes the stored step of a decoder rightly."""
         return is_right(_Network(self, GRAPH).logits(stored()["image"]), self.precision)
 
     @cached_property
     def _can_share(self) -> bool:
-        """Whether it computes the stored convolution rightly where the weights are an input."""
+        """Whether it computes the stored step of a decoder rightly where the weights are an input."""
         try:
             return is_right(_Network(self, GRAPH, shared=True).logits(stored()["image"]), self.precision)
         except RuntimeError:

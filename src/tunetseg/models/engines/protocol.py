@@ -67,7 +67,7 @@ class Engine(Protocol):
         """
 
     def prove(self) -> bool:
-        """Return whether it computes one stored convolution rightly."""
+        """Return whether it computes one stored step of a decoder rightly."""
 
 
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
