@@ -5,18 +5,20 @@ from typing import Annotated
 
 import tyro
 
+from tunetseg.cli.options import OptionalPath, optional
+
 __all__ = ["compare"]
 
 
 def compare(
-    tables: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SCORES.CSV")],
+    tables: Annotated[tuple[Path, ...], tyro.conf.Positional, optional("SCORES.CSV")],
     *,
     scores: tuple[str, ...] = ("dice", "hd95"),
-    names: tuple[str, ...] = (),
+    names: Annotated[tuple[str, ...], optional("NAME")] = (),
     common: bool = False,
-    out: Path | None = None,
-    plot: Path | None = None,
-    report: Path | None = None,
+    out: OptionalPath = None,
+    plot: OptionalPath = None,
+    report: OptionalPath = None,
 ) -> None:
     """Compare methods on the same cases: means with intervals, paired tests, the challenge's ranks.
 

@@ -5,17 +5,19 @@ from typing import Annotated, Literal
 
 import tyro
 
+from tunetseg.cli.options import optional
+
 __all__ = ["convert"]
 
 Format = Literal["itksnap", "fsleyes", "slicer", "bids"]
 
 
 def convert(
-    results: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RESULT")],
+    results: Annotated[tuple[Path, ...], tyro.conf.Positional, optional("RESULT")],
     *,
     to: tuple[Format, ...],
     out: Path,
-    dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME-OR-FILE")] = None,
+    dataset: Annotated[str | None, optional("NAME-OR-FILE")] = None,
 ) -> None:
     """Write results for other programs: colour tables, segmentations of 3D Slicer, the names of BIDS.
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import tyro
 
+from tunetseg.cli.options import OptionalFloat, OptionalInt, OptionalPath, OptionalText, optional
+
 __all__ = ["evaluate"]
 
 
@@ -12,22 +14,22 @@ def evaluate(
     predictions: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PREDICTIONS")],
     references: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="REFERENCES")],
     *,
-    rules: str | None = None,
-    dataset: str | None = None,
-    cases: Path | None = None,
+    rules: OptionalText = None,
+    dataset: OptionalText = None,
+    cases: OptionalPath = None,
     uncertainty: bool = False,
-    thresholds: tuple[float, ...] | None = None,
-    tolerance: float | None = None,
+    thresholds: Annotated[tuple[float, ...] | None, optional("FLOAT")] = None,
+    tolerance: OptionalFloat = None,
     strict: bool = False,
-    match_iou: float | None = None,
-    lesions: Path | None = None,
+    match_iou: OptionalFloat = None,
+    lesions: OptionalPath = None,
     cells: bool = False,
-    out: Path | None = None,
-    report: Path | None = None,
+    out: OptionalPath = None,
+    report: OptionalPath = None,
     tables: bool = False,
-    labels: str | None = None,
-    prediction_labels: str | None = None,
-    workers: int | None = None,
+    labels: OptionalText = None,
+    prediction_labels: OptionalText = None,
+    workers: OptionalInt = None,
 ) -> None:
     """Score predicted label maps against reference segmentations and print means and standard deviations.
 

@@ -1,17 +1,18 @@
 """``tunet export``."""
 
-from pathlib import Path
 from typing import Annotated
 
 import tyro
+
+from tunetseg.cli.options import OptionalPath, optional
 
 __all__ = ["export"]
 
 
 def export(
-    models: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")],
+    models: Annotated[tuple[str, ...], tyro.conf.Positional, optional("MODEL")],
     *,
-    out: Path | None = None,
+    out: OptionalPath = None,
     openvino: bool = False,
 ) -> None:
     """Write models as ONNX, which OpenVINO and ONNX Runtime run without PyTorch.

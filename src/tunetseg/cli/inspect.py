@@ -5,13 +5,15 @@ from typing import Annotated
 
 import tyro
 
+from tunetseg.cli.options import optional
+
 __all__ = ["inspect"]
 
 
 def inspect(
     path: Annotated[Path, tyro.conf.Positional],
     *,
-    dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME-OR-FILE")] = None,
+    dataset: Annotated[str | None, optional("NAME-OR-FILE")] = None,
     channels: Annotated[str, tyro.conf.arg(metavar="NAME-OR-FILE")] = "glioma",
     json: bool = False,
     strict: bool = False,

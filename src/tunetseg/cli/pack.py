@@ -5,6 +5,8 @@ from typing import Annotated
 
 import tyro
 
+from tunetseg.cli.options import OptionalInt, OptionalPath, OptionalText, optional
+
 __all__ = ["pack"]
 
 
@@ -14,11 +16,11 @@ def pack(
     spacing: float,
     out: Path,
     part_size: float = 60.0,
-    dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME-OR-FILE")] = None,
-    labels: str | None = None,
+    dataset: Annotated[str | None, optional("NAME-OR-FILE")] = None,
+    labels: OptionalText = None,
     denoise: bool = False,
-    cache: Path | None = None,
-    workers: int | None = None,
+    cache: OptionalPath = None,
+    workers: OptionalInt = None,
     skip_broken: bool = False,
 ) -> None:
     """Put a prepared cohort into a few compressed, checksummed files, which 'tunet train' takes in place of a cohort.

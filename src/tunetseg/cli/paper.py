@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from tunetseg.datasets import DatasetDescription
     from tunetseg.networks import SegmentationNetwork
 
+from tunetseg.cli.options import OptionalPath, OptionalText, optional
+
 __all__ = ["paper"]
 
 What = Literal["figure1", "figure4", "figure5", "table1", "table2", "table3", "table4"]
@@ -16,12 +18,12 @@ What = Literal["figure1", "figure4", "figure5", "table1", "table2", "table3", "t
 
 def paper(
     what: Annotated[What, tyro.conf.Positional],
-    sources: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")] = (),
+    sources: Annotated[tuple[Path, ...], tyro.conf.Positional, optional("SOURCE")] = (),
     *,
     out: Path,
-    images: Path | None = None,
-    model: str | None = None,
-    network: str | None = None,
+    images: OptionalPath = None,
+    model: OptionalText = None,
+    network: OptionalText = None,
 ) -> None:
     """Make a figure or a table of the paper, of your own model and results.
 

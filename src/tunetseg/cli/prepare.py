@@ -12,22 +12,24 @@ if TYPE_CHECKING:
 
     from tunetseg.io import Image
 
+from tunetseg.cli.options import OptionalPath, OptionalText, optional
+
 __all__ = ["prepare"]
 
 
 def prepare(
-    patients: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATIENT")] = (),
+    patients: Annotated[tuple[Path, ...], tyro.conf.Positional, optional("PATIENT")] = (),
     *,
     out: Path,
-    t1: Path | None = None,
-    t1ce: Path | None = None,
-    t2: Path | None = None,
-    flair: Path | None = None,
-    name: str | None = None,
-    series: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CHANNEL=NUMBER")] = (),
+    t1: OptionalPath = None,
+    t1ce: OptionalPath = None,
+    t2: OptionalPath = None,
+    flair: OptionalPath = None,
+    name: OptionalText = None,
+    series: Annotated[tuple[str, ...], optional("CHANNEL=NUMBER")] = (),
     reference: Annotated[str, tyro.conf.arg(metavar="CHANNEL")] = "t1ce",
     brain: Annotated[str, tyro.conf.arg(metavar="auto|hd-bet|synthstrip|deepbet|none")] = "auto",
-    mask: Path | None = None,
+    mask: OptionalPath = None,
     registered: bool = False,
 ) -> None:
     """Make images that 'tunet segment' can use of raw scans: registered to one of them, and without skull.

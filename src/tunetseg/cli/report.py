@@ -5,18 +5,20 @@ from typing import Annotated
 
 import tyro
 
+from tunetseg.cli.options import OptionalPath, optional
+
 __all__ = ["report"]
 
 
 def report(
-    results: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RESULT")],
+    results: Annotated[tuple[Path, ...], tyro.conf.Positional, optional("RESULT")],
     *,
-    images: Path | None = None,
-    references: Path | None = None,
-    dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME-OR-FILE")] = None,
-    scores: Annotated[Path | None, tyro.conf.arg(metavar="SCORES.CSV")] = None,
+    images: OptionalPath = None,
+    references: OptionalPath = None,
+    dataset: Annotated[str | None, optional("NAME-OR-FILE")] = None,
+    scores: Annotated[Path | None, optional("SCORES.CSV")] = None,
     each: bool = False,
-    out: Path | None = None,
+    out: OptionalPath = None,
 ) -> None:
     """Write a page that anyone can open in a browser, without a network: of a patient, a cohort, or a training.
 

@@ -6,26 +6,28 @@ from typing import Annotated, Literal
 
 import tyro
 
+from tunetseg.cli.options import OptionalInt, OptionalPath, OptionalText, optional
+
 __all__ = ["segment"]
 
 
 def segment(
-    patients: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATIENT")] = (),
+    patients: Annotated[tuple[Path, ...], tyro.conf.Positional, optional("PATIENT")] = (),
     *,
     out: Path,
-    model: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME-OR-PATH")] = (),
-    t1: Path | None = None,
-    t1ce: Path | None = None,
-    t2: Path | None = None,
-    flair: Path | None = None,
-    image: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CHANNEL=FILE")] = (),
-    without: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CHANNEL")] = (),
-    name: str | None = None,
-    cases: Path | None = None,
-    dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME-OR-FILE")] = None,
+    model: Annotated[tuple[str, ...], optional("NAME-OR-PATH")] = (),
+    t1: OptionalPath = None,
+    t1ce: OptionalPath = None,
+    t2: OptionalPath = None,
+    flair: OptionalPath = None,
+    image: Annotated[tuple[str, ...], optional("CHANNEL=FILE")] = (),
+    without: Annotated[tuple[str, ...], optional("CHANNEL")] = (),
+    name: OptionalText = None,
+    cases: OptionalPath = None,
+    dataset: Annotated[str | None, optional("NAME-OR-FILE")] = None,
     engine: Literal["auto", "openvino", "onnxruntime", "torch"] = "auto",
     device: str = "auto",
-    labels: str | None = None,
+    labels: OptionalText = None,
     postprocessing: Annotated[str, tyro.conf.arg(metavar="model|paper|none|FILE.toml")] = "model",
     probabilities: bool = False,
     plain_uncertainty: bool = False,
@@ -33,17 +35,17 @@ def segment(
     report: bool = False,
     mirror: bool = False,
     overlap: float = 0.5,
-    series: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CHANNEL=NUMBER")] = (),
-    reference: Annotated[str | None, tyro.conf.arg(metavar="CHANNEL")] = None,
-    grid: Annotated[str | None, tyro.conf.arg(metavar="CHANNEL")] = None,
+    series: Annotated[tuple[str, ...], optional("CHANNEL=NUMBER")] = (),
+    reference: Annotated[str | None, optional("CHANNEL")] = None,
+    grid: Annotated[str | None, optional("CHANNEL")] = None,
     dicom_seg: bool = False,
     skip_broken: bool = False,
     redo: bool = False,
     strict: bool = False,
     shards: int = 1,
     launcher: Literal["local", "slurm"] = "local",
-    template: Path | None = None,
-    limit: int | None = None,
+    template: OptionalPath = None,
+    limit: OptionalInt = None,
     dry_run: bool = False,
 ) -> None:
     """Find the tumour: label map, uncertainty maps and a manifest for each patient.
@@ -59,7 +61,7 @@ def segment(
     Args:
         patients: Folders of cases or cohorts, folders or archives of DICOM files.
         out: Folder of the results; one process at a time writes to it, or one per list of --cases.
-        model: Packaged models, model files or run folders; several are averaged.
+        model: Packaged models, model files or run folders; several are averaged. By default the packaged model robust.
         t1: T1 image.
         t1ce: Contrast-enhanced T1 image.
         t2: T2 image.

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-import tyro
+from tunetseg.cli.options import optional
 
 __all__ = ["serve"]
 
@@ -11,8 +11,8 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8017,
-    name: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = (),
-    model: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME-OR-PATH")] = (),
+    name: Annotated[tuple[str, ...], optional("NAME")] = (),
+    model: Annotated[tuple[str, ...], optional("NAME-OR-PATH")] = (),
     engine: Literal["auto", "openvino", "onnxruntime", "torch"] = "auto",
     device: str = "auto",
     max_gb: float = 4.0,

@@ -14,30 +14,32 @@ if TYPE_CHECKING:
     from tunetseg.studies.launch import Submission
     from tunetseg.training import Recipe
 
+from tunetseg.cli.options import OptionalFloat, OptionalInt, OptionalPath, OptionalText, optional
+
 __all__ = ["study"]
 
 _NETWORKS = ("tunet", "tunet-seb", "tunet-reb1", "tunet-reb1-seb", "tunet-reb2", "tunet-reb2-seb")
 
 
 def study(
-    cohort: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="COHORT")] = None,
+    cohort: Annotated[Path | None, tyro.conf.Positional, optional("COHORT")] = None,
     *,
     out: Path,
     networks: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME[:OPTION=VALUE]")] = _NETWORKS,
     recipe: str = "quick",
-    folds: int | None = None,
-    only: Annotated[tuple[int, ...], tyro.conf.arg(metavar="FOLD")] = (),
-    test: Path | None = None,
+    folds: OptionalInt = None,
+    only: Annotated[tuple[int, ...], optional("FOLD")] = (),
+    test: OptionalPath = None,
     launcher: Literal["local", "slurm"] = "local",
-    template: Path | None = None,
-    limit: int | None = None,
-    jobs: int | None = None,
-    threads: int | None = None,
+    template: OptionalPath = None,
+    limit: OptionalInt = None,
+    jobs: OptionalInt = None,
+    threads: OptionalInt = None,
     dry_run: bool = False,
-    max_minutes: float | None = None,
-    step_minutes: float | None = None,
-    dataset: str | None = None,
-    labels: str | None = None,
+    max_minutes: OptionalFloat = None,
+    step_minutes: OptionalFloat = None,
+    dataset: OptionalText = None,
+    labels: OptionalText = None,
     device: str = "auto",
     devices: int = 1,
     workers: int = 0,
@@ -45,7 +47,7 @@ def study(
     channels_last: bool = False,
     compile: bool = False,
     skip_broken: bool = False,
-    run_seed: int | None = None,
+    run_seed: OptionalInt = None,
 ) -> None:
     """Train many models on the same folds, here or on a cluster, and compare them in the tables of the paper.
 

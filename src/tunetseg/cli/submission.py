@@ -5,19 +5,21 @@ from typing import Annotated
 
 import tyro
 
+from tunetseg.cli.options import OptionalPath, OptionalText
+
 __all__ = ["submission"]
 
 
 def submission(
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")],
     *,
-    cohort: Path | None = None,
-    cases: Path | None = None,
-    dataset: str | None = None,
-    labels: str | None = None,
+    cohort: OptionalPath = None,
+    cases: OptionalPath = None,
+    dataset: OptionalText = None,
+    labels: OptionalText = None,
     uncertainty: bool = False,
-    challenge: str | None = None,
-    out: Path | None = None,
+    challenge: OptionalText = None,
+    out: OptionalPath = None,
 ) -> None:
     """Check a folder of segmentations as a challenge would, and zip it.
 

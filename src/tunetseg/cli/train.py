@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import tyro
 
+from tunetseg.cli.options import OptionalFloat, OptionalInt, OptionalPath, OptionalText, optional
 from tunetseg.errors import InputError
 from tunetseg.training.config import TrainConfig
 from tunetseg.training.recipes import Recipe, find_recipe
@@ -60,24 +61,24 @@ class Arguments:
     out: Path
     recipe: str = "quick"
     network: str = "tunet-seb"
-    network_options: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
-    base_filters: int | None = None
+    network_options: Annotated[tuple[str, ...], optional("NAME=VALUE ...")] = ()
+    base_filters: OptionalInt = None
     fold: str = "0"
-    run_seed: int | None = None
-    pretrained: str | None = None
-    dataset: str | None = None
-    labels: str | None = None
+    run_seed: OptionalInt = None
+    pretrained: OptionalText = None
+    dataset: OptionalText = None
+    labels: OptionalText = None
     device: str = "auto"
     devices: int = 1
     workers: int = 0
     data_on_device: bool = False
     channels_last: bool = False
     compile: bool = False
-    snapshot_minutes: float | None = None
-    max_minutes: float | None = None
+    snapshot_minutes: OptionalFloat = None
+    max_minutes: OptionalFloat = None
     resume: bool = False
     skip_broken: bool = False
-    cache: Path | None = None
+    cache: OptionalPath = None
     settings: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
 
 

@@ -8,6 +8,8 @@ import tyro
 if TYPE_CHECKING:
     from tunetseg.evaluation.tuning import Tuning
 
+from tunetseg.cli.options import OptionalPath, optional
+
 __all__ = ["tune"]
 
 
@@ -16,13 +18,13 @@ def tune(
     references: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="REFERENCES")],
     *,
     out: Annotated[Path, tyro.conf.arg(metavar="FILE.toml")],
-    model: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE")] = (),
+    model: Annotated[tuple[Path, ...], optional("FILE")] = (),
     objective: Literal["both", "lesion", "dice"] = "both",
     calibration: Literal["temperature", "isotonic", "none"] = "temperature",
     rules: str = "brats2023",
     base: Annotated[str, tyro.conf.arg(metavar="model|paper|none|FILE.toml")] = "model",
-    cases: Path | None = None,
-    dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME-OR-FILE")] = None,
+    cases: OptionalPath = None,
+    dataset: Annotated[str | None, optional("NAME-OR-FILE")] = None,
     folds: int = 5,
     seed: int = 0,
 ) -> None:
