@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from tunetseg.datasets import Case, DatasetDescription, find_cases, find_description
+    from tunetseg.datasets import Case, DatasetDescription, Postprocessing, find_cases, find_description
     from tunetseg.errors import InputError
     from tunetseg.evaluation.evaluate import evaluate
     from tunetseg.evaluation.scores import Scores
     from tunetseg.inference.cohort import segment_cases
-    from tunetseg.inference.predictor import Ensemble, load_model
+    from tunetseg.inference.predictor import Ensemble, Predictor, load_model
     from tunetseg.inference.segment import segment
     from tunetseg.inference.segmentation import Segmentation
     from tunetseg.networks import create_network
@@ -31,6 +31,8 @@ _HOMES = {
     "DatasetDescription": "datasets",
     "Ensemble": "inference.predictor",
     "InputError": "errors",
+    "Postprocessing": "datasets",
+    "Predictor": "inference.predictor",
     "Scores": "evaluation.scores",
     "Segmentation": "inference.segmentation",
     "TrainConfig": "training.config",
@@ -49,6 +51,8 @@ __all__ = [
     "DatasetDescription",
     "Ensemble",
     "InputError",
+    "Postprocessing",
+    "Predictor",
     "Scores",
     "Segmentation",
     "TrainConfig",

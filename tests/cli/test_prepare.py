@@ -123,3 +123,23 @@ def test_images_that_have_been_stripped_and_registered(prepared: Path, tmp_path:
     for name in CHANNELS:
         before, after = (nib.load(folder / f"{name}.nii.gz").get_fdata() for folder in (prepared, tmp_path / "anna"))
         assert np.array_equal(before, after)
+
+
+def test_neither_inputs_nor_files_of_others_are_replaced(
+    prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The images of a case lie where those that are made of it would."""
+    own = tmp_path / "anna"
+    own.mkdir()
+    for path in prepared.glob("*.nii.gz"):
+        (own / path.name).write_bytes(path.read_bytes())
+    before = {path.name: path.read_bytes() for path in own.iterdir()}
+    assert main(["prepare", str(own), "--out", str(tmp_path), "--brain", "none"]) == 2
+    assert "is a file that the case is made of; choose another folder" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in own.iterdir()} == before
+    other = tmp_path / "out/anna"
+    other.mkdir(parents=True)
+    (other / "preparation.json").write_text("{}")
+    assert main(["prepare", str(own), "--out", str(tmp_path / "out"), "--brain", "none"]) == 2
+    assert "preparation.json: exists and was not written by tunetseg" in capsys.readouterr().err
+    assert [path.name for path in other.iterdir()] == ["preparation.json"]

@@ -119,7 +119,7 @@ def test_the_file_and_the_model(found: Tuning, tiny_model: Path, tmp_path: Path)
 def test_a_model_of_other_regions_changes_nothing(found: Tuning, tiny_model: Path, make_model, tmp_path: Path) -> None:
     own, other = tmp_path / "own.safetensors", make_model(tmp_path / "kits.safetensors", "kits19")
     own.write_bytes(tiny_model.read_bytes())
-    with pytest.raises(InputError, match="its regions kidney, tumour were not tuned"):
+    with pytest.raises(InputError, match="its regions kidney, tumour are not those that are tuned"):
         found.store([own, other])
     assert own.read_bytes() == tiny_model.read_bytes()
 
@@ -136,6 +136,9 @@ def test_calibration_is_kept_where_none_was_fitted(found: Tuning, tiny_model: Pa
 def test_what_cannot_be_tuned(pairs: tuple[Pair, ...]) -> None:
     with pytest.raises(InputError, match="do not count lesions; choose such as brats2023"):
         tune(pairs, rules="brats2020")
+    for name in ("brats2024-gli", "brats2024-men-rt"):
+        with pytest.raises(InputError, match="which is not searched; choose such as brats2023"):
+            tune(pairs, rules=name)
     with pytest.raises(InputError, match="cannot be split into 9 folds"):
         tune(pairs, folds=9)
     with pytest.raises(InputError, match="has no prediction"):

@@ -7,7 +7,7 @@ import pytest
 
 from tunetseg.datasets import Postprocessing, find_description
 from tunetseg.errors import InputError
-from tunetseg.inference.postprocess import find_postprocessing, postprocess, remove_small_components
+from tunetseg.inference.postprocess import find_postprocessing, postprocess, remove_islands
 
 REGIONS = ("whole", "core", "enhancing")
 PAPER = find_description("brats2020").postprocessing
@@ -153,7 +153,7 @@ def test_an_empty_region_has_no_components() -> None:
     masks, notes = postprocess(probabilities(0.9, 0.1, 0.1), REGIONS, 1.0, rules)
     assert [bool(mask.any()) for mask in masks] == [True, False, False]
     assert notes == []
-    assert remove_small_components(np.zeros((3, 3, 3), bool), 5)[1] == 0
+    assert remove_islands(np.zeros((3, 3, 3), bool), 5)[1] == 0
 
 
 def test_rules_by_name(tmp_path: Path) -> None:

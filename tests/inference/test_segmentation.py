@@ -50,6 +50,13 @@ def test_volumes_of_four_regions(nested_description: DatasetDescription) -> None
     assert result.volumes_ml == {"peel": 7.0, "skin": 6.0, "flesh": 4.0, "core": 3.0}
 
 
+def test_volumes_where_a_description_repeats_a_label() -> None:
+    raw = DATASET.to_dict()
+    raw["regions"][0]["labels"] = [1, 2, 2, 4]
+    dataset = DatasetDescription.from_dict(raw)
+    assert made(dataset=dataset, scheme=dataset.scheme).volumes_ml == made().volumes_ml
+
+
 @pytest.mark.parametrize("images", [True, False])
 def test_a_notebook_shows_names_as_text(images: bool) -> None:
     """A name, a note or a title of a dataset is never markup."""

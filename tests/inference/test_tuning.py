@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from tunetseg.datasets import Postprocessing, find_description
-from tunetseg.inference.postprocess import postprocess, remove_small_components
+from tunetseg.inference.postprocess import postprocess, remove_islands
 from tunetseg.inference.tuning import Candidates, Prediction, choose_rules, count_lesions, score_candidates
 from tunetseg.metrics import LesionRules, count_voxels, match_lesions
 
@@ -26,7 +26,7 @@ def blobs(seed: int, cut: float, side: int = 24) -> np.ndarray:
 def test_the_same_scores_as_the_evaluator(seed: int, cut: float, dilation: int, least: float) -> None:
     prediction, reference = blobs(seed, cut), blobs(seed, cut - 0.3) & blobs(seed + 1, -1)
     rules = LesionRules(dilation=dilation, min_volume_mm3=50, hausdorff="symmetric-max")
-    kept, _ = remove_small_components(prediction, least / 2)
+    kept, _ = remove_islands(prediction, least / 2)
     expected = match_lesions(kept, reference, (1, 2, 1), rules)
     match = count_lesions(prediction, reference, 2.0, dilation=dilation, least_mm3=50)
     lesion, plain = match.scores(component_mm3=least)

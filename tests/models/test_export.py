@@ -126,6 +126,26 @@ def test_openvino_files(exported: Path, tmp_path: Path) -> None:
     assert 1 / (1 + np.exp(-logits)) == pytest.approx(expected, abs=1e-4)
 
 
+def test_openvino_files_are_not_made_of_other_weights(
+    copy: Path, tmp_path: Path, make_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_model(copy, seed=1, patch_size=(8, 8, 8))
+    with pytest.raises(InputError, match=r"model\.onnx: does not belong to"):
+        write_openvino(copy, tmp_path / "ir.xml")
+    onnx_file(copy).unlink()
+    earlier = tmp_path / "ir.onnx"
+    earlier.write_bytes(b"of someone")
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no operator for this")
+
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    with pytest.raises(InputError, match="cannot be written as ONNX"):
+        write_openvino(copy, tmp_path / "ir.xml")
+    assert earlier.read_bytes() == b"of someone"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ir.onnx", "model.safetensors"]
+
+
 def test_a_network_that_cannot_be_written(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no operator for this\nand a long report")

@@ -1,5 +1,6 @@
 """The images of a case as one array: what does not belong together is refused."""
 
+import errno
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,8 @@ from tunetseg.checks import check_volume
 from tunetseg.datasets import Case, case_from_files, find_cases, find_description
 from tunetseg.datasets.phantom import Phantom, write_patient
 from tunetseg.errors import InputError
-from tunetseg.io import Grid, Image, image_from_array, nifti
-from tunetseg.preparation import read_volume, stack_images
+from tunetseg.io import Grid, Image, image_from_array, nifti, read_image
+from tunetseg.preparation import read_volume, stack_images, volume
 from tunetseg.preparation.regrid import regrid
 
 BRATS = find_description("brats2020")
@@ -74,6 +75,27 @@ def test_an_image_that_lies_elsewhere(folder: Path) -> None:
     rewrite(t2(folder), lambda array: array, affine)
     with pytest.raises(InputError, match=r"_t2\.nii\.gz: lies up to 5 mm away from .*_t1\.nii\.gz"):
         read_volume(only_case(folder), BRATS)
+
+
+def test_a_shortage_of_memory_is_no_fault_of_a_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(volume.mmap, "mmap", refuse)
+    with pytest.raises(MemoryError, match=r"no memory for an array of shape \(4, 24, 24, 16\)"):
+        read_volume(only_case(folder), BRATS)
+
+
+def test_zeros_around_the_brain_are_zeros(folder: Path) -> None:
+    for name in ("int16", "float32"):
+        for path in folder.glob("*.nii.gz"):
+            image = nib.load(path)
+            nib.save(nib.Nifti1Image(np.asarray(image.dataobj).astype(name), image.affine), path)
+        array = read_volume(only_case(folder), BRATS).array
+        assert (array.dtype, array.flags.c_contiguous) == (np.float32, True)
+        stored = read_image(t2(folder)).array
+        assert np.array_equal(array[BRATS.channel_names.index("t2")], stored)
+        assert not stored[0].any()
 
 
 def test_a_missing_channel(folder: Path) -> None:

@@ -62,7 +62,7 @@ def prepare(
     from tunetseg.datasets import find_description
     from tunetseg.errors import InputError
     from tunetseg.preparation.brain import find_extractor
-    from tunetseg.preparation.raw import prepare_case, read_mask
+    from tunetseg.preparation.raw import check_free, prepare_case, read_mask
 
     needed = find_description("glioma")
     given = {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}
@@ -89,6 +89,8 @@ def prepare(
         failed = 0
         for case in cases:
             try:
+                inputs = [*case.images.values(), *([mask] if mask is not None else [])]
+                check_free(out / case.id, needed.channel_names, inputs)
                 made = prepare_case(
                     case,
                     needed,

@@ -19,6 +19,9 @@ __all__ = ["segment_in_parts"]
 _OWN = {"shards", "launcher", "template", "limit", "dry_run", "cases", "patients"}
 """Settings that are not passed on to the processes of the parts."""
 
+_NAMES_OR_PATHS = {"model", "dataset", "labels", "postprocessing"}
+"""Settings whose values may be files and folders, or names."""
+
 _WITH_MESSAGES = (2, 3)
 """Exit codes of runs that went through all cases and had something to say: cases left out, warnings with --strict."""
 
@@ -86,17 +89,17 @@ def _words(settings: Mapping[str, Any]) -> list[str]:
     """Return the words of the command for all parts, with absolute paths, as jobs begin in other folders."""
     defaults = {name: parameter.default for name, parameter in inspect.signature(segment).parameters.items()}
     given = {
-        name: (_absolute(value), defaults[name])
+        name: (_absolute(name, value), defaults[name])
         for name, value in settings.items()
         if name not in _OWN and value != defaults[name]
     }
     return [*(str(folder.resolve()) for folder in settings["patients"]), *flag_words(given)]
 
 
-def _absolute(value: Any) -> Any:
-    """Return paths, and words that are names of files or folders here, as absolute paths."""
+def _absolute(name: str, value: Any) -> Any:
+    """Return the value of an option with absolute paths; some options take names, or files and folders."""
     if isinstance(value, tuple):
-        return tuple(map(_absolute, value))
-    if isinstance(value, Path) or (isinstance(value, str) and ("/" in value or Path(value).exists())):
+        return tuple(_absolute(name, one) for one in value)
+    if isinstance(value, Path) or (name in _NAMES_OR_PATHS and ("/" in value or Path(value).exists())):
         return str(Path(value).resolve())
     return value

@@ -55,18 +55,22 @@ def tune(
     from tunetseg.datasets import find_description, read_case_list
     from tunetseg.errors import InputError
     from tunetseg.evaluation.pairing import pair_files
+    from tunetseg.evaluation.tuning import check_tuned
     from tunetseg.evaluation.tuning import tune as search
     from tunetseg.inference.postprocess import find_postprocessing
+    from tunetseg.io.files import check_target, make_folder
     from tunetseg.models.store import read_spec
 
-    if out.suffix != ".toml":
-        raise InputError(f"--out {out}: must end in .toml")
+    make_folder(out.parent)
+    check_target(out, ".toml")
     description = find_description(dataset) if dataset else None
     only = None if cases is None else read_case_list(cases)
     pairs = pair_files(predictions, references, only, description).pairs
     known = read_spec(model[0]).dataset if model else pairs[0].reference.dataset
     if known is None:
         raise InputError(f"{references}: its dataset is not recognised; name it with --dataset")
+    for path in model:
+        check_tuned(path, known.region_names)
     with shown() as progress:
         found = search(
             pairs,

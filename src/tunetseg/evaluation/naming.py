@@ -1,7 +1,6 @@
 """Which files of a folder are label maps, and of which case, by the names that datasets give them."""
 
 import os
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +67,7 @@ class FolderNames:
 
     def is_case(self, case: str) -> bool:
         """Return whether a name is that of a case of a certain dataset."""
-        return any(re.fullmatch(found.files.case, case) for found in self.descriptions if not found.generic)
+        return any(found.files.case_pattern.fullmatch(case) for found in self.descriptions if not found.generic)
 
     def case_of(self, path: Path) -> tuple[str, DatasetDescription | None]:
         """Return the case that a label map belongs to, and its dataset where the folder or the name says."""

@@ -45,22 +45,19 @@ def score_table(
     return [upper, lower], body
 
 
-def write_tables(
-    methods: Mapping[str, Mapping[str, Any]], groups: Sequence[Sequence[str]], path: Path, *, spread: bool = True
-) -> list[Path]:
+def write_tables(methods: Mapping[str, Mapping[str, Any]], groups: Sequence[Sequence[str]], path: Path) -> list[Path]:
     """Write one table per group of scores, all in one ``.md`` and all in one ``.tex`` file.
 
     Args:
         methods: Name -> region -> score -> its `Summary`.
         groups: Scores of each table; groups that the methods do not have are left out.
         path: The files are called like it, with other endings.
-        spread: Add the standard deviation in parentheses.
 
     Returns:
         Paths of both files.
     """
     first = next(iter(next(iter(methods.values())).values()))
-    tables = [score_table(methods, group, spread=spread) for group in groups if all(name in first for name in group)]
+    tables = [score_table(methods, group, spread=True) for group in groups if all(name in first for name in group)]
     files = []
     for ending, layout in ((".md", markdown_table), (".tex", latex_table)):
         with whole_file(path.with_suffix(ending)) as partial:

@@ -189,7 +189,7 @@ def _entry(
 def _dataset_of(case: str) -> DatasetDescription:
     """Return the dataset whose names of cases fit, else that of anyone's gliomas."""
     known = (found for found in packaged_descriptions().values() if found.recognise and not found.generic)
-    return next((found for found in known if re.fullmatch(found.files.case, case)), find_description("glioma"))
+    return next((found for found in known if found.files.case_pattern.fullmatch(case)), find_description("glioma"))
 
 
 def _wanted_scheme(folder: Path, entries: Sequence[_Entry]) -> LabelScheme | None:

@@ -30,7 +30,7 @@ from tunetseg.inference.tuning import (
 )
 from tunetseg.inference.uncertainty import uncertainty
 from tunetseg.io.files import whole_file
-from tunetseg.metrics import LesionRules, find_rules, joint_box, score_uncertainty
+from tunetseg.metrics import LesionRules, Rules, find_rules, joint_box, score_uncertainty
 from tunetseg.models.calibration import Calibration
 from tunetseg.progress import Progress, silent
 
@@ -96,12 +96,20 @@ class Tuning:
         from tunetseg.models.store import read_spec, replace_spec
 
         specs = {Path(path): read_spec(path) for path in models}
-        for path, spec in specs.items():
-            if spec.dataset.region_names != self.regions:
-                raise InputError(f"{path}: its regions {', '.join(spec.dataset.region_names)} were not tuned")
+        for path in specs:
+            check_tuned(path, self.regions)
         for path, spec in specs.items():
             dataset = msgspec.structs.replace(spec.dataset, postprocessing=self.postprocessing)
             replace_spec(path, replace(spec, dataset=dataset, calibration=self.calibration or spec.calibration))
+
+
+def check_tuned(model: str | Path, regions: Sequence[str]) -> None:
+    """Raise InputError where a model cannot be read, or has other regions than those that are tuned."""
+    from tunetseg.models.store import read_spec
+
+    own = read_spec(model).dataset.region_names
+    if own != tuple(regions):
+        raise InputError(f"{model}: its regions {', '.join(own)} are not those that are tuned, {', '.join(regions)}")
 
 
 def _toml(settings: msgspec.Struct) -> list[str]:
@@ -164,6 +172,11 @@ def tune(
     lesions = find_rules(rules).lesions
     if lesions is None:
         raise InputError(f"rules {rules!r} do not count lesions; choose such as brats2023")
+    if not _is_searched(find_rules(rules)):
+        raise InputError(
+            f"rules {rules!r} join or drop predicted lesions, or treat regions differently, which is not searched; "
+            "choose such as brats2023"
+        )
     settings = Settings(find_rules(rules), None if labels is None else to_scheme(labels))
     cases = [_case_of(pair) for pair in pairs]
     split = split_folds(cases, folds, seed)
@@ -196,6 +209,14 @@ def tune(
     if calibration != "none":
         curves, reliability = _calibrate(loaded, regions, calibration, fold_of, policies["nested"], settings, progress)
     return Tuning(chosen, curves, tuple(regions), len(pairs), scores, without, fold_of, reliability)
+
+
+def _is_searched(rules: Rules) -> bool:
+    """Return whether the lesion-wise scores of the search are those of some rules."""
+    lesions = rules.lesions
+    assert lesions is not None
+    plain = LesionRules(lesions.dilation, lesions.min_volume_mm3, lesions.penalty_mm, lesions.hausdorff)
+    return lesions == plain and not rules.regions
 
 
 def _case_of(pair: Pair) -> Case:

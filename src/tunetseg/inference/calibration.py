@@ -14,6 +14,9 @@ from tunetseg.models.calibration import Calibration
 __all__ = ["bin_probabilities", "brier_score", "calibration_error", "count_probabilities", "fit_calibration"]
 
 _BINS = 400
+_WIDE_BINS = 10
+"""Bins of equal width of the expected calibration error."""
+
 _LIMIT = 10.0
 """Bins are of equal width in the logit, from minus to plus this; what lies outside counts with the outermost."""
 
@@ -95,18 +98,17 @@ def _fit_isotonic(counts: NDArray[np.int64]) -> Calibration:
     )
 
 
-def calibration_error(counts: NDArray[np.int64], curve: Calibration | None = None, bins: int = 10) -> float:
+def calibration_error(counts: NDArray[np.int64], curve: Calibration | None = None) -> float:
     """Return the expected calibration error of one region, 0 to 1, before or after a curve; NaN without voxels.
 
     Args:
         counts: As from `count_probabilities`.
         curve: Applied first.
-        bins: Of equal width.
     """
     confidence = bin_probabilities() if curve is None else curve(bin_probabilities()).astype(np.float64)
     voxels = counts.sum(axis=1)
-    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    gap = np.abs(np.bincount(place, confidence * voxels - counts[:, 1], minlength=bins))
+    place = np.minimum((confidence * _WIDE_BINS).astype(np.int64), _WIDE_BINS - 1)
+    gap = np.abs(np.bincount(place, confidence * voxels - counts[:, 1], minlength=_WIDE_BINS))
     return float(gap.sum() / voxels.sum()) if voxels.any() else float("nan")
 
 

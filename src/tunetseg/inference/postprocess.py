@@ -11,7 +11,7 @@ from tunetseg.datasets.description import convert
 from tunetseg.errors import InputError
 from tunetseg.io.bounded import read_toml
 
-__all__ = ["find_postprocessing", "postprocess", "remove_small_components"]
+__all__ = ["find_postprocessing", "postprocess", "remove_islands"]
 
 _TOUCHING = np.ones((3, 3, 3), bool)
 """Voxels that share a face, an edge or a corner belong to one component."""
@@ -86,7 +86,7 @@ def postprocess(
     masks = nested(masks)
     for level, region in enumerate(regions):
         if settings.min_component_mm3.get(region, 0) > 0:
-            notes += _remove_islands(masks, level, region, voxel_mm3, settings.min_component_mm3[region])
+            notes += _without_islands(masks, level, region, voxel_mm3, settings.min_component_mm3[region])
     if settings.min_volume_region in regions:
         notes += _remove_small(masks, regions.index(settings.min_volume_region), voxel_mm3, settings)
     return masks, notes
@@ -107,7 +107,7 @@ def _lower_threshold(
     return []
 
 
-def remove_small_components(mask: NDArray[np.bool_], least: float) -> tuple[NDArray[np.bool_], int]:
+def remove_islands(mask: NDArray[np.bool_], least: float) -> tuple[NDArray[np.bool_], int]:
     """Return a mask without its small components, and how many were removed.
 
     The largest component is kept whatever its size: a small tumour is not an island.
@@ -126,12 +126,14 @@ def remove_small_components(mask: NDArray[np.bool_], least: float) -> tuple[NDAr
     return mask & ~small[components], int(small.sum())
 
 
-def _remove_islands(masks: NDArray[np.bool_], level: int, region: str, voxel_mm3: float, least_mm3: float) -> list[str]:
+def _without_islands(
+    masks: NDArray[np.bool_], level: int, region: str, voxel_mm3: float, least_mm3: float
+) -> list[str]:
     """Remove the small components of a region, in place, with what lies of the regions inside it in them."""
     if not masks[level].any():
         return []
     box = ndimage.find_objects(masks[level].astype(np.uint8))[0]
-    kept, count = remove_small_components(masks[level][box], least_mm3 / voxel_mm3)
+    kept, count = remove_islands(masks[level][box], least_mm3 / voxel_mm3)
     if not count:
         return []
     masks[(slice(level, None), *box)] &= kept

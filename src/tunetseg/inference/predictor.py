@@ -1,7 +1,7 @@
 """What can be run on a patient: one network, or the mean of several (paper, Eq. 1)."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -38,6 +38,10 @@ class Predictor(Protocol):
     def dataset(self) -> DatasetDescription:
         """Channels that it needs, regions that it gives, and its post-processing."""
 
+    @property
+    def calibration(self) -> Sequence[Mapping[str, Calibration]]:
+        """Region -> curve of each model, which uncertainty follows from; empty for plain uncertainty."""
+
     def predict(self, volume: Volume, *, task: str, progress: Progress) -> NDArray[np.float32]:
         """Return probabilities on the grid of the volume, float32, shape (region, x, y, z).
 
@@ -55,7 +59,8 @@ class Predictor(Protocol):
 class Ensemble:
     """One model, or several whose probabilities are averaged, each at its own working spacing.
 
-    However many models there are, memory holds their running sum, the output of one, and two networks.
+    However many models there are, memory holds their running sum, the output of one, and two networks, besides those
+    that are kept.
 
     Args:
         paths: Model files.
@@ -165,6 +170,8 @@ class Ensemble:
                 del probabilities, network  # or they would be held while the next model runs
             assert total is not None
             total /= count
+            if not self.keep:
+                self.engine.release()
             restored = ready.restore(total)  # is linear, so that of the sum is enough
             mean = restored if mean is None else np.add(mean, restored, out=mean)
         assert mean is not None
@@ -211,7 +218,8 @@ class Ensemble:
         """Return a network, which is kept for the next patient while it and those that are kept are small enough."""
         network = self._networks.get(path)
         if network is None:
-            network = self.engine.load(path, shared=len(self.paths) > 1)
+            architecture = self.specs[self.paths.index(path)].network
+            network = self.engine.load(path, shared=sum(spec.network == architecture for spec in self.specs) > 1)
             if self.keep and network.size + sum(kept.size for kept in self._networks.values()) <= _KEPT_BYTES:
                 self._networks[path] = network
         return network

@@ -156,7 +156,7 @@ def segment_volume(
     foreground = foreground_mask(volume.array, dataset.foreground)
     findings += check_result(masks, uncertainty(probabilities[0]), foreground, dataset)
     facts = model.describe()
-    calibration = getattr(model, "calibration", ()) if calibrated else ()
+    calibration = model.calibration if calibrated else ()
     findings += _missing(volume, facts)
     return Segmentation(
         case=case,

@@ -41,7 +41,7 @@ NOT_A_DEVICE = "research use, not a medical device"
 class Segmentation:
     """The segmentation of one patient, in memory.
 
-    All arrays are in the order of axes of the image of the first channel, as ``grid`` says.
+    All arrays are in the order of axes of one image, mostly that of the first channel, as ``grid`` says.
 
     Args:
         case: Name of the case.
@@ -114,7 +114,7 @@ class Segmentation:
         counts = count_labels(self.label_map)
         self.scheme.check(np.flatnonzero(counts).tolist(), "label map")
         return {
-            name: round(float(counts[list(labels)].sum()) * self.grid.voxel_ml, 3)
+            name: round(float(counts[sorted({*labels})].sum()) * self.grid.voxel_ml, 3)
             for name, labels in self.scheme.regions.items()
         }
 

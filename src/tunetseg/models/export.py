@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunetseg.errors import InputError
-from tunetseg.io.files import whole_file
-from tunetseg.io.seal import SEAL, seal
+from tunetseg.io.files import whole_file, written_together
+from tunetseg.io.scratch import scratch_folder
+from tunetseg.io.seal import SEAL, check_seal, seal
 from tunetseg.models.companion import STRIDE, WEIGHTS, onnx_file
 from tunetseg.models.store import load_network, weights_hash
 
@@ -80,18 +81,18 @@ def write_openvino(model: str | Path, out: str | Path) -> Path:
     """
     import openvino
 
-    from tunetseg.models.engines.openvino import shared_core
+    from tunetseg.models.engines.openvino import OpenVinoEngine
 
     target = Path(out)
-    graph = onnx_file(Path(model))
-    made = not graph.is_file()
-    if made:
-        graph = write_onnx(model, target.with_suffix(".onnx"))
-    try:
-        openvino.save_model(shared_core().read_model(graph), target, compress_to_fp16=False)
-    finally:
-        if made:
-            graph.unlink()
+    engine = OpenVinoEngine("32")
+    with written_together(target.parent) as aside, scratch_folder(target.parent) as drafts:
+        graph = onnx_file(Path(model))
+        if graph.is_file():
+            check_seal(graph)
+            engine.load(Path(model))  # or it might belong to other weights
+        else:
+            graph = write_onnx(model, drafts / "model.onnx")
+        openvino.save_model(engine.read(graph), aside / target.name, compress_to_fp16=False)
     return target
 
 

@@ -1,7 +1,8 @@
 """From raw scans to images that a model can see: registered to one of them, without skull, on one grid."""
 
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +14,12 @@ from tunetseg.errors import InputError
 from tunetseg.io import Grid, Image, read_image, write_image
 from tunetseg.io.files import make_folder
 from tunetseg.io.nifti import was_written_here
-from tunetseg.preparation.record import RECORD, RawScan, Record
+from tunetseg.preparation.record import RECORD, RawScan, Record, is_record
 from tunetseg.preparation.registration import register
 from tunetseg.preparation.regrid import regrid, regrid_masks
 from tunetseg.progress import Progress, silent
 
-__all__ = ["PreparedCase", "prepare_case", "read_mask"]
+__all__ = ["PreparedCase", "check_free", "prepare_case", "read_mask"]
 
 _LOG = logging.getLogger(__name__)
 _MASK = "brain_mask.nii.gz"
@@ -33,29 +34,49 @@ class PreparedCase:
         mask: The brain, the same shape.
         grid: That of the reference's scan, in its order of axes; arrays are in LPS order.
         record: How they were made.
+        inputs: Files that they were made of.
     """
 
     images: dict[str, NDArray[np.float32]]
     mask: NDArray[np.bool_]
     grid: Grid
     record: Record
+    inputs: tuple[Path, ...] = ()
 
     def save(self, folder: Path) -> None:
         """Write an image per channel, the mask of the brain, and the record.
 
         Raises:
-            InputError: A file that was not written by tunetseg would be replaced.
+            InputError: An input, or a file that was not written by tunetseg, would be replaced.
         """
         names = {f"{channel}.nii.gz": array for channel, array in self.images.items()}
         names[_MASK] = self.mask.astype(np.uint8)
         make_folder(folder)
-        for name in names:
-            if (folder / name).exists() and not was_written_here(folder / name):
-                raise InputError(f"{folder / name}: exists and was not written by tunetseg; choose another folder")
+        check_free(folder, [*self.images], self.inputs)
         (folder / RECORD).unlink(missing_ok=True)
         for name, array in names.items():
             write_image(folder / name, array, self.grid)
         self.record.save(folder)
+
+
+def check_free(folder: Path, channels: Iterable[str], inputs: Iterable[Path]) -> None:
+    """Check that preparing a case replaces nothing but an earlier preparation.
+
+    Args:
+        folder: Where the case is to be saved; need not exist.
+        channels: Names of its channels.
+        inputs: Files that it is made of.
+
+    Raises:
+        InputError: An input, or a file that was not written by tunetseg, would be replaced.
+    """
+    given = {os.path.realpath(path) for path in inputs}
+    for target in (*(folder / f"{name}.nii.gz" for name in channels), folder / _MASK, folder / RECORD):
+        if os.path.realpath(target) in given:
+            raise InputError(f"{target}: is a file that the case is made of; choose another folder")
+        ours = is_record if target.name == RECORD else was_written_here
+        if os.path.lexists(target) and not ours(target):
+            raise InputError(f"{target}: exists and was not written by tunetseg; choose another folder")
 
 
 def prepare_case(
@@ -99,7 +120,7 @@ def prepare_case(
         found[name] = first.array if name == reference else regrid(image.array, image.grid, first.grid, move=move)
         progress(case.id, number + 2, steps)
     prepared = {name: np.where(mask, array, 0).astype(np.float32) for name, array in found.items()}
-    return PreparedCase(prepared, mask, first.stored, Record(reference, scans, brain))
+    return PreparedCase(prepared, mask, first.stored, Record(reference, scans, brain), tuple(case.images.values()))
 
 
 def read_mask(path: Path, image: Image) -> NDArray[np.bool_]:

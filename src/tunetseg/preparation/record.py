@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tunetseg.datasets import Case
     from tunetseg.io.dicom import Series
 
-__all__ = ["RECORD", "RawScan", "Record", "read_record"]
+__all__ = ["RECORD", "RawScan", "Record", "is_record", "read_record"]
 
 RECORD = "preparation.json"
 
@@ -88,6 +88,11 @@ class Record:
         said = {"reference": self.reference, "brain": self.brain, "scans": scans, "version": __version__}
         with whole_file(folder / RECORD) as partial:
             partial.write_text(json.dumps(said, indent=1), encoding="utf-8")
+
+
+def is_record(path: Path) -> bool:
+    """Return whether a file is a record."""
+    return path.is_file() and {"reference", "brain", "scans", "version"} <= read_json(path).keys()
 
 
 def read_record(case: "Case") -> Record | None:

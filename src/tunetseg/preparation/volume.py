@@ -120,7 +120,6 @@ def read_volume(
 def stack_images(
     images: Mapping[str, Image],
     description: DatasetDescription,
-    sources: Mapping[str, str] | None = None,
     *,
     missing: Missing = "raise",
     grids: Grids = "one",
@@ -131,7 +130,6 @@ def stack_images(
     Args:
         images: Channel -> image.
         description: Says which channels are needed, and in which order.
-        sources: Channel -> file, for errors; by default the names of the channels.
         missing: ``allow`` is content with one channel; zeros stand in place of the others.
         grids: ``any`` brings images on other grids to that of the reference; ``one`` refuses them.
         reference: Channel on whose grid the volume lies; by default the first, and T1ce where the grids differ.
@@ -140,13 +138,13 @@ def stack_images(
         InputError: An image is missing, constant, the same as another, on another lattice than the reference, or far
             away from it.
     """
-    return _stack(dict(images), description, sources, missing, grids, reference)
+    return _stack(dict(images), description, {}, missing, grids, reference)
 
 
 def _stack(
     images: dict[str, Image],
     description: DatasetDescription,
-    sources: Mapping[str, str] | None,
+    sources: Mapping[str, str],
     missing: Missing,
     grids: Grids,
     reference: str | None,
@@ -154,7 +152,7 @@ def _stack(
     """Do what `stack_images` does, and take each image out of the dictionary as soon as it is copied."""
     every = description.channel_names
     names = [name for name in every if name in images]
-    source = {name: f"{name} image" for name in every} | dict(sources or {})
+    source = {name: f"{name} image" for name in every} | dict(sources)
     absent = tuple(name for name in every if name not in images)
     if not names or (absent and missing == "raise"):
         needed = f"all of {', '.join(every)} are" if missing == "raise" else "one of them is"
@@ -207,7 +205,10 @@ def _sparse_zeros(shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Return zeros that take memory only where they are written; NumPy asks for huge pages, most of which would be."""
     if not hasattr(mmap, "MAP_PRIVATE"):
         return np.zeros(shape, np.float32)
-    pages = mmap.mmap(-1, 4 * math.prod(shape), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    try:
+        pages = mmap.mmap(-1, 4 * math.prod(shape), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError(f"no memory for an array of shape {shape}") from error
     return np.frombuffer(pages, np.float32).reshape(shape)
 
 

@@ -176,7 +176,7 @@ class ValidationPatches(Dataset[dict[str, Any]]):
                 sides = tuple(
                     max(p, math.ceil(n / stride) * stride) for n, p in zip(shape, stage.patch_size, strict=True)
                 )
-                start = tuple((n - p) // 2 for n, p in zip(shape, sides, strict=True))
+                start = tuple(-((p - n) // 2) for n, p in zip(shape, sides, strict=True))
                 self.places.append((index, start, sides, (0, 0, 0)))
             else:
                 grid = _grid(shape, stage.patch_size)

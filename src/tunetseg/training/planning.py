@@ -3,7 +3,6 @@
 import logging
 import math
 import shutil
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import msgspec
 import torch
 
 from tunetseg.datasets import Case, DatasetDescription, find_cases, find_description, find_scheme, split_folds
+from tunetseg.datasets.common import common_description
 from tunetseg.errors import InputError
 from tunetseg.limits import check_memory
 from tunetseg.models.device import choose_device
@@ -166,11 +166,10 @@ def _cohort(config: TrainConfig) -> tuple[DatasetDescription, list[Case]]:
     cases = find_cases(config.cohort, named)
     if named is not None:
         return named, cases
-    known = {case.dataset.name: case.dataset for case in cases if case.dataset is not None}
-    if not known:
-        raise InputError(f"{config.cohort}: its dataset is not recognised; name its description")
-    counts = Counter(case.dataset.name for case in cases if case.dataset is not None)
-    return known[max(counts, key=lambda name: (counts[name], name))], cases
+    try:
+        return common_description(cases), cases
+    except InputError as error:
+        raise InputError(f"{config.cohort}: {error}") from None
 
 
 def _network(config: TrainConfig, recipe: Recipe, description: DatasetDescription) -> NetworkSpec:

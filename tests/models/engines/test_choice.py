@@ -46,6 +46,19 @@ def test_auto_takes_openvino_where_it_works(monkeypatch: pytest.MonkeyPatch, tin
     assert choose_engine(models=find_models()).name == "onnxruntime"
 
 
+def test_auto_goes_on_where_an_engine_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "_has_gpu", lambda: False)
+
+    def fail(_: object) -> bool:
+        raise RuntimeError("not on this processor")
+
+    monkeypatch.setattr(OpenVinoEngine, "prove", fail)
+    assert choose_engine(models=find_models()).name == "torch"
+    monkeypatch.setattr(choice, "_is_installed", lambda package: package == "openvino")
+    with pytest.raises(RuntimeError, match="not on this processor"):
+        choose_engine(models=find_models())
+
+
 def test_auto_takes_pytorch_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "_has_gpu", lambda: True)
     assert choose_engine(models=find_models()).name == "torch"

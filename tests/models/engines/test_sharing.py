@@ -84,6 +84,43 @@ def test_what_a_signature_sees(models: Models) -> None:
     assert graph_signature(first) != graph_signature(other)
 
 
+def test_no_graph_becomes_dynamic(models: Models, compiled: list[tuple[int, ...]]) -> None:
+    """REB's shortcuts upsample by constants that are no weights."""
+    engine = OpenVinoEngine("32")
+    path = models(0, network="tunet-reb1")
+    model = engine.read(path.with_suffix(".onnx"))
+    weights_to_inputs(model)
+    model.reshape({model.input(0): [1, *IMAGE.shape]})
+    assert not model.is_dynamic()
+
+
+def test_graphs_within_graphs_are_never_the_same() -> None:
+    from openvino import Model
+    from openvino import opset13 as ops
+
+    image = ops.parameter([2, 3], np.float32)
+    inner = [ops.parameter([2, 3], np.float32) for _ in range(2)]
+    choice = ops.if_op(ops.constant(True))
+    choice.set_then_body(Model([ops.relu(inner[0])], [inner[0]]))
+    choice.set_else_body(Model([ops.tanh(inner[1])], [inner[1]]))
+    choice.set_input(image.output(0), inner[0], inner[1])
+    result = choice.set_output(choice.get_function(0).get_results()[0], choice.get_function(1).get_results()[0])
+    model = Model([result], [image])
+    assert graph_signature(model) != graph_signature(model)
+
+
+def test_what_is_shared_is_let_go(models: Models, compiled: list[tuple[int, ...]]) -> None:
+    engine = OpenVinoEngine("32")
+    network = engine.load(models(0), shared=True)
+    network(IMAGE)
+    begun = len(compiled)
+    network(IMAGE)
+    assert len(compiled) == begun
+    engine.release()
+    assert network(IMAGE) == pytest.approx(torch_says(models(0)), abs=1e-5)
+    assert len(compiled) == begun + 1
+
+
 def test_weights_stay_constants_where_they_cannot_be_inputs(
     models: Models, monkeypatch: pytest.MonkeyPatch, compiled: list[tuple[int, ...]]
 ) -> None:

@@ -1,6 +1,5 @@
 """Writing synthetic patients as the files of any dataset."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +116,7 @@ def write_patient(
 def _case_name(number: int, description: DatasetDescription) -> str:
     for template in _CASES:
         name = template.format(number)
-        if re.fullmatch(description.files.case, name):
+        if description.files.case_pattern.fullmatch(name):
             return name
     raise InputError(f"{description.name}: no usual name of a case fits {description.files.case!r}; give the name")
 

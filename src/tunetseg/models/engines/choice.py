@@ -16,7 +16,7 @@ from tunetseg.models.engines.protocol import Engine
 __all__ = ["ENGINES", "choose_engine"]
 
 ENGINES = ("openvino", "onnxruntime", "torch")
-"""Names, the preferred one for a CPU first; ``auto`` never takes ONNX Runtime unless it alone is installed."""
+"""Names; ``auto`` prefers OpenVINO to PyTorch, and PyTorch to ONNX Runtime, on a CPU."""
 
 _PACKAGES = {"openvino": "openvino", "onnxruntime": "tunetseg[onnxruntime]", "torch": "tunetseg[train]"}
 """Engine -> what to install for it."""
@@ -50,11 +50,18 @@ def choose_engine(
         return _proven(_named("torch", device, precision))
     bare = [path for path in models if not onnx_file(path).is_file()]
     candidates = [engine for engine in ENGINES if _is_installed(engine) and not (bare and engine != "torch")]
+    fault: Exception | None = None
     for candidate in sorted(candidates, key=["openvino", "torch", "onnxruntime"].index):
-        engine = _named(candidate, "cpu", precision)
-        if engine.prove():
-            return engine
-        _LOG.warning("%s computes a convolution wrongly on this machine and is not used", engine.version)
+        try:
+            engine = _named(candidate, "cpu", precision)
+            if engine.prove():
+                return engine
+            _LOG.warning("%s computes a convolution wrongly on this machine and is not used", engine.version)
+        except (InputError, ImportError, RuntimeError) as error:  # a precision that it lacks, a broken installation
+            fault = error
+            _LOG.info("%s is not used: %s", candidate, error)
+    if fault is not None:
+        raise fault
     if bare and not _is_installed("torch"):
         raise InputError(
             f"{bare[0]}: has no ONNX file next to it, and PyTorch, which needs none, is not installed; make it with "

@@ -47,6 +47,9 @@ class OnnxRuntimeEngine:
         network.stride = check_companion(path, network.metadata)
         return network
 
+    def release(self) -> None:
+        """Do nothing: networks share nothing."""
+
     def prove(self) -> bool:
         """Return whether it computes the stored step of a decoder rightly."""
         return is_right(_Network(GRAPH).logits(stored()["image"]), self.precision)

@@ -52,7 +52,7 @@ class OpenVinoEngine:
         if precision == "bf16" and not able:
             raise InputError("precision bf16: this processor has none that OpenVINO uses; choose 32")
         self.precision: Literal["bf16", "32"] = "bf16" if able and precision != "32" else "32"
-        self._last: tuple[tuple[bytes, tuple[int, ...]], openvino.CompiledModel] | None = None
+        self._shared: dict[bytes, tuple[tuple[int, ...], openvino.CompiledModel]] = {}
 
     @property
     def version(self) -> str:
@@ -88,16 +88,23 @@ class OpenVinoEngine:
     def compile(
         self, model: openvino.Model, shape: tuple[int, int, int, int], signature: bytes = b""
     ) -> openvino.CompiledModel:
-        """Return a graph ready to run on images of a shape; that of the last equal signature and shape, if any."""
-        key = signature, shape
-        if signature and self._last is not None and self._last[0] == key:
-            return self._last[1]
-        self._last = None  # before another takes memory
+        """Return a graph ready to run on images of a shape; the last one of its signature if that had this shape."""
+        if signature in self._shared and self._shared[signature][0] == shape:
+            return self._shared[signature][1]
+        self._shared.pop(signature, None)  # before another takes memory
         model.reshape({model.input(0): [1, *shape]})
         compiled = self._core_compile(model)
         if signature:
-            self._last = key, compiled
+            self._shared[signature] = shape, compiled
         return compiled
+
+    def shared(self, signature: bytes) -> openvino.CompiledModel | None:
+        """Return what was compiled last for a signature."""
+        return self._shared[signature][1] if signature in self._shared else None
+
+    def release(self) -> None:
+        """Forget what networks share."""
+        self._shared.clear()
 
     def _core_compile(self, model: openvino.Model) -> openvino.CompiledModel:
         return self._core.compile_model(model, "CPU", self._settings)
@@ -142,17 +149,20 @@ class _Network:
 
     def compile(self, shape: tuple[int, int, int, int], /) -> None:
         """Compile for images of a shape, (channel, x, y, z)."""
-        if shape != self._shape:
-            self._shape, self._compiled = None, None  # before another takes memory
-            self._compiled = self._engine.compile(self._model, shape, self._signature)
-            self._shape = shape
+        self._ready(shape)
+
+    def _ready(self, shape: tuple[int, int, int, int]) -> openvino.CompiledModel:
+        if self._signature:
+            return self._engine.compile(self._model, shape, self._signature)  # which keeps it
+        if self._compiled is None or shape != self._shape:
+            self._compiled = None  # before another takes memory
+            self._compiled, self._shape = self._engine.compile(self._model, shape), shape
+        return self._compiled
 
     def logits(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return logits, shape (region, x, y, z)."""
         channels, x, y, z = image.shape
-        self.compile((channels, x, y, z))
-        assert self._compiled is not None
-        request = self._compiled.create_infer_request()
+        request = self._ready((channels, x, y, z)).create_infer_request()
         request.infer([np.ascontiguousarray(image[None]), *self._weights], share_inputs=True)
         return np.array(request.get_output_tensor(0).data[0])
 
@@ -162,5 +172,6 @@ class _Network:
 
     def release(self) -> None:
         """Free what only a run needs."""
-        if self._compiled is not None:
-            self._compiled.release_memory()
+        compiled = self._engine.shared(self._signature) if self._signature else self._compiled
+        if compiled is not None:
+            compiled.release_memory()

@@ -66,6 +66,9 @@ class Engine(Protocol):
             InputError: The file, or its ONNX file where the engine needs that, is missing or damaged.
         """
 
+    def release(self) -> None:
+        """Free what networks share; they stay usable."""
+
     def prove(self) -> bool:
         """Return whether it computes one stored step of a decoder rightly."""
 

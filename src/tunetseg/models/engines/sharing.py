@@ -5,6 +5,7 @@ compiled and all are run with it.
 """
 
 import hashlib
+import secrets
 from typing import Any
 
 import numpy as np
@@ -14,24 +15,50 @@ from openvino import opset13 as ops
 
 __all__ = ["graph_signature", "weights_to_inputs"]
 
+_TAKES_WEIGHTS = {
+    "Add",
+    "Convolution",
+    "ConvolutionBackpropData",
+    "GroupConvolution",
+    "GroupNormalization",
+    "MatMul",
+    "Multiply",
+    "PRelu",
+    "Subtract",
+    "Unsqueeze",
+}
+"""Types of the nodes whose constants are weights; those of others, such as scales, decide shapes."""
+
+_WITH_GRAPHS = {"If", "Loop", "TensorIterator"}
+"""Types of the nodes that hold graphs of their own."""
+
 
 def weights_to_inputs(model: openvino.Model) -> list[NDArray[np.float32]]:
-    """Turn the constants of a graph, but for single numbers, into inputs after its own, and return their values."""
+    """Turn the weights of a graph, but for single numbers, into inputs after its own, and return their values."""
     parameters, values = [], []
     for node in model.get_ordered_ops():
         if node.get_type_name() != "Constant" or not node.get_element_type().is_real():
             continue
+        targets = list(node.output(0).get_target_inputs())
         value = node.get_data(dtype=np.float32)
-        if value.ndim == 0:
+        if value.ndim == 0 or not all(map(_takes_weights, targets)):
             continue
         parameter = ops.parameter(value.shape, np.float32)
-        for target in list(node.output(0).get_target_inputs()):
+        for target in targets:
             _replace(target, parameter, node.get_element_type())
         parameters.append(parameter)
         values.append(value)
     model.add_parameters(parameters)
     model.validate_nodes_and_infer_types()
     return values
+
+
+def _takes_weights(target: Any) -> bool:
+    """Return whether what an input of a node receives is a weight, if need be after a change of type."""
+    node = target.get_node()
+    if node.get_type_name() == "Convert":
+        return all(map(_takes_weights, node.output(0).get_target_inputs()))
+    return node.get_type_name() in _TAKES_WEIGHTS
 
 
 def _replace(target: Any, parameter: Any, kind: openvino.Type) -> None:
@@ -56,4 +83,6 @@ def graph_signature(model: openvino.Model) -> bytes:
         found.update(repr((node.get_type_name(), inputs, shapes, node.get_attributes())).encode())
         if node.get_type_name() == "Constant":
             found.update(node.get_data().tobytes())
+        elif node.get_type_name() in _WITH_GRAPHS:
+            found.update(secrets.token_bytes(16))  # they are not compared, so no other graph is the same
     return found.digest()

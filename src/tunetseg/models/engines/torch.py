@@ -50,6 +50,9 @@ class TorchEngine:
             speed_up_on_cpu(network) if self._device.type == "cpu" else network, self.precision == "bf16"
         )
 
+    def release(self) -> None:
+        """Do nothing: networks share nothing."""
+
     @torch.inference_mode()
     def prove(self) -> bool:
         """Return whether it computes the stored step of a decoder rightly."""
