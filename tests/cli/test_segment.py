@@ -76,7 +76,7 @@ def test_a_channel_that_the_model_does_not_have(
     assert segment("--image", f"ct={find_cases(ct_cohort)[0].images['ct']}") == 2
     assert "unknown channel 'ct'; choose from t1, t1ce, flair, t2" in capsys.readouterr().err
     assert segment(ct_cohort) == 2
-    assert "no t1 and no t1ce and no flair and no t2 image" in capsys.readouterr().err
+    assert "no t1, t1ce, flair or t2 image" in capsys.readouterr().err
 
 
 def test_files_of_a_dataset_that_is_named(segment: Callable[..., int], tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_cohort_with_a_broken_case(
         path.unlink()
     assert segment(tmp_path / "cohort") == 2
     said = capsys.readouterr()
-    assert f"{cases[1].id}: no t1 and no t1ce and no flair and no t2 image" in said.err
+    assert f"{cases[1].id}: no t1, t1ce, flair or t2 image" in said.err
     last = said.out.splitlines()[-2:]
     assert last[0] == f"3 of 4 cases are done, 1 were left out; see {tmp_path / 'out/failed.csv'}"
     assert last[1].startswith(f"LEFT OUT: {cases[1].id}: no t1 and")
@@ -150,7 +150,7 @@ def test_patients_who_lack_sequences(
     }
     assert missing == {first.id: ["t1", "t2"], second.id: ["t1", "flair", "t2"]}
     said = capsys.readouterr().out
-    assert f"WARNING: {first.id}: no t1 and no t2 image: zeros stand in place, so expect worse results" in said
+    assert f"WARNING: {first.id}: no t1 or t2 image: zeros stand in place, so expect worse results" in said
     assert segment("--t1ce", first.images["t1ce"], out=tmp_path / "one") == 0
     assert json.loads((tmp_path / f"one/{first.id}.json").read_text())["missing"] == ["t1", "flair", "t2"]
     assert segment(tmp_path / "cohort", "--without", "ct") == 2

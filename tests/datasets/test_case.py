@@ -27,7 +27,7 @@ def test_files_that_are_there(files: dict[str, Path]) -> None:
 
 
 def test_missing_channels_and_files(files: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=rf"p: no flair and no t1ce image in {tmp_path}; all of flair, t1, t1ce are"):
+    with pytest.raises(InputError, match=rf"p: no flair or t1ce image in {tmp_path}; all of flair, t1, t1ce are"):
         Case("p", files).check(("flair", "t1", "t1ce"))
     with pytest.raises(InputError, match=r"^p: no ct image; all of ct are needed"):
         Case("p", {}).check(("ct",))

@@ -75,6 +75,47 @@ def test_anyones_files_in_either_style(tmp_path: Path) -> None:
         assert case.dataset.label_candidates, "the values of its labels tell"
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("p_T1w", "p_t1_gd", "p_t2w", "p_fla"),
+        ("p-t1", "p-t1ce", "p-t2", "p-flair"),
+        ("UCSF-PDGM-0004_T1_bias", "UCSF-PDGM-0004_T1c_bias", "UCSF-PDGM-0004_T2_bias", "UCSF-PDGM-0004_FLAIR_bias"),
+        ("t1w", "t1post", "t2w", "fla"),
+    ],
+)
+def test_names_of_other_sources(tmp_path: Path, names: Sequence[str]) -> None:
+    for name in names:
+        (tmp_path / f"{name}.nii.gz").touch()
+    (case,) = find_cases(tmp_path)
+    assert [case.images[channel].name for channel in ("t1", "t1ce", "t2", "flair")] == [f"{n}.nii.gz" for n in names]
+    assert case.findings == ()
+
+
+def test_nnunets_images_to_predict(tmp_path: Path) -> None:
+    nnunet = find_description("nnunet")
+    for folder in (tmp_path / "imagesTs", tmp_path / "flat"):
+        lay(folder, "case", [f"000{number}" for number in range(4)])
+        (case,) = find_cases(folder, nnunet)
+        assert (case.id, case.images["t1ce"].name) == ("case", "case_0001.nii.gz")
+
+
+def test_an_image_whose_name_says_nothing_is_not_passed_over(tmp_path: Path) -> None:
+    """A sequence under another name would count as missing without a word."""
+    lay(tmp_path, "p", ("t1ce", "t2", "flair"))
+    (case,) = find_cases(tmp_path)
+    assert case.findings == (), "no image is left over"
+    (tmp_path / "mprage.nii.gz").touch()
+    (case,) = find_cases(tmp_path)
+    (finding,) = case.findings
+    assert (finding.code, finding.level) == ("unused-image", "warning")
+    assert finding.message.startswith("1 image lies in its folder whose name says no known sequence; rename it")
+    with pytest.raises(InputError, match=r"p: no t1 image in .*; 1 image lies in its folder"):
+        case.check(CHANNELS)
+    lay(tmp_path, "p", ("t1",))
+    assert find_cases(tmp_path)[0].findings == (), "nothing is missing"
+
+
 def test_bare_names_are_a_case_called_by_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for patient, names in (("anna", OLD), ("bert", ("T1", "T1C", "T2", "FLAIR", "SEG"))):
         (tmp_path / patient).mkdir()

@@ -255,7 +255,7 @@ OF_OTHERS = {"--onnx", "--patch-size", "--plain-malloc", "--variant"}
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=_name(page)) for page in PAGES])
 def test_flags_that_a_page_names_by_themselves_exist(page: Path) -> None:
-    named = set(re.findall(r"`(--[a-z][a-z-]*)[^`]*`", page.read_text(encoding="utf-8")))
+    named = set(re.findall(r"`(--[a-z][a-z0-9-]*)[^`]*`", page.read_text(encoding="utf-8")))
     if named:
         known = {"--help", "--help-all", "--version"}.union(*(_flags(command) for command in COMMANDS))
         assert named <= known | OF_OTHERS

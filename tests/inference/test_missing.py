@@ -79,14 +79,14 @@ def test_images_in_memory(mri_patient: Phantom, model: Ensemble) -> None:
     images = {"flair": mri_patient.images["flair"]}
     result = segment(images, model=model, affine=mri_patient.affine, missing="allow")
     assert result.facts["missing"] == ("t1", "t1ce", "t2")
-    with pytest.raises(InputError, match="no t1 and no t1ce and no t2 image; all of"):
+    with pytest.raises(InputError, match="no t1, t1ce or t2 image; all of"):
         segment(images, model=model, affine=mri_patient.affine)
-    with pytest.raises(InputError, match="no t1 and no t1ce and no flair and no t2 image; one of them is needed"):
+    with pytest.raises(InputError, match="no t1, t1ce, flair or t2 image; one of them is needed"):
         segment({}, model=model, missing="allow")
 
 
 def test_none_of_the_channels(case: Case, model: Ensemble) -> None:
-    with pytest.raises(InputError, match="no t1 and no t1ce and no flair and no t2 image; one of them is needed"):
+    with pytest.raises(InputError, match="no t1, t1ce, flair or t2 image; one of them is needed"):
         segment(case.without(*CHANNELS), model=model, missing="allow")
     with pytest.raises(InputError, match="no t2 image"):
         segment(case.without("t2"), model=model)

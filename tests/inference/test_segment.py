@@ -208,9 +208,9 @@ def test_images_that_cannot_be_used(mri_patient: Phantom, case: Case, model: Ens
     images, affine = mri_patient.images, mri_patient.affine
     t1 = images["t1"]
     broken: list[tuple[dict[str, Any], dict[str, Any], str]] = [
-        ({}, {}, "no t1 and no t1ce"),
+        ({}, {}, "no t1, t1ce"),
         ({"ct": t1}, {"affine": affine}, "unknown channel 'ct'; choose from t1, t1ce, flair, t2"),
-        ({"t1": t1}, {"affine": affine}, "no t1ce and no flair and no t2 image"),
+        ({"t1": t1}, {"affine": affine}, "no t1ce, flair or t2 image"),
         (images, {}, "t1 image: an array needs either an affine or a spacing in mm"),
         (images, {"affine": affine, "spacing": 1}, "needs either an affine or a spacing"),
         (images, {"affine": np.zeros((4, 4))}, "the affine cannot be inverted"),

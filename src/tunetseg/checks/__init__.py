@@ -2,6 +2,7 @@
 
 from tunetseg.checks.images import check_volume
 from tunetseg.checks.inspection import Inspection, inspect_case, inspect_place
+from tunetseg.checks.missing import missing_channels
 from tunetseg.checks.result import check_result
 from tunetseg.checks.thresholds import THRESHOLDS, Thresholds
 from tunetseg.findings import Finding, Level, refusals
@@ -16,5 +17,6 @@ __all__ = [
     "check_volume",
     "inspect_case",
     "inspect_place",
+    "missing_channels",
     "refusals",
 ]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tunetseg.checks.images import check_volume
+from tunetseg.checks.missing import missing_channels
 from tunetseg.datasets import Case, DatasetDescription, find_patients
 from tunetseg.errors import InputError
 from tunetseg.findings import Finding, refusals
@@ -80,9 +81,7 @@ def inspect_case(case: Case, description: DatasetDescription) -> Inspection:
     try:
         volume = read_volume(case, description, missing="allow", grids="any")
         findings += check_volume(volume, description)
-        if volume.missing:
-            message = f"no {' and no '.join(volume.missing)} image; expect worse results, as the model's card says"
-            findings.insert(0, Finding("missing-channel", "warning", message))
+        findings = [*missing_channels(volume.missing), *findings]
     except InputError as fault:
         if not refusals(findings):
             findings = [*findings, Finding("unreadable", "refuse", str(fault))]

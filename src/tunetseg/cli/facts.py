@@ -91,7 +91,7 @@ def lines(facts: dict[str, Any]) -> list[str]:
     packages = ", ".join(f"{name} {number}" for name, number in facts["packages"].items())
     models = [
         f"{m['name']}{' (default)' if m['name'] == facts['default_model'] else ''}: {m['network']}, {m['dataset']}, "
-        f"{m['spacing_mm']:g} mm"
+        f"{m['spacing_mm']:g} mm, trained on {m['training'].get('cases', 'unknown')} patients"
         for m in facts["models"]
     ]
     return [

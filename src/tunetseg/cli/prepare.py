@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tunetseg.io import Image
 
-from tunetseg.cli.options import OptionalPath, OptionalText, optional
+from tunetseg.cli.options import FlairPath, OptionalPath, OptionalText, OutPath, T1cePath, T1Path, T2Path, optional
 
 __all__ = ["prepare"]
 
@@ -20,11 +20,11 @@ __all__ = ["prepare"]
 def prepare(
     patients: Annotated[tuple[Path, ...], tyro.conf.Positional, optional("PATIENT")] = (),
     *,
-    out: Path,
-    t1: OptionalPath = None,
-    t1ce: OptionalPath = None,
-    t2: OptionalPath = None,
-    flair: OptionalPath = None,
+    out: OutPath,
+    t1: T1Path = None,
+    t1ce: T1cePath = None,
+    t2: T2Path = None,
+    flair: FlairPath = None,
     name: OptionalText = None,
     series: Annotated[tuple[str, ...], optional("CHANNEL=NUMBER")] = (),
     reference: Annotated[str, tyro.conf.arg(metavar="CHANNEL")] = "t1ce",

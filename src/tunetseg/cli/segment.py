@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 
 import tyro
 
-from tunetseg.cli.options import OptionalInt, OptionalPath, OptionalText, optional
+from tunetseg.cli.options import (
+    FlairPath,
+    OptionalInt,
+    OptionalPath,
+    OptionalText,
+    OutPath,
+    T1cePath,
+    T1Path,
+    T2Path,
+    optional,
+)
 
 __all__ = ["segment"]
 
@@ -14,12 +24,12 @@ __all__ = ["segment"]
 def segment(
     patients: Annotated[tuple[Path, ...], tyro.conf.Positional, optional("PATIENT")] = (),
     *,
-    out: Path,
+    out: OutPath,
     model: Annotated[tuple[str, ...], optional("NAME-OR-PATH")] = (),
-    t1: OptionalPath = None,
-    t1ce: OptionalPath = None,
-    t2: OptionalPath = None,
-    flair: OptionalPath = None,
+    t1: T1Path = None,
+    t1ce: T1cePath = None,
+    t2: T2Path = None,
+    flair: FlairPath = None,
     image: Annotated[tuple[str, ...], optional("CHANNEL=FILE")] = (),
     without: Annotated[tuple[str, ...], optional("CHANNEL")] = (),
     name: OptionalText = None,
@@ -103,9 +113,12 @@ def segment(
     from tunetseg.cli.console import shown
     from tunetseg.cli.patients import Wanted, segment_patients
     from tunetseg.datasets import find_description
+    from tunetseg.errors import InputError
     from tunetseg.inference.postprocess import find_postprocessing
     from tunetseg.inference.predictor import load_model
 
+    if out.name.endswith((".nii", ".nii.gz")):
+        raise InputError(f"--out {out}: name a folder; the label map will be <case>.nii.gz in it")
     given = {"t1": t1, "t1ce": t1ce, "t2": t2, "flair": flair}
     predictor = load_model(*model, engine=engine, device=device, overlap=overlap, mirror=mirror)
     with shown() as progress:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tunetseg.datasets.description import DatasetDescription
 from tunetseg.errors import InputError
-from tunetseg.findings import Finding, refusals
+from tunetseg.findings import Finding, listed, refusals
 from tunetseg.io.bounded import check_file, read_text
 from tunetseg.io.readers import is_dicom
 
@@ -82,7 +82,8 @@ class Case:
             absent = [channel for channel in channels if channel not in self.images]
             folder = f" in {next(iter(self.images.values())).parent}" if self.images else ""
             needed = f"all of {', '.join(channels)} are" if missing == "raise" else "one of them is"
-            raise InputError(f"{self.id}: no {' and no '.join(absent)} image{folder}; {needed} needed")
+            unused = "".join(f"; {found.message}" for found in self.findings if found.code == "unused-image")
+            raise InputError(f"{self.id}: no {listed(absent, 'or')} image{folder}; {needed} needed{unused}")
         seen: dict[tuple[str, int | None], str] = {}
         for channel in present:
             path, series = self.images[channel], self.series.get(channel)

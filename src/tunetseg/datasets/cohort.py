@@ -13,6 +13,8 @@ from tunetseg.datasets.folders import describe_folder
 from tunetseg.datasets.patients import PatientRow, read_patient_tables
 from tunetseg.datasets.recognition import REFERENCE, Match, match_file, patient_of
 from tunetseg.errors import InputError
+from tunetseg.findings import Finding
+from tunetseg.io.nifti import was_written_here
 from tunetseg.io.readers import ENDINGS, image_stem
 from tunetseg.limits import LIMITS
 
@@ -149,6 +151,7 @@ _Files = list[tuple[Path, Match]]
 def _cases(folders: Sequence[Path], descriptions: Sequence[DatasetDescription]) -> list[Case]:
     """Cases of the files in some folders; files of one case share the folder from which its templates count."""
     grouped: dict[tuple[Path, str], _Files] = {}
+    unknown: dict[Path, list[Path]] = {}
     for folder in folders:
         place = _absolute(folder)
         for name in _image_names(folder):
@@ -157,12 +160,31 @@ def _cases(folders: Sequence[Path], descriptions: Sequence[DatasetDescription]) 
             if match is not None:
                 check_name(Path(match.case))
                 grouped.setdefault((match.root, match.case), []).append((folder / name, match))
+            else:
+                unknown.setdefault(folder, []).append(folder / name)
     cases: dict[str, Case] = {}
     for (folder, name), found in _told_apart(_joined(grouped)).items():
         if name in cases:
             raise InputError(f"{folder}: case {name} is there twice, also in {_folder(cases[name])}; name one folder")
-        cases[name] = _case(name, found)
+        case = _case(name, found)
+        cases[name] = replace(case, findings=_unused(case, unknown))
     return list(cases.values())
+
+
+def _unused(case: Case, unknown: Mapping[Path, Sequence[Path]]) -> tuple[Finding, ...]:
+    """Return a warning where a case lacks a sequence, and an image lies in its folder whose name says none."""
+    needed = set() if case.dataset is None else {*case.dataset.channel_names}
+    if not case.images or needed <= case.images.keys():
+        return ()
+    count = sum(not was_written_here(path) for path in unknown.get(_folder(case), ()))
+    if not count:
+        return ()
+    images, names = ("1 image lies", "name says") if count == 1 else (f"{count} images lie", "names say")
+    message = (
+        f"{images} in its folder whose {names} no known sequence; rename it like the others, or give the file of each "
+        "sequence, such as --t1"
+    )
+    return (Finding("unused-image", "warning", message),)
 
 
 def _image_names(folder: Path) -> list[str]:

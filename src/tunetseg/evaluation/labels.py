@@ -124,6 +124,10 @@ def _by_values(findings: Sequence[Finding]) -> tuple[Counter[str], str]:
         return count, "case by case by their values, which no single scheme has"
     listed = " ".join(map(str, union)) or "none"
     more = f", which {' and '.join(common[1:])} can have too" if len(common) > 1 else ""
+    if union == [1]:
+        more += ", though only 1 occurs, as in binary masks, of which scores of inner regions mean nothing"
+    elif 3 in union and common[0] == "brats2023":
+        more += ", unless they are of nnU-Net or MSD, where 1 is oedema and 2 necrosis: name nnunet or msd then"
     return Counter({common[0]: len(findings)}), f"by the label values of all files ({listed}){more}"
 
 

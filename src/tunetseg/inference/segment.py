@@ -5,15 +5,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tunetseg.checks import check_result, check_volume, refusals
+from tunetseg.checks import check_result, check_volume, missing_channels, refusals
 from tunetseg.datasets import Case, LabelScheme, Missing, Postprocessing, check_case_name
 from tunetseg.errors import InputError
-from tunetseg.findings import Finding
 from tunetseg.inference.inputs import ImageLike, ReadCase, Settings, choose_scheme, find_case, read_case, stack
 from tunetseg.inference.postprocess import postprocess
 from tunetseg.inference.predictor import Predictor, load_model
@@ -157,7 +155,8 @@ def segment_volume(
     findings += check_result(masks, uncertainty(probabilities[0]), foreground, dataset)
     facts = model.describe()
     calibration = model.calibration if calibrated else ()
-    findings += _missing(volume, facts)
+    trained = all(one.get("training", {}).get("channel_dropout", 0) for one in facts.get("models", []))
+    findings += missing_channels(volume.missing, trained=trained)
     return Segmentation(
         case=case,
         label_map=volume.stored.from_lps(label_scheme.merge(masks)),
@@ -219,13 +218,3 @@ def _predictor(model: Predictor | str | Path | None, engine: str) -> Predictor:
     if model is None:
         return load_model(engine=engine, keep=False)
     return load_model(model, engine=engine, keep=False) if isinstance(model, str | Path) else model
-
-
-def _missing(volume: Volume, facts: Mapping[str, Any]) -> list[Finding]:
-    """Return a warning of the channels that are missing."""
-    if not volume.missing:
-        return []
-    sentence = f"no {' and no '.join(volume.missing)} image: zeros stand in place, so expect worse results"
-    if not all(model.get("training", {}).get("channel_dropout", 0) for model in facts.get("models", [])):
-        sentence += "; the model is not known to have been trained with missing images"
-    return [Finding("missing-channel", "warning", sentence)]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tunetseg.datasets import Case, DatasetDescription, Missing
 from tunetseg.errors import InputError
+from tunetseg.findings import listed
 from tunetseg.io import Grid, Image, check_same_lattice, read_volumes
 from tunetseg.io.grid import check_voxel_size
 from tunetseg.limits import check_memory, processors
@@ -156,7 +157,8 @@ def _stack(
     absent = tuple(name for name in every if name not in images)
     if not names or (absent and missing == "raise"):
         needed = f"all of {', '.join(every)} are" if missing == "raise" else "one of them is"
-        raise InputError(f"no {' and no '.join(absent)} image; {needed} needed")
+        way_out = ', unless missing="allow"' if names else ""
+        raise InputError(f"no {listed(absent, 'or')} image; {needed} needed{way_out}")
     chosen = _reference(images, names, reference, grids)
     first = images[chosen]
     grid, stored, oriented = first.grid, first.stored, first.oriented

@@ -71,6 +71,8 @@ def draw_segmentation(
         axes.axis("off")
     for axes, panel in zip(upper, panels, strict=False):
         _show(axes, panel, box, aspect)
+    if result.oriented:
+        _write_sides(upper[0])
     title = "segmentation (its reference cannot be read)" if invalid_reference else "segmentation"
     _show(lower[0], replace(_background(panels, result), title=title), box, aspect)
     _draw_labels(lower[0], nesting[:, :, level][box], len(result.regions), aspect)
@@ -83,7 +85,7 @@ def draw_segmentation(
     bar = figure.colorbar(drawn, ax=lower[1:], location="bottom", shrink=0.4, aspect=30)
     bar.set_label("0 certain to 100 uncertain", color="white")
     bar.ax.tick_params(colors="white", labelsize=8)
-    _write_text(figure, result)
+    _write_text(figure, result, f"axial slice {level + 1} of {nesting.shape[2]}, counted from below")
     FigureCanvasAgg(figure)
     return figure
 
@@ -148,6 +150,12 @@ def _set_title(axes: Axes, title: str) -> None:
     axes.set_title(title, color="white", fontsize=9, parse_math=False)
 
 
+def _write_sides(axes: Axes) -> None:
+    """Mark the patient's right and left."""
+    for place, side in ((0.02, "R"), (0.98, "L")):
+        axes.text(place, 0.5, side, transform=axes.transAxes, color="white", fontsize=9, ha="center", va="center")
+
+
 def _draw_labels(axes: Axes, nesting: NDArray[np.uint8], regions: int, aspect: float) -> None:
     shown = np.ma.masked_equal(nesting, 0).T
     colours = ListedColormap(region_colours(regions))
@@ -160,8 +168,8 @@ def _draw_lines(axes: Axes, nesting: NDArray[np.uint8]) -> None:
         axes.contour(nesting.T, levels=np.arange(nesting.max()) + 0.5, colors="white", linewidths=0.6)
 
 
-def _write_text(figure: Figure, result: Segmentation) -> None:
-    title = f"{result.case}: {result.summary()}"
+def _write_text(figure: Figure, result: Segmentation, slice_shown: str) -> None:
+    title = f"{result.case}: {result.summary()}; {slice_shown}"
     figure.suptitle(title, color="white", fontsize=11, parse_math=False)
     said = [line for finding in result.warnings for line in wrap(f"warning: {finding.message}", 150)]
     if said:
