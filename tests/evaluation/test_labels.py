@@ -154,8 +154,8 @@ def test_sentences():
     ]
     assert describe_findings(kinds) == {
         "schemes": {"brats2023": 3},
-        "sentence": "brats2023 (2), by the label values of all files (1 2 3), unless they are of nnU-Net or MSD, where 1 "
-        "is oedema and 2 necrosis: name nnunet or msd then; brats2023 (1), as requested",
+        "sentence": "brats2023 (2), by the label values of all files (1 2 3), unless they are of nnU-Net or MSD, where "
+        "1 is oedema and 2 necrosis: name nnunet or msd then; brats2023 (1), as requested",
     }
     empty = describe_findings([choose_scheme("a", [0], "values", [old, new])])
     assert empty["sentence"] == "brats2017 (1), by the label values of all files (none), which brats2023 can have too"
