@@ -1,13 +1,16 @@
 """Folds: a partition, by patient, with datasets and grades in proportion, the same whatever the order."""
 
+import json
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tunetseg.datasets import Case, DatasetDescription, find_description, split_folds
+from tunetseg.datasets.folds import read_split
 from tunetseg.errors import InputError
 
 
@@ -80,3 +83,30 @@ def test_too_few_patients_are_refused(folds: int) -> None:
 def test_one_patient_cannot_be_split() -> None:
     with pytest.raises(InputError, match="give at least two patients"):
         split_folds([Case(f"visit{n}", {}, patient_id="anna") for n in range(3)], 2)
+
+
+def test_a_split_of_someone_else(tmp_path: Path) -> None:
+    cases = [Case(name, {}, patient_id=name[0]) for name in ("a1", "a2", "b1", "c1", "d1")]
+    path = tmp_path / "splits_final.json"
+
+    def write(*folds: tuple[list[str], list[str]]) -> None:
+        path.write_text(json.dumps([{"train": train, "val": val} for train, val in folds]))
+
+    write((["a1", "a2", "b1"], ["c1"]), (["c1"], ["b1", "a1"]))
+    training, validation = read_split(path, 1, cases)
+    assert ([case.id for case in training], [case.id for case in validation]) == (["c1"], ["b1", "a1"])
+    with pytest.raises(InputError, match=r"splits_final\.json: has 2 folds, so fold is 0 to 1, not 2"):
+        read_split(path, 2, cases)
+    for folds, fault in (
+        ((["a1"], ["a2"]), "patient a is in both 'train' and 'val' of fold 0"),
+        ((["a1"], ["nobody"]), "case 'nobody' is not in the cohort"),
+        ((["a1"], []), "fold 0 has no case to validate on"),
+        (([], ["a1"]), "fold 0 has no case to train on"),
+    ):
+        write(folds)
+        with pytest.raises(InputError, match=fault):
+            read_split(path, 0, cases)
+    for text in ("{}", '[{"train": ["a1"]}]', "[1", '[{"train": [1], "val": []}]'):
+        path.write_text(text)
+        with pytest.raises(InputError, match=r"not a list of folds, each with the lists 'train' and 'val'"):
+            read_split(path, 0, cases)

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
+from tunetseg.datasets import find_cases
 from tunetseg.datasets.phantom import make_patient, write_cohort, write_patient
 from tunetseg.errors import InputError
 from tunetseg.models.store import file_hash, load_network, read_spec
@@ -456,3 +458,15 @@ def test_a_pack_is_trained_on_like_its_cohort(
 def test_training_stores_how_often_channels_were_dropped(run: Callable[..., Path], tiny: Callable[..., object]) -> None:
     dropout = {"augmentation": {"channel_dropout": {"probability": 0.25}}}
     assert read_spec(run(recipe=tiny(stage=dropout))).training["channel_dropout"] == 0.25
+
+
+def test_the_folds_of_a_file(cohort: Path, tmp_path: Path) -> None:
+    names = [case.id for case in find_cases(cohort)]
+    split = tmp_path / "splits_final.json"
+    split.write_text(json.dumps([{"train": names[:2], "val": names[2:3]}]))
+    config = TrainConfig(cohort=str(cohort), out=str(tmp_path / "run"), split=str(split))
+    planned = plan(config)
+    assert [case.id for case in planned.training] == names[:2]
+    assert [case.id for case in planned.validation] == names[2:3]
+    with pytest.raises(InputError, match="a split has no fold 'all'"):
+        plan(msgspec.structs.replace(config, fold="all"))

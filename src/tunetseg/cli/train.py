@@ -38,6 +38,7 @@ class Arguments:
         network_options: Options of the network, such as levels=3 coupling=separate.
         base_filters: Filters of the network's first level.
         fold: Fold kept for validation, or 'all' to train on every case.
+        split: File of the folds, such as nnU-Net's splits_final.json; by default they follow the recipe's seed.
         run_seed: Seed of weights, order and augmentation; by default the recipe's, which folds follow too.
         pretrained: Packaged model, model file or run folder whose weights to start from.
         dataset: Dataset of the cohort, or a TOML file that describes it; by default the files tell.
@@ -64,6 +65,7 @@ class Arguments:
     network_options: Annotated[tuple[str, ...], optional("NAME=VALUE ...")] = ()
     base_filters: OptionalInt = None
     fold: str = "0"
+    split: OptionalPath = None
     run_seed: OptionalInt = None
     pretrained: OptionalText = None
     dataset: OptionalText = None
@@ -123,6 +125,7 @@ def _config(arguments: Arguments) -> TrainConfig:
         network=arguments.network,
         network_options=options,
         fold=fold,
+        split=None if arguments.split is None else str(arguments.split),
         seed=arguments.run_seed,
         pretrained=arguments.pretrained,
         dataset=arguments.dataset,

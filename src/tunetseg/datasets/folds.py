@@ -1,12 +1,59 @@
-"""Cross-validation folds, split by patient with dataset, site and grade kept in proportion."""
+"""Cross-validation folds: split by patient with dataset, site and grade kept in proportion, or read from a file."""
 
 import random
 from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
 
 from tunetseg.datasets.case import Case
 from tunetseg.errors import InputError
+from tunetseg.io.bounded import parse_json, read_text
 
-__all__ = ["split_folds"]
+__all__ = ["read_split", "split_folds"]
+
+
+class _Fold(msgspec.Struct):
+    train: list[str]
+    val: list[str]
+
+
+def read_split(path: str | Path, fold: int, cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
+    """Return the training and validation cases of one fold of a split file.
+
+    Args:
+        path: JSON as nnU-Net's ``splits_final.json``: a list with an object per fold, whose ``train`` and ``val`` are
+            lists of case names.
+        fold: Which one, from 0 on.
+        cases: The cohort, which may hold more cases than the split.
+
+    Raises:
+        InputError: The file is not such a list, it has no such fold, one of its cases is not in the cohort, or a
+            patient is on both sides.
+    """
+    try:
+        folds = msgspec.convert(parse_json(read_text(path)), list[_Fold])
+    except InputError:
+        raise
+    except ValueError as error:  # of msgspec too
+        raise InputError(
+            f"{path}: not a list of folds, each with the lists 'train' and 'val' of case names ({error})"
+        ) from None
+    if fold >= len(folds):
+        raise InputError(f"{path}: has {len(folds)} folds, so fold is 0 to {len(folds) - 1}, not {fold}")
+    known = {case.id: case for case in cases}
+    unknown = [name for name in (*folds[fold].train, *folds[fold].val) if name not in known]
+    if unknown:
+        raise InputError(f"{path}: case {unknown[0]!r} is not in the cohort; name cases as 'tunet inspect' shows them")
+    sides = folds[fold].train, folds[fold].val
+    training, validation = ([known[name] for name in dict.fromkeys(side)] for side in sides)
+    if not training or not validation:
+        raise InputError(f"{path}: fold {fold} has no case to {'validate' if training else 'train'} on")
+    both = {case.patient for case in training} & {case.patient for case in validation}
+    if both:
+        raise InputError(f"{path}: patient {min(both)} is in both 'train' and 'val' of fold {fold}; keep one side")
+    return training, validation
 
 
 def split_folds(cases: list[Case], folds: int = 5, seed: int = 0) -> list[list[Case]]:

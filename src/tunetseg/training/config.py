@@ -26,6 +26,7 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         network_options: Options of the network. They go before those that the recipe suggests.
         fold: Fold whose cases are kept for validation, or ``"all"`` to train on every case. Losses and scores that are
             then logged as validation are of cases that were trained on.
+        split: File of the folds, as nnU-Net's ``splits_final.json``; None: they follow the seed of the recipe.
         seed: Seed of weights, order and augmentation; None: the recipe's. The folds follow the recipe's alone.
         pretrained: Packaged model, model file or run folder whose weights the first stage starts from.
         dataset: Name or TOML file of the dataset's description; None: the files tell.
@@ -59,6 +60,7 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     network: str = "tunet-seb"
     network_options: dict[str, Option] = {}
     fold: int | Literal["all"] = 0
+    split: str | None = None
     seed: int | None = None
     pretrained: str | None = None
     dataset: str | None = None
@@ -77,7 +79,7 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
     def __post_init__(self) -> None:
         """Bring paths and numpy's integers to plain types, and check ranges."""
-        for name in ("cohort", "out", "pretrained", "dataset", "cache"):
+        for name in ("cohort", "out", "pretrained", "dataset", "cache", "split"):
             self._set(name, _text(getattr(self, name)))
         if not isinstance(self.recipe, Recipe):
             self._set("recipe", _text(self.recipe))

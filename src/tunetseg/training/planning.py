@@ -12,6 +12,7 @@ import torch
 
 from tunetseg.datasets import Case, DatasetDescription, find_cases, find_description, find_scheme, split_folds
 from tunetseg.datasets.common import common_description
+from tunetseg.datasets.folds import read_split
 from tunetseg.errors import InputError
 from tunetseg.limits import check_memory
 from tunetseg.models.device import choose_device
@@ -132,7 +133,7 @@ def plan(config: TrainConfig) -> Plan:
     if config.labels is not None and find_scheme(config.labels).region_names != description.region_names:
         regions = ", ".join(description.region_names)
         raise InputError(f"labels {config.labels!r}: have other regions than {description.name} ({regions})")
-    training, validation = _split(cases, recipe, config.fold)
+    training, validation = _split(cases, recipe, config)
     start = None
     if config.pretrained is not None:
         (start, *more) = find_models((config.pretrained,))
@@ -228,8 +229,13 @@ def _fitted(recipe: Recipe, network: NetworkSpec) -> Recipe:
     return msgspec.structs.replace(recipe, stages=tuple(stages))
 
 
-def _split(cases: list[Case], recipe: Recipe, fold: int | str) -> tuple[list[Case], list[Case]]:
+def _split(cases: list[Case], recipe: Recipe, config: TrainConfig) -> tuple[list[Case], list[Case]]:
     """Return training and validation cases; for all folds at once, those of fold 0 are validated on as well."""
+    fold = config.fold
+    if config.split is not None:
+        if fold == "all":
+            raise InputError(f"{config.split}: a split has no fold 'all'; name one, or leave out the split")
+        return read_split(config.split, int(fold), cases)
     if fold == "all":
         patients = len({case.patient for case in cases})
         _LOG.info("training on all cases, so the validation scores are of cases that are trained on")
