@@ -234,6 +234,26 @@ def test_images_that_cannot_be_used(mri_patient: Phantom, case: Case, model: Ens
             segment(given, model=model, **options)
 
 
+def test_images_as_other_tools_have_them(mri_patient: Phantom, case: Case, model: Ensemble) -> None:
+    expected = segment(mri_patient.images, model=model, affine=mri_patient.affine)
+    names = {"t1": "t1n", "t1ce": "t1c", "t2": "t2w", "flair": "t2f"}
+    renamed = {names[name]: image for name, image in mri_patient.images.items()}
+    found = segment(renamed, model=model, affine=mri_patient.affine)
+    assert np.array_equal(found.probabilities, expected.probabilities)
+    with pytest.raises(InputError, match="channel 't1' is given twice, also as 't1n'"):
+        segment({"t1": case.images["t1"], "t1n": case.images["t1"]}, model=model)
+    for wrong in ([*mri_patient.images.values()], np.zeros((4, 8, 8, 8)), None):
+        with pytest.raises(InputError, match="give a folder, or channel -> image, with the channels t1, t1ce"):
+            segment(wrong, model=model)  # type: ignore[arg-type]
+    itk = pytest.importorskip("SimpleITK")
+    images = {name: itk.ReadImage(str(path)) for name, path in case.images.items()}
+    stored = segment(case, model=model)
+    memory = segment(images, model=model)
+    assert memory.grid.to_lps(memory.probabilities) == pytest.approx(stored.grid.to_lps(stored.probabilities), abs=1e-5)
+    with pytest.raises(InputError, match="t1 image: 2-D, or of several numbers per voxel"):
+        segment({**images, "t1": images["t1"][:, :, 0]}, model=model)
+
+
 def test_models_and_labels_that_do_not_exist(case: Case, model: Ensemble) -> None:
     with pytest.raises(InputError, match="model 'nothing': not a packaged model"):
         segment(case, model="nothing")

@@ -24,10 +24,13 @@ from tunetseg.io import Image, image_from_array, image_from_nibabel, read_image
 from tunetseg.preparation import Grids, Volume, read_volume, stack_images
 from tunetseg.preparation.record import Record, read_record
 
-__all__ = ["ImageLike", "ReadCase", "Settings", "choose_scheme", "find_case", "read_case", "stack"]
+__all__ = ["ImageLike", "ReadCase", "Settings", "by_channel", "choose_scheme", "find_case", "read_case", "stack"]
 
 ImageLike = str | Path | SpatialImage | ArrayLike
-"""One image: a file, an image of nibabel, or an array of shape (x, y, z)."""
+"""One image: a file, an image of nibabel or SimpleITK, or an array of shape (x, y, z)."""
+
+_OTHER_NAMES = {"t1n": "t1", "t1c": "t1ce", "t2w": "t2", "t2f": "flair"}
+"""Names that BraTS has for the sequences since 2023."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,23 @@ def read_case(case: Case, dataset: DatasetDescription, settings: Settings) -> Re
     return ReadCase(case, volume, scheme, record, time.monotonic() - began)
 
 
+def by_channel(images: Mapping[str, ImageLike], dataset: DatasetDescription) -> dict[str, ImageLike]:
+    """Return images by the names that a dataset has for its channels, where they have those of BraTS 2023.
+
+    Raises:
+        InputError: A channel is given under both names.
+    """
+    found: dict[str, ImageLike] = {}
+    for given, image in images.items():
+        other = _OTHER_NAMES.get(given)
+        name = other if other in dataset.channel_names and given not in dataset.channel_names else given
+        assert name is not None
+        if name in found:
+            raise InputError(f"channel {name!r} is given twice, also as {given!r}; give it once")
+        found[name] = image
+    return found
+
+
 def find_case(
     images: str | Path | Case | Mapping[str, ImageLike], dataset: DatasetDescription, name: str | None, missing: Missing
 ) -> Case:
@@ -114,6 +134,10 @@ def _image(image: ImageLike, channel: str, affine: ArrayLike | None, spacing: Ar
         return read_image(image)
     if isinstance(image, SpatialImage):
         return image_from_nibabel(image)
+    if hasattr(image, "GetDirection"):  # of SimpleITK, which need not be installed
+        from tunetseg.io.formats import image_from_itk
+
+        return image_from_itk(image, f"{channel} image")
     return image_from_array(image, affine=affine, spacing=spacing, source=f"{channel} image")
 
 

@@ -12,7 +12,16 @@ from numpy.typing import ArrayLike
 from tunetseg.checks import check_result, check_volume, missing_channels, refusals
 from tunetseg.datasets import Case, LabelScheme, Missing, Postprocessing, check_case_name
 from tunetseg.errors import InputError
-from tunetseg.inference.inputs import ImageLike, ReadCase, Settings, choose_scheme, find_case, read_case, stack
+from tunetseg.inference.inputs import (
+    ImageLike,
+    ReadCase,
+    Settings,
+    by_channel,
+    choose_scheme,
+    find_case,
+    read_case,
+    stack,
+)
 from tunetseg.inference.postprocess import postprocess
 from tunetseg.inference.predictor import Predictor, load_model
 from tunetseg.inference.segmentation import Segmentation
@@ -49,7 +58,8 @@ def segment(
 
     Args:
         images: Folder of a case, folder or archive of DICOM, a `Case`, or channel -> image. An image is a file, an
-            image of nibabel, or an array of shape (x, y, z). The images must be co-registered and, for brains,
+            image of nibabel or SimpleITK, or an array of shape (x, y, z); channels may have the names of BraTS 2023
+            (t1n, t1c, t2w, t2f). The images must be co-registered and, for brains,
             skull-stripped.
         model: As `load_model` returns it, or the name or path of one; by default the default model.
         engine: What runs a model that is named here, as for `load_model`.
@@ -90,6 +100,13 @@ def segment(
         check_case_name(name)
     predictor = _predictor(model, engine)
     settings = Settings(labels, postprocessing, missing, calibrated, reference, grid)
+    if not isinstance(images, str | Path | Case | Mapping):
+        raise InputError(
+            f"images of type {type(images).__name__}; give a folder, or channel -> image, with the channels "
+            f"{', '.join(predictor.dataset.channel_names)}"
+        )
+    if isinstance(images, Mapping):
+        images = by_channel(images, predictor.dataset)
     if not isinstance(images, Mapping) or all(isinstance(image, str | Path) for image in images.values()):
         if affine is not None or spacing is not None:
             raise InputError("affine and spacing are for arrays; files have their own")

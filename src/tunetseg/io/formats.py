@@ -21,7 +21,7 @@ from tunetseg.io.extras import need
 from tunetseg.io.nifti import Image, image_from_nibabel
 from tunetseg.limits import LIMITS, check_memory
 
-__all__ = ["read_analyze", "read_itk", "read_mgh"]
+__all__ = ["image_from_itk", "read_analyze", "read_itk", "read_mgh"]
 
 _DAMAGE = (
     EOFError,
@@ -81,6 +81,23 @@ def read_itk(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | 
     order = (*range(space - 1, -1, -1), *range(space, array.ndim))
     array = _volume(path, array.transpose(order), volume)
     return _image(path, np.array(array), _affine(image, min(space, 3)), dtype, _says_place(path))
+
+
+def image_from_itk(image: Any, source: object = "image") -> Image:
+    """Return a 3-D image of SimpleITK that is in memory, of one number per voxel.
+
+    Args:
+        image: A ``SimpleITK.Image``.
+        source: Named in errors.
+
+    Raises:
+        InputError: It is not 3-D, or has several numbers per voxel.
+    """
+    itk: Any = need("SimpleITK", "formats", f"{source}: such an image")
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+        raise InputError(f"{source}: {image.GetDimension()}-D, or of several numbers per voxel; give one 3-D volume")
+    array = np.array(itk.GetArrayViewFromImage(image).transpose(2, 1, 0))
+    return _image(source, array, _affine(image, 3), np.float32, True)
 
 
 def _check_fields(path: Path) -> None:
@@ -273,7 +290,7 @@ def _check_there(path: Path) -> None:
         raise InputError(f"{path}: an empty file; copy it again")
 
 
-def _image(path: Path, array: NDArray, affine: NDArray, dtype: DTypeLike | None, oriented: bool) -> Image:
+def _image(path: object, array: NDArray, affine: NDArray, dtype: DTypeLike | None, oriented: bool) -> Image:
     """Check an array as those of NIfTI files are checked."""
     if array.dtype.kind not in "iuf":
         raise InputError(f"{path}: holds colours or complex numbers; an image of one number per voxel is needed")
