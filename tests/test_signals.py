@@ -42,8 +42,12 @@ def test_an_interruption_follows_an_error() -> None:
         signal.raise_signal(signal.SIGINT)
         raise ValueError("of what was interrupted")
 
-    with pytest.raises(KeyboardInterrupt):
-        work()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let background jobs ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_in_another_thread_nothing_is_done() -> None:

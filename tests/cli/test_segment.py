@@ -133,7 +133,7 @@ def test_a_cohort_with_a_broken_case(
     assert f"{cases[1].id}: no t1, t1ce, flair or t2 image" in said.err
     last = said.out.splitlines()[-2:]
     assert last[0] == f"3 of 4 cases are done, 1 were left out; see {tmp_path / 'out/failed.csv'}"
-    assert last[1].startswith(f"LEFT OUT: {cases[1].id}: no t1 and")
+    assert last[1].startswith(f"LEFT OUT: {cases[1].id}: no t1, t1ce")
     assert segment(tmp_path / "cohort", "--skip-broken") == 0
     assert {path.stem for path in (tmp_path / "out").glob("*.json")} == {case.id for case in cases} - {cases[1].id}
 

@@ -49,5 +49,5 @@ def test_what_cannot_be_written(
     predictions: Path, mri_cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["tune", str(predictions), str(mri_cohort), "--out", str(tmp_path / "rules.json")]) == 2
-    assert "must end in .toml" in capsys.readouterr().err
+    assert "choose a name that ends in .toml" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -162,7 +162,9 @@ def test_one_at_a_time_by_networks_that_are_loaded_once(
     loaded: list[Path] = []
     engine = type(jobs.model.engine)
     plain = engine.load
-    monkeypatch.setattr(engine, "load", lambda self, path: loaded.append(path) or plain(self, path))
+    monkeypatch.setattr(
+        engine, "load", lambda self, path, **options: loaded.append(path) or plain(self, path, **options)
+    )
     first, second = upload(patient_files), upload(patient_files)
     reach(second, "recognised")
     for job in (first, second):
