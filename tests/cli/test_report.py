@@ -38,6 +38,10 @@ def test_a_page_per_patient(
     assert "The images are not part of this report" in bare
     assert "Compared with the reference" not in bare
     assert "data-probability-whole" in bare
+    assert main(["report", str(one)]) == 2
+    assert "shows the images, which a page made without them would not; give --images" in capsys.readouterr().err
+    assert (here / f"{first}.html").read_text(encoding="utf-8") == with_images
+    assert main(["report", str(here / f"{second}.json"), "--out", str(tmp_path / "page.html")]) == 0, "none is lost"
 
 
 def test_references_from_elsewhere(results: Path, mri_cohort: Path, tmp_path: Path) -> None:

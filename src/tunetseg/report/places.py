@@ -20,6 +20,9 @@ __all__ = ["PAGE", "find_manifests", "read_views", "write_reports"]
 
 _LOG = logging.getLogger(__name__)
 
+_NO_IMAGES = "The images are not part of this report"
+"""What the page of a patient says where there are none."""
+
 PAGE = "report.html"
 """Name of the page of a cohort or of runs."""
 
@@ -93,6 +96,8 @@ def write_reports(
         for number, (manifest, case, reference) in enumerate(found):
             view = read_view(manifest, case=case, reference=reference, dataset=dataset)
             target = out if alone and out is not None else manifest.with_suffix(".html")
+            if case is None:
+                _keep_images(target)
             written.append(write_patient_page(view, target))
             progress("writing pages", number + 1, len(found))
     if cohort is not None:
@@ -100,6 +105,15 @@ def write_reports(
         page = write_cohort_page(manifests, cohort, cases=cases, dataset=dataset, scores=scores, progress=progress)
         written.insert(0, page)
     return written
+
+
+def _keep_images(page: Path) -> None:
+    """Raise InputError where a page that shows images would be replaced by one without."""
+    check_page(page)
+    if page.is_file() and _NO_IMAGES not in page.read_text(encoding="utf-8", errors="replace"):
+        raise InputError(
+            f"{page}: shows the images, which a page made without them would not; give --images, or another --out"
+        )
 
 
 def read_views(results: Sequence[Path], *, images: Path) -> list[PatientView]:
