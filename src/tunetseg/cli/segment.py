@@ -64,9 +64,9 @@ def segment(
     sequence with --t1 --t1ce --t2 --flair, and of any other channel with --image. The images must be co-registered and,
     for brains, skull-stripped ('tunet prepare' does both); they may lie on different grids. Regions of the default
     model: whole tumour (WT), tumour core (TC), enhancing tumour (ET). Where a patient lacks a sequence, zeros stand in
-    its place, and a note says so; a DICOM series that is not found must be left out with --without. A broken case among
-    several is left out, and the exit code is 2. The model has seen adults with glioma before treatment only: it finds a
-    tumour in most brains without one. Research use, not a medical device.
+    its place, and a warning says so; a DICOM series that is not found must be left out with --without. A broken case
+    among several is left out, and the exit code is 2. The model has seen adults with glioma before treatment only: it
+    finds a tumour in most brains without one. Research use, not a medical device.
 
     Args:
         patients: Folders of cases or cohorts, folders or archives of DICOM files.

@@ -162,16 +162,18 @@ class Ensemble:
         for key, members in groupby(zip(self.paths, self.specs, strict=True), _preparation):
             ready = prepare(volume, *key)
             total: NDArray[np.float32] | None = None
-            for path, spec, network in self._loaded(list(members), ready.array.shape):
-                probabilities = self._predict_one(
-                    path, spec, network, ready, _part(progress, task, next(numbers), count)
-                )
-                total = probabilities if total is None else np.add(total, probabilities, out=total)
-                del probabilities, network  # or they would be held while the next model runs
+            try:
+                for path, spec, network in self._loaded(list(members), ready.array.shape):
+                    probabilities = self._predict_one(
+                        path, spec, network, ready, _part(progress, task, next(numbers), count)
+                    )
+                    total = probabilities if total is None else np.add(total, probabilities, out=total)
+                    del probabilities, network  # or they would be held while the next model runs
+            finally:  # also where the progress function cancels
+                if not self.keep:
+                    self.engine.release()
             assert total is not None
             total /= count
-            if not self.keep:
-                self.engine.release()
             restored = ready.restore(total)  # is linear, so that of the sum is enough
             mean = restored if mean is None else np.add(mean, restored, out=mean)
         assert mean is not None
