@@ -137,7 +137,7 @@ def _child(patient: Path, rival: str = "", **asked: object) -> None:
 def _fine_model(folder: Path) -> Path:
     import torch
 
-    from tunetseg.models.export import write_onnx
+    from tunetseg.models.export import write_companion
     from tunetseg.models.store import ModelSpec, read_spec, save_model
     from tunetseg.networks import NetworkSpec, build_network
     from tunetseg.preparation import Preprocessing
@@ -149,7 +149,7 @@ def _fine_model(folder: Path) -> Path:
     save_model(
         path, build_network(spec), ModelSpec(spec, Preprocessing(1.0), (64, 64, 64), True, like.dataset), torch.bfloat16
     )
-    write_onnx(path)
+    write_companion(path)
     return path
 
 

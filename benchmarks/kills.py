@@ -108,7 +108,7 @@ def main() -> int:
     given = parser.parse_args()
     torch.set_num_threads(1)
     if not given.onnx:
-        export.write_onnx = no_onnx
+        export.write_companion = no_onnx
     base = Path(tempfile.mkdtemp(dir=given.folder, prefix="kills-"))
     write_cohort(base / "cohort", cases=4, shape=(32, 40, 28), spacing=7.0)
     recipe, generator = recipe_from_dict(RECIPE), random.Random(given.seed)

@@ -58,7 +58,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _without_onnx() -> Iterator[None]:
     """Let training write no ONNX file, which takes longer than tiny networks train; its own tests call it directly."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tunetseg.models.export.write_onnx", lambda *_: None)
+        patch.setattr("tunetseg.models.export.write_companion", lambda *_: None)
         yield
 
 

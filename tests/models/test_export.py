@@ -2,10 +2,12 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 
@@ -14,11 +16,11 @@ from tunetseg.errors import InputError
 from tunetseg.inference.predictor import load_model
 from tunetseg.io.seal import SEAL
 from tunetseg.models import export
-from tunetseg.models.companion import STRIDE, WEIGHTS, onnx_file
+from tunetseg.models.companion import SOURCE, STRIDE, WEIGHTS, onnx_file
 from tunetseg.models.engines import choose_engine
 from tunetseg.models.engines.openvino import shared_core
-from tunetseg.models.export import write_onnx, write_openvino
-from tunetseg.models.store import load_network, read_spec, replace_spec, save_model, weights_hash
+from tunetseg.models.export import write_companion, write_onnx, write_openvino
+from tunetseg.models.store import load_network, read_spec, replace_spec, save_model, stored_tensors, weights_hash
 
 IMAGE = np.random.default_rng(0).normal(size=(4, 8, 12, 10)).astype(np.float32)
 
@@ -29,7 +31,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, make_model: Callable[...,
     path = make_model(tmp_path_factory.mktemp("exported") / "model.safetensors", patch_size=(8, 8, 8))
     network, spec = load_network(path)
     save_model(path, network, spec, torch.bfloat16)
-    assert write_onnx(path) == path.with_suffix(".onnx")
+    assert write_companion(path) == path.with_suffix(".onnx")
     return path
 
 
@@ -73,9 +75,52 @@ def test_weights_are_stored_as_in_the_model(exported: Path) -> None:
     assert kinds == {onnx.TensorProto.BFLOAT16}
     facts = {entry.key: entry.value for entry in graph.metadata_props}
     assert facts.pop(SEAL) != "0" * 64
-    assert facts == {STRIDE: "2", WEIGHTS: weights_hash(exported)}
-    assert onnx_file(exported).stat().st_size < 3 * exported.stat().st_size
+    assert facts == {STRIDE: "2", WEIGHTS: weights_hash(exported), SOURCE: "model.safetensors:65536"}
     assert not any(node.metadata_props or node.doc_string for node in graph.graph.node)
+
+
+def test_the_weights_are_stored_once(exported: Path, tmp_path: Path) -> None:
+    """A file for other programs holds them; both give the same results."""
+    alone = write_onnx(exported, tmp_path / "alone.onnx")
+    graph, whole = (onnx.load(path, load_external_data=False).graph for path in (onnx_file(exported), alone))
+    kernels = [tensor for tensor in graph.initializer if len(tensor.dims) == 5]
+    assert len(kernels) > 20
+    for tensor in kernels:
+        places = {entry.key: entry.value for entry in tensor.external_data}
+        assert places["location"] == exported.name
+        assert int(places["offset"]) == stored_tensors(exported)[tensor.name.removesuffix(".stored")][0]
+        assert not tensor.raw_data
+    assert not any(tensor.external_data for tensor in whole.initializer)
+    outputs = [
+        onnxruntime.InferenceSession(path).run(None, {"image": IMAGE[None]})[0] for path in (alone, onnx_file(exported))
+    ]
+    assert np.array_equal(*outputs)
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+def test_files_that_were_renamed(name: str, exported: Path, copy: Path, make_model: Callable[..., Path]) -> None:
+    """The graph would take the weights of what has the old name now."""
+    renamed = copy.with_name("mine.safetensors")
+    copy.rename(renamed)
+    onnx_file(copy).rename(onnx_file(renamed))
+    with pytest.raises(InputError, match=r"mine\.onnx: not a readable ONNX file .*; make it again with 'tunet export"):
+        choose_engine(name).load(renamed)
+    network, spec = load_network(exported)
+    with torch.no_grad():
+        network.output_layers[0].bias.add_(1)
+    save_model(copy, network, spec, torch.bfloat16)
+    with pytest.raises(InputError, match=r"mine\.onnx: does not belong to .*mine\.safetensors; make it again"):
+        choose_engine(name).load(renamed)
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+def test_a_spec_that_moves_the_weights(name: str, copy: Path) -> None:
+    spec = read_spec(copy)
+    replace_spec(copy, replace(spec, training={"note": "x" * 2**16}))
+    with pytest.raises(InputError, match=r"model\.onnx: does not belong to|not a readable ONNX file"):
+        choose_engine(name).load(copy)
+    write_companion(copy)
+    assert choose_engine(name).load(copy)(IMAGE).shape == (3, 8, 12, 10)
 
 
 def test_a_damaged_onnx_file_is_found_when_the_model_is_opened(exported: Path, tmp_path: Path) -> None:
@@ -154,19 +199,19 @@ def test_a_network_that_cannot_be_written(copy: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(torch.onnx, "export", fail)
     before = onnx_file(copy).read_bytes()
     with pytest.raises(InputError, match=r"network 'tunet-seb' cannot be written as ONNX \(no operator for this\)$"):
-        write_onnx(copy)
+        write_companion(copy)
     assert onnx_file(copy).read_bytes() == before
 
 
 def test_the_command(
     exported: Path, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    def written(model: Path, target: Path) -> Path:
+    def written(model: Path) -> Path:
         assert model == copy
-        target.write_bytes(onnx_file(exported).read_bytes())
-        return target
+        onnx_file(copy).write_bytes(onnx_file(exported).read_bytes())
+        return onnx_file(copy)
 
-    monkeypatch.setattr(export, "write_onnx", written)
+    monkeypatch.setattr(export, "write_companion", written)
     onnx_file(copy).unlink()
     assert main(["export", str(copy)]) == 0
     assert onnx_file(copy).is_file()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from tunetseg.datasets import DatasetDescription, find_description
@@ -226,9 +226,9 @@ def test_a_model_stays_until_the_next_is_complete(
     before = path.read_bytes()
 
     def full(*_: object, **__: object) -> None:
-        raise SafetensorError("No space left on device")
+        raise OSError("No space left on device")
 
-    monkeypatch.setattr("safetensors.torch.save_file", full)
+    monkeypatch.setattr("tunetseg.models.store._write_header", full)
     with pytest.raises(OSError, match="No space left on device"):
         save_model(path, network, spec())
     assert path.read_bytes() == before

@@ -52,7 +52,7 @@ def test_files_and_run_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["nothing", "/nowhere/model.safetensors", "."])
 def test_a_model_that_is_not_there(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"not a packaged model \(narrow, robust\), not a file, and not a run folder"):
+    with pytest.raises(InputError, match=r"not a packaged model \(robust\), not a file, and not a run folder"):
         find_models([name])
 
 

@@ -71,10 +71,10 @@ def test_the_onnx_file_comes_before_the_model(
         if len(written) > 1:
             raise InputError("network 'x' cannot be written as ONNX (why)")
 
-    monkeypatch.setattr("tunetseg.models.export.write_onnx", write)
+    monkeypatch.setattr("tunetseg.models.export.write_companion", write)
     for name in ("one", "two"):
         assert run(name).is_file()
-    assert written == [tmp_path / "one" / "model.onnx", tmp_path / "two" / "model.onnx"]
+    assert written == [tmp_path / "one" / "model.safetensors", tmp_path / "two" / "model.safetensors"]
     assert "cannot be written as ONNX (why); the model needs PyTorch to segment" in caplog.text
 
 

@@ -12,22 +12,25 @@ from tunetseg.errors import InputError
 from tunetseg.io.files import whole_file, written_together
 from tunetseg.io.scratch import scratch_folder
 from tunetseg.io.seal import SEAL, check_seal, seal
-from tunetseg.models.companion import STRIDE, WEIGHTS, onnx_file
-from tunetseg.models.store import load_network, weights_hash
+from tunetseg.models.companion import SOURCE, STRIDE, WEIGHTS, onnx_file, weights_source
+from tunetseg.models.store import load_network, stored_tensors, weights_hash
 
 if TYPE_CHECKING:
     import onnx
 
     from tunetseg.networks import SegmentationNetwork
 
-__all__ = ["write_onnx", "write_openvino"]
+__all__ = ["write_companion", "write_onnx", "write_openvino"]
 
 _OPSET = 21
 """The first whose group normalisation is that of PyTorch."""
 
+_STORED = ".stored"
+"""What follows the name of a weight as it is stored, before it becomes float32."""
 
-def write_onnx(model: str | Path, out: str | Path | None = None) -> Path:
-    """Write the network of a model file as ONNX.
+
+def write_onnx(model: str | Path, out: str | Path) -> Path:
+    """Write the network of a model file as an ONNX file that needs no other file.
 
     Its input ``image`` has the shape (1, channel, x, y, z), of any sides that are multiples of the network's stride;
     its output ``logits`` has the shape (1, region, x, y, z). Weights are stored as the model file has them, bfloat16 or
@@ -35,7 +38,7 @@ def write_onnx(model: str | Path, out: str | Path | None = None) -> Path:
 
     Args:
         model: A model file.
-        out: File to write; by default the one next to the model file that engines look for.
+        out: File to write.
 
     Returns:
         The file.
@@ -44,21 +47,63 @@ def write_onnx(model: str | Path, out: str | Path | None = None) -> Path:
         InputError: The model cannot be read, or its network cannot be written as ONNX.
         OSError: The disk is full or cannot be written to.
     """
+    return _write(_exported(Path(model)), Path(out))
+
+
+def write_companion(model: str | Path, future: str | Path | None = None) -> Path:
+    """Write the ONNX file that engines look for next to a model file; it takes the weights from the model file.
+
+    Args:
+        model: A model file.
+        future: What the model file will be, where it is to be renamed.
+
+    Returns:
+        The file, which is as `write_onnx` makes it, but for the weights.
+
+    Raises:
+        InputError: As from `write_onnx`.
+        OSError: The disk is full or cannot be written to.
+    """
     source = Path(model)
-    target = onnx_file(source) if out is None else Path(out)
-    network, spec = load_network(source)
+    target = source if future is None else Path(future)
+    graph = _exported(source)
+    graph.metadata_props.add(key=SOURCE, value=weights_source(source, target.name))
+    _take_weights_from(graph, source, target.name)
+    return _write(graph, onnx_file(target))
+
+
+def _exported(model: Path) -> "onnx.ModelProto":
+    """Return the network of a model file as ONNX, with the properties that engines check."""
+    network, spec = load_network(model)
     try:
         graph = _graph(network, spec.network.in_channels, spec.patch_size)
     except ModuleNotFoundError:
         raise
     except Exception as error:  # of whatever kind: the network may be of another library
-        raise InputError(
-            f"{source}: network {spec.network.name!r} cannot be written as ONNX ({_line(error)})"
-        ) from None
-    _shrink(graph, _stored_as_bfloat16(source))
-    properties = {STRIDE: str(network.stride), WEIGHTS: weights_hash(source), SEAL: "0" * 64}
-    for key, value in sorted(properties.items()):
+        raise InputError(f"{model}: network {spec.network.name!r} cannot be written as ONNX ({_line(error)})") from None
+    _shrink(graph, _stored_as_bfloat16(model))
+    for key, value in ((STRIDE, str(network.stride)), (WEIGHTS, weights_hash(model)), (SEAL, "0" * 64)):
         graph.metadata_props.add(key=key, value=value)
+    return graph
+
+
+def _take_weights_from(graph: "onnx.ModelProto", model: Path, name: str) -> None:
+    """Replace the weights that a model file has byte for byte by where they are in the file ``name``, in place."""
+    from onnx import TensorProto
+
+    content = memoryview(model.read_bytes())
+    places = stored_tensors(model)
+    for tensor in graph.graph.initializer:
+        begin, end = places.get(tensor.name.removesuffix(_STORED), (0, 0))
+        if begin < end and content[begin:end] == tensor.raw_data:
+            tensor.ClearField("raw_data")
+            tensor.data_location = TensorProto.EXTERNAL
+            for key, value in (("location", name), ("offset", begin), ("length", end - begin)):
+                tensor.external_data.add(key=key, value=str(value))
+
+
+def _write(graph: "onnx.ModelProto", target: Path) -> Path:
+    graph.metadata_props.sort(key=lambda entry: entry.key)
     with whole_file(target, durable=True) as partial:
         partial.write_bytes(graph.SerializeToString(deterministic=True))
         seal(partial)
@@ -153,7 +198,7 @@ def _shrink(model: "onnx.ModelProto", bfloat16: bool) -> None:
     for tensor in graph.initializer:
         if tensor.data_type == TensorProto.FLOAT:
             values, name = numpy_helper.to_array(tensor).astype(ml_dtypes.bfloat16), tensor.name
-            tensor.CopyFrom(TensorProto(name=f"{name}.stored", data_type=TensorProto.BFLOAT16, dims=values.shape))
+            tensor.CopyFrom(TensorProto(name=name + _STORED, data_type=TensorProto.BFLOAT16, dims=values.shape))
             tensor.raw_data = values.tobytes()
             casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
     del graph.node[:]

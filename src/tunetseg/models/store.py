@@ -6,7 +6,7 @@ import json
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 from safetensors import SafetensorError, safe_open
@@ -35,6 +35,7 @@ __all__ = [
     "read_spec",
     "replace_spec",
     "save_model",
+    "stored_tensors",
     "weights_hash",
     "write_tensors",
 ]
@@ -46,6 +47,9 @@ _KEYS = {
     SEAL,
 }  # fmt: skip
 """What the header of a model says."""
+
+_ALIGNMENT = 2**16
+"""Tensors of a model begin at a multiple of this many bytes, so that most new specs leave them where they are."""
 
 
 @dataclass(frozen=True)
@@ -184,13 +188,20 @@ def save_model(
         OSError: The disk is full or cannot be written to.
     """
     import torch
+    from safetensors.torch import save
 
     stored = dtype or torch.float32
     tensors = {
         name: value.detach().to("cpu", stored if value.is_floating_point() else value.dtype).contiguous().clone()
         for name, value in network.state_dict().items()
     }
-    write_tensors(Path(path), tensors, "spec", spec.to_dict(), durable=True)
+    content = memoryview(save(tensors))
+    begin = 8 + int.from_bytes(content[:8], "little")
+    with whole_file(Path(path), durable=True) as partial, partial.open("wb") as file:
+        _write_header(file, json.loads(bytes(content[8:begin])), spec)
+        file.write(content[begin:])
+        file.flush()
+        seal(partial)
 
 
 def read_spec(path: str | Path) -> ModelSpec:
@@ -283,15 +294,29 @@ def replace_spec(path: str | Path, spec: ModelSpec) -> None:
     if read_spec(path).network != spec.network:
         raise ValueError(f"{path}: is of another network")
     header, begin = _header(path)
-    header["__metadata__"] = {"spec": json.dumps({SEAL: "0" * 64, **spec.to_dict()})}
-    words = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    words += b" " * (-len(words) % 8)  # so that the tensors stay aligned
     with whole_file(Path(path), durable=True) as partial, Path(path).open("rb") as old, partial.open("wb") as new:
-        new.write(len(words).to_bytes(8, "little") + words)
+        _write_header(new, header, spec)
         old.seek(begin)
         shutil.copyfileobj(old, new)
         new.flush()
         seal(partial)
+
+
+def _write_header(file: BinaryIO, tensors: dict[str, Any], spec: ModelSpec) -> None:
+    """Write the header of a model: where its tensors are, and its spec."""
+    header = tensors | {"__metadata__": {"spec": json.dumps({SEAL: "0" * 64, **spec.to_dict()})}}
+    words = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    words += b" " * (-(8 + len(words)) % _ALIGNMENT)
+    file.write(len(words).to_bytes(8, "little") + words)
+
+
+def stored_tensors(path: str | Path) -> dict[str, tuple[int, int]]:
+    """Return the name of each tensor of a model file -> its first byte in the file and the one after its last."""
+    header, begin = _header(path)
+    header.pop("__metadata__", None)
+    return {
+        name: (begin + entry["data_offsets"][0], begin + entry["data_offsets"][1]) for name, entry in header.items()
+    }
 
 
 def _header(path: str | Path) -> tuple[dict[str, Any], int]:

@@ -19,7 +19,6 @@ from tunetseg.io.bounded import read_text
 from tunetseg.io.files import make_folder, read_json, whole_file
 from tunetseg.io.scratch import remove_leftovers
 from tunetseg.models import export
-from tunetseg.models.companion import onnx_file
 from tunetseg.models.store import load_network, read_spec
 from tunetseg.models.zoo import MODEL
 from tunetseg.preparation.cache import CachedCase
@@ -184,7 +183,7 @@ def _train_stages(session: Session, prepared: Prepared) -> Path:
 def _write_onnx(model: Path, finished: Path) -> None:
     """Write the ONNX file that will stand next to the finished model, where its network can be written so."""
     try:
-        export.write_onnx(model, onnx_file(finished))
+        export.write_companion(model, finished)
     except (InputError, ModuleNotFoundError) as error:
         _LOG.warning("%s; the model needs PyTorch to segment", error)
 

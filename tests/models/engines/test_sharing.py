@@ -9,7 +9,7 @@ import pytest
 from tunetseg.models.engines import choose_engine
 from tunetseg.models.engines.openvino import OpenVinoEngine, shared_core
 from tunetseg.models.engines.sharing import graph_signature, weights_to_inputs
-from tunetseg.models.export import write_onnx
+from tunetseg.models.export import write_companion
 
 IMAGE = np.random.default_rng(0).normal(size=(4, 8, 12, 10)).astype(np.float32)
 
@@ -23,7 +23,7 @@ def models(tmp_path_factory: pytest.TempPathFactory, make_model: Callable[..., P
     def made(seed: int, **changes: object) -> Path:
         path = folder / f"{seed}-{len(str(changes))}.safetensors"
         if not path.is_file():
-            write_onnx(make_model(path, seed=seed, **changes))
+            write_companion(make_model(path, seed=seed, **changes))
         return path
 
     return made

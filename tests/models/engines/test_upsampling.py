@@ -9,7 +9,7 @@ import pytest
 from tunetseg.models.engines.openvino import OpenVinoEngine, shared_core
 from tunetseg.models.engines.proof import GRAPH
 from tunetseg.models.engines.upsampling import convolve_before_upsampling
-from tunetseg.models.export import write_onnx
+from tunetseg.models.export import write_companion
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ def test_the_results_stay_the_same(
     network: str, convolutions: int, make_model: Callable[..., Path], tmp_path: Path
 ) -> None:
     """Three cascaded networks of one decoder step each; REB's shortcut is a 1x1x1 convolution of the same maps."""
-    graph = write_onnx(make_model(tmp_path / "model.safetensors", network=network))
+    graph = write_companion(make_model(tmp_path / "model.safetensors", network=network))
     engine = OpenVinoEngine("32")
     image = np.random.default_rng(0).normal(size=(1, 4, 8, 24, 16)).astype(np.float32)
     logits = []

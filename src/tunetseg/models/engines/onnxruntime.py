@@ -45,6 +45,7 @@ class OnnxRuntimeEngine:
         graph = needed_onnx_file(path)
         network = _Network(graph)
         network.stride = check_companion(path, network.metadata)
+        network.size = path.stat().st_size
         return network
 
     def release(self) -> None:
@@ -69,7 +70,7 @@ class _Network:
                 f"{graph}: not a readable ONNX file ({reason}); make it again with 'tunet export'"
             ) from None
         self.stride = 1
-        self.size = graph.stat().st_size
+        self.size = 0
 
     @property
     def metadata(self) -> dict[str, str]:

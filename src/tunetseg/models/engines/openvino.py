@@ -70,9 +70,11 @@ class OpenVinoEngine:
 
     def load(self, path: Path, *, shared: bool = False) -> "_Network":
         """Return the network of a model file, which must have its ONNX file next to it."""
-        graph = needed_onnx_file(path)
-        network = _Network(self, graph, shared=shared and self._can_share)
-        network.stride = check_companion(path, network.metadata)
+        model = self.read(needed_onnx_file(path))
+        stride = check_companion(path, _metadata(model))  # before anything is done with weights of another model
+        network = _Network(self, model, shared=shared and self._can_share)
+        network.stride = stride
+        network.size = network.size or _GROWTH * path.stat().st_size
         return network
 
     def read(self, graph: Path) -> openvino.Model:
@@ -111,41 +113,33 @@ class OpenVinoEngine:
 
     def prove(self) -> bool:
         """Return whether it computes the stored step of a decoder rightly."""
-        return is_right(_Network(self, GRAPH).logits(stored()["image"]), self.precision)
+        return is_right(_Network(self, self.read(GRAPH)).logits(stored()["image"]), self.precision)
 
     @cached_property
     def _can_share(self) -> bool:
         """Whether it computes the stored step of a decoder rightly where the weights are an input."""
         try:
-            return is_right(_Network(self, GRAPH, shared=True).logits(stored()["image"]), self.precision)
+            return is_right(_Network(self, self.read(GRAPH), shared=True).logits(stored()["image"]), self.precision)
         except RuntimeError:
             return False
 
 
 class _Network:
-    """One ONNX file, compiled for the shape of the last image: a graph of any shape needs twice the memory and time.
+    """One graph, compiled for the shape of the last image: a graph of any shape needs twice the memory and time.
 
     Where it is shared, its weights are inputs of what is compiled. It takes 5 % longer to run then.
     """
 
-    def __init__(self, engine: OpenVinoEngine, graph: Path, *, shared: bool = False) -> None:
+    def __init__(self, engine: OpenVinoEngine, model: openvino.Model, *, shared: bool = False) -> None:
         self._engine = engine
-        self._model = engine.read(graph)
+        self._model = model
         convolve_before_upsampling(self._model)
         self._weights = weights_to_inputs(self._model) if shared else []
         self._signature = graph_signature(self._model) if shared else b""
         self._shape: tuple[int, int, int, int] | None = None
         self._compiled: openvino.CompiledModel | None = None
         self.stride = 1
-        self.size = sum(array.nbytes for array in self._weights) or _GROWTH * graph.stat().st_size
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What the ONNX file says of itself."""
-        facts = self._model.rt_info
-        if "framework" not in facts:  # which is not a dictionary and has no get
-            return {}
-        return {key: facts["framework"][key].astype(str) for key in facts["framework"]}
+        self.size = sum(array.nbytes for array in self._weights)
 
     def compile(self, shape: tuple[int, int, int, int], /) -> None:
         """Compile for images of a shape, (channel, x, y, z)."""
@@ -175,3 +169,11 @@ class _Network:
         compiled = self._engine.shared(self._signature) if self._signature else self._compiled
         if compiled is not None:
             compiled.release_memory()
+
+
+def _metadata(model: openvino.Model) -> dict[str, str]:
+    """Return what an ONNX file says of itself."""
+    facts = model.rt_info
+    if "framework" not in facts:  # which is not a dictionary and has no get
+        return {}
+    return {key: facts["framework"][key].astype(str) for key in facts["framework"]}
