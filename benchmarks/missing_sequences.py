@@ -1,56 +1,68 @@
 """Dice with every subset of the sequences: what a missing one costs.
 
-python benchmarks/missing_sequences.py COHORT --cases UNSEEN.txt --model robust narrow
+python benchmarks/missing_sequences.py COHORT --model robust --out scores.csv
+
+Each model file is used on the cases of the cohort that it has not seen, which its header names.
 """
 
 import argparse
+import csv
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from tunetseg.datasets import find_cases
-from tunetseg.inference.predictor import load_model
+from tunetseg.datasets import Case, find_cases
+from tunetseg.inference.predictor import Ensemble, load_model
 from tunetseg.inference.segment import segment_volume
 from tunetseg.io import read_image
+from tunetseg.models.zoo import find_models
 from tunetseg.preparation import read_volume
 
 
 def main() -> None:
-    """Print the mean Dice of each region for each subset and model."""
+    """Write the Dice of each case with each subset, and print the means."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cohort", type=Path)
-    parser.add_argument("--cases", type=Path, required=True, help="list of cases that no model has seen")
     parser.add_argument("--model", nargs="+", required=True)
+    parser.add_argument("--out", type=Path, required=True, help="CSV file")
     arguments = parser.parse_args()
-    wanted = set(arguments.cases.read_text().split())
-    cases = [case for case in find_cases(arguments.cohort) if case.id in wanted]
-    models = [load_model(name) for name in arguments.model]
-    dataset = models[0].dataset
-    volumes = [read_volume(case, dataset) for case in cases]
-    truths = []
-    for case in cases:
-        assert case.reference is not None
-        assert case.dataset is not None
-        truths.append(case.dataset.scheme.masks(read_image(case.reference).array.astype(np.int64)))
-    names = dataset.channel_names
+    cases = find_cases(arguments.cohort)
+    found: dict[str, list[list[float]]] = {}
+    with arguments.out.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["case", "sequences", *load_model(arguments.model[0]).dataset.region_names])
+        for path in find_models(arguments.model):
+            model = load_model(path)
+            unseen = {*model.specs[0].training["unseen"]}
+            for case in cases:
+                if case.id not in unseen:
+                    continue
+                for kept, dice in every_subset(case, model):
+                    table.writerow([case.id, kept, *(f"{value:.4f}" for value in dice)])
+                    found.setdefault(kept, []).append(dice)
+                file.flush()
+    for kept, scores in found.items():
+        print(f"{kept:<20} n = {len(scores)}  {' '.join(f'{mean:.3f}' for mean in np.mean(scores, axis=0))}")
+
+
+def every_subset(case: Case, model: Ensemble) -> Iterator[tuple[str, list[float]]]:
+    """Yield the names of the sequences that are there, and the Dice of each region."""
+    assert case.reference is not None
+    assert case.dataset is not None
+    truth = case.dataset.scheme.masks(read_image(case.reference).array.astype(np.int64))
+    volume = read_volume(case, model.dataset)
+    names = model.dataset.channel_names
     for count in range(len(names), 0, -1):
-        for kept in combinations(range(len(names)), count):
-            missing = tuple(name for number, name in enumerate(names) if number not in kept)
-            line = []
-            for model in models:
-                scores = []
-                for volume, truth in zip(volumes, truths, strict=True):
-                    array = volume.array.copy()
-                    array[[number for number in range(len(names)) if number not in kept]] = 0
-                    result = segment_volume(replace(volume, array=array, missing=missing), model)
-                    masks = result.grid.to_lps(result.masks)
-                    scores.append(
-                        [2 * (a & b).sum() / max(1, a.sum() + b.sum()) for a, b in zip(masks, truth, strict=True)]
-                    )
-                line.append(" ".join(f"{score:.3f}" for score in np.mean(scores, axis=0)))
-            print(f"{' '.join(names[number] for number in kept):<20} {'   '.join(line)}", flush=True)
+        for kept in combinations(names, count):
+            missing = tuple(name for name in names if name not in kept)
+            array = volume.array.copy()
+            array[[names.index(name) for name in missing]] = 0
+            result = segment_volume(replace(volume, array=array, missing=missing), model)
+            pairs = zip(result.grid.to_lps(result.masks), truth, strict=True)
+            yield " ".join(kept), [2 * int((a & b).sum()) / max(1, int(a.sum() + b.sum())) for a, b in pairs]
 
 
 if __name__ == "__main__":

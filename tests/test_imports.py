@@ -22,6 +22,7 @@ ORDER = [
     "training",
     "metrics",
     "evaluation",
+    "tuning",
     "studies",
     "report",
     "serve",

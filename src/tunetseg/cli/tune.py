@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 if TYPE_CHECKING:
-    from tunetseg.evaluation.tuning import Tuning
+    from tunetseg.tuning.cohort import Tuning
 
 from tunetseg.cli.options import OptionalPath, optional
 
@@ -55,11 +55,11 @@ def tune(
     from tunetseg.datasets import find_description, read_case_list
     from tunetseg.errors import InputError
     from tunetseg.evaluation.pairing import pair_files
-    from tunetseg.evaluation.tuning import check_tuned
-    from tunetseg.evaluation.tuning import tune as search
     from tunetseg.inference.postprocess import find_postprocessing
     from tunetseg.io.files import check_target, make_folder
     from tunetseg.models.store import read_spec
+    from tunetseg.tuning.cohort import check_tuned
+    from tunetseg.tuning.cohort import tune as search
 
     make_folder(out.parent)
     check_target(out, ".toml")

@@ -15,7 +15,6 @@ from tunetseg.errors import InputError
 from tunetseg.evaluation.comparison import Comparison, ScoreTable, compare, read_scores
 from tunetseg.evaluation.evaluate import evaluate
 from tunetseg.evaluation.pairing import list_label_files, pair_files
-from tunetseg.evaluation.tuning import tune
 from tunetseg.inference.postprocess import find_postprocessing
 from tunetseg.io.files import make_folder, read_json, whole_file
 from tunetseg.metrics import find_rules
@@ -27,6 +26,7 @@ from tunetseg.studies.local import run_tasks
 from tunetseg.studies.plan import StudyPlan
 from tunetseg.studies.postprocessing import manifests, postprocess_folder
 from tunetseg.studies.tasks import Task, prediction_folder
+from tunetseg.tuning.cohort import tune
 
 __all__ = ["MethodScores", "StudyResults", "make_results"]
 

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from tunetseg.inference.calibration import (
+from tunetseg.metrics import reliability
+from tunetseg.models.calibration import Calibration
+from tunetseg.tuning.calibration import (
     bin_probabilities,
     brier_score,
     calibration_error,
     count_probabilities,
     fit_calibration,
 )
-from tunetseg.metrics import reliability
-from tunetseg.models.calibration import Calibration
 
 
 def drawn(temperature: float, count: int = 200_000) -> tuple[np.ndarray, np.ndarray]:

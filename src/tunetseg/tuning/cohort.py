@@ -18,9 +18,14 @@ from tunetseg.evaluation.case import LabelMap, Settings, reference_scheme
 from tunetseg.evaluation.labels import to_scheme
 from tunetseg.evaluation.maps import patient_mask, read_map
 from tunetseg.evaluation.pairing import Pair
-from tunetseg.inference.calibration import brier_score, calibration_error, count_probabilities, fit_calibration
 from tunetseg.inference.postprocess import postprocess
-from tunetseg.inference.tuning import (
+from tunetseg.inference.uncertainty import uncertainty
+from tunetseg.io.files import whole_file
+from tunetseg.metrics import LesionRules, Rules, find_rules, joint_box, score_uncertainty
+from tunetseg.models.calibration import Calibration
+from tunetseg.progress import Progress, silent
+from tunetseg.tuning.calibration import brier_score, calibration_error, count_probabilities, fit_calibration
+from tunetseg.tuning.search import (
     Candidates,
     Objective,
     Prediction,
@@ -28,11 +33,6 @@ from tunetseg.inference.tuning import (
     count_lesions,
     score_candidates,
 )
-from tunetseg.inference.uncertainty import uncertainty
-from tunetseg.io.files import whole_file
-from tunetseg.metrics import LesionRules, Rules, find_rules, joint_box, score_uncertainty
-from tunetseg.models.calibration import Calibration
-from tunetseg.progress import Progress, silent
 
 __all__ = ["Tuning", "tune"]
 

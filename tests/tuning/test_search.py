@@ -8,8 +8,8 @@ from scipy import ndimage
 
 from tunetseg.datasets import Postprocessing, find_description
 from tunetseg.inference.postprocess import postprocess, remove_islands
-from tunetseg.inference.tuning import Candidates, Prediction, choose_rules, count_lesions, score_candidates
 from tunetseg.metrics import LesionRules, count_voxels, match_lesions
+from tunetseg.tuning.search import Candidates, Prediction, choose_rules, count_lesions, score_candidates
 
 REGIONS = ("whole", "core", "enhancing")
 PAPER = find_description("brats2020").postprocessing

@@ -11,16 +11,16 @@ from scipy import ndimage
 from tunetseg.datasets import Postprocessing, find_cases, find_description
 from tunetseg.datasets.phantom import write_cohort
 from tunetseg.errors import InputError
-from tunetseg.evaluation import tuning
 from tunetseg.evaluation.evaluate import evaluate
 from tunetseg.evaluation.pairing import Pair, pair_files
-from tunetseg.evaluation.tuning import Tuning, tune
 from tunetseg.inference.postprocess import find_postprocessing
 from tunetseg.inference.segmentation import Segmentation
-from tunetseg.inference.tuning import Candidates
 from tunetseg.io import read_image, read_label_map
 from tunetseg.models.calibration import Calibration
 from tunetseg.models.store import read_spec
+from tunetseg.tuning import cohort as tuning
+from tunetseg.tuning.cohort import Tuning, tune
+from tunetseg.tuning.search import Candidates
 
 BRATS = find_description("brats2020")
 CANDIDATES = Candidates(thresholds=(0.3, 0.5), components_mm3=(0, 1.2e4), volumes_mm3=(0, 500))
