@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from tunetseg.cli.main import main
-from tunetseg.cli.status import _span
 
 
 @pytest.fixture
@@ -84,8 +83,3 @@ def test_a_model_that_fails_is_named(
     monkeypatch.setattr("tunetseg.studies.run.run_tasks", lambda tasks, **settings: {task.name: 1 for task in tasks})
     assert main(words) == 2
     assert "2 of 2 models are not finished" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(40, "40 s"), (400, "7 min"), (40000, "11.1 h")])
-def test_times_in_words(seconds: float, text: str) -> None:
-    assert _span(seconds) == text

@@ -55,6 +55,7 @@ def status(
 
 
 def _table(models: "Sequence[ModelStatus]") -> "TextTable":
+    from tunetseg.cli.console import duration
     from tunetseg.evaluation.text import TextTable
 
     rows = tuple(
@@ -64,9 +65,9 @@ def _table(models: "Sequence[ModelStatus]") -> "TextTable":
             f"{model.stage + 1} of {model.stages}" if model.stages else "",
             f"{model.epoch} of {model.epochs}" if model.epochs else "",
             " ".join(f"{value:.3f}" for value in model.dice.values()),
-            _span(model.seconds) if model.seconds else "",
+            duration(model.seconds) if model.seconds else "",
             _rate(model),
-            "" if model.left is None else _span(model.left),
+            "" if model.left is None else duration(model.left),
             model.job or model.host,
         )
         for model in models
@@ -77,18 +78,6 @@ def _table(models: "Sequence[ModelStatus]") -> "TextTable":
 
 def _rate(model: "ModelStatus") -> str:
     return f"{model.rate:.1f}" if model.rate else ""
-
-
-def _span(seconds: float) -> str:
-    """Return a time in words.
-
-    Examples:
-        >>> _span(40), _span(400), _span(40000)
-        ('40 s', '7 min', '11.1 h')
-    """
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _lines(models: "Sequence[ModelStatus]") -> list[str]:

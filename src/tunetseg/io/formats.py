@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from tunetseg.errors import InputError
 from tunetseg.io.bounded import check_file, inflate, open_file
 from tunetseg.io.extras import need
+from tunetseg.io.grid import LPS_TO_RAS
 from tunetseg.io.nifti import Image, image_from_nibabel
 from tunetseg.limits import LIMITS, check_memory
 
@@ -34,7 +35,6 @@ _DAMAGE = (
     HeaderDataError,
     ImageFileError,
 )
-_LPS_TO_RAS = np.diag([-1.0, -1, 1, 1])
 
 _HEADER_BYTES = 1 << 16
 _FIELD_BYTES, _WORD_BYTES = 500, 100
@@ -177,7 +177,7 @@ def _affine(image: Any, space: int) -> NDArray[np.float64]:
     affine = np.eye(4)
     affine[:space, :space] = direction * np.array(image.GetSpacing())[:space]
     affine[:space, 3] = np.array(image.GetOrigin())[:space]
-    return _LPS_TO_RAS @ affine
+    return LPS_TO_RAS @ affine
 
 
 def _says_place(path: Path) -> bool:

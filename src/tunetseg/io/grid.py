@@ -17,7 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 from tunetseg.errors import InputError
 from tunetseg.limits import LIMITS
 
-__all__ = ["Grid", "check_same_lattice", "check_voxel_size"]
+__all__ = ["LPS_TO_RAS", "Grid", "check_same_lattice", "check_voxel_size"]
+
+LPS_TO_RAS = np.diag([-1.0, -1, 1, 1])
+"""Turns coordinates of DICOM, ITK and NRRD into those of NIfTI, and back."""
 
 _TOLERANCE_MM = 0.05
 """Programs that resample write the same lattice with affines that differ in the last digits of float32."""

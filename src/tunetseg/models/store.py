@@ -17,6 +17,7 @@ from tunetseg.errors import InputError
 from tunetseg.io.bounded import check_file, parse_json
 from tunetseg.io.files import whole_file
 from tunetseg.io.seal import SEAL, check_seal, seal
+from tunetseg.io.tensors import METADATA, read_tensor_header
 from tunetseg.limits import check_patch, shortage
 from tunetseg.models.calibration import Calibration
 from tunetseg.networks import NetworkSpec, build_network
@@ -293,7 +294,7 @@ def replace_spec(path: str | Path, spec: ModelSpec) -> None:
     check_seal(path)
     if read_spec(path).network != spec.network:
         raise ValueError(f"{path}: is of another network")
-    header, begin = _header(path)
+    header, begin = read_tensor_header(path)
     with whole_file(Path(path), durable=True) as partial, Path(path).open("rb") as old, partial.open("wb") as new:
         _write_header(new, header, spec)
         old.seek(begin)
@@ -304,7 +305,7 @@ def replace_spec(path: str | Path, spec: ModelSpec) -> None:
 
 def _write_header(file: BinaryIO, tensors: dict[str, Any], spec: ModelSpec) -> None:
     """Write the header of a model: where its tensors are, and its spec."""
-    header = tensors | {"__metadata__": {"spec": json.dumps({SEAL: "0" * 64, **spec.to_dict()})}}
+    header = tensors | {METADATA: {"spec": json.dumps({SEAL: "0" * 64, **spec.to_dict()})}}
     words = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     words += b" " * (-(8 + len(words)) % _ALIGNMENT)
     file.write(len(words).to_bytes(8, "little") + words)
@@ -312,24 +313,17 @@ def _write_header(file: BinaryIO, tensors: dict[str, Any], spec: ModelSpec) -> N
 
 def stored_tensors(path: str | Path) -> dict[str, tuple[int, int]]:
     """Return the name of each tensor of a model file -> its first byte in the file and the one after its last."""
-    header, begin = _header(path)
-    header.pop("__metadata__", None)
+    header, begin = read_tensor_header(path)
+    header.pop(METADATA, None)
     return {
         name: (begin + entry["data_offsets"][0], begin + entry["data_offsets"][1]) for name, entry in header.items()
     }
 
 
-def _header(path: str | Path) -> tuple[dict[str, Any], int]:
-    """Return the header of a safetensors file and where its tensors begin."""
-    with Path(path).open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        return json.loads(file.read(length)), 8 + length
-
-
 def weights_hash(path: str | Path) -> str:
     """Return the SHA-256 of the weights of a model file, in hexadecimal; it stays when the spec is replaced."""
-    header, begin = _header(path)
-    header.pop("__metadata__", None)
+    header, begin = read_tensor_header(path)
+    header.pop(METADATA, None)
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     with Path(path).open("rb") as file:
         file.seek(begin)

@@ -28,6 +28,7 @@ from tunetseg.datasets import (
 from tunetseg.errors import InputError
 from tunetseg.io import check_same_lattice, read_label_map
 from tunetseg.io.files import whole_file
+from tunetseg.io.tensors import METADATA, read_tensor_header
 from tunetseg.limits import processors
 from tunetseg.preparation.prepare import Preprocessing, prepare
 from tunetseg.preparation.volume import read_volume
@@ -68,22 +69,13 @@ class CachedCase:
         return map_arrays(self.path)["nesting"]
 
 
-def _header(path: Path) -> tuple[dict[str, dict], int]:
-    """Header of a safetensors file, and where its arrays begin."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > path.stat().st_size:
-            raise ValueError(f"{path}: damaged")
-        return json.loads(file.read(length)), 8 + length
-
-
 def map_arrays(path: Path) -> dict[str, NDArray]:
     """Return the arrays of a safetensors file, memory-mapped."""
-    header, start = _header(path)
+    header, start = read_tensor_header(path)
     return {
         name: np.memmap(path, _TYPES[entry["dtype"]], "r", start + entry["data_offsets"][0], tuple(entry["shape"]))
         for name, entry in header.items()
-        if name != "__metadata__"
+        if name != METADATA
     }
 
 
@@ -109,8 +101,8 @@ def write_arrays(path: Path, arrays: dict[str, NDArray], facts: dict[str, str]) 
 def is_whole(path: Path) -> bool:
     """Return whether a file of arrays is there and every byte of it is as it was written."""
     try:
-        header, _ = _header(path)
-        sums = json.loads(header["__metadata__"]["crc32"])
+        header, _ = read_tensor_header(path)
+        sums = json.loads(header[METADATA]["crc32"])
         return {name: _checksum(array) for name, array in map_arrays(path).items()} == sums
     except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError):
         return False

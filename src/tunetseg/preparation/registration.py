@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from tunetseg.errors import InputError
 from tunetseg.io import Image
 from tunetseg.io.extras import need
+from tunetseg.io.grid import LPS_TO_RAS
 
 __all__ = ["register"]
 
-_LPS_TO_RAS = np.diag([-1.0, -1, 1, 1])
 _BINS = 32
 # From coarse to fine: shrink factors of 1 mm voxels, smoothing in mm, share of the voxels that are compared.
 _LEVELS = ((6, 4.0, 1.0), (3, 2.0, 0.5), (2, 1.0, 0.1))
@@ -57,13 +57,13 @@ def register(fixed: Image, moving: Image) -> NDArray[np.float64]:
     matrix = np.eye(4)
     matrix[:3, 3] = points[0]
     matrix[:3, :3] = (points[1:] - points[0]).T
-    return np.asarray(np.linalg.inv(_LPS_TO_RAS @ matrix @ _LPS_TO_RAS), np.float64)
+    return np.asarray(np.linalg.inv(LPS_TO_RAS @ matrix @ LPS_TO_RAS), np.float64)
 
 
 def _itk_image(itk: Any, image: Image) -> Any:
     grid = image.grid
     result = itk.GetImageFromArray(np.ascontiguousarray(image.array.astype(np.float32, copy=False).transpose(2, 1, 0)))
-    affine = _LPS_TO_RAS @ grid.affine
+    affine = LPS_TO_RAS @ grid.affine
     sizes = np.array(grid.spacing)
     left, _, right = np.linalg.svd(affine[:3, :3] / sizes)
     result.SetSpacing(sizes.tolist())

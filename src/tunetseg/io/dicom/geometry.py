@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tunetseg.errors import InputError
 from tunetseg.findings import Finding
-from tunetseg.io.grid import Grid
+from tunetseg.io.grid import LPS_TO_RAS, Grid
 
 __all__ = ["Plane", "Stack", "stack_planes", "straighten"]
 
@@ -18,7 +18,6 @@ _COSINE_TOLERANCE = 2e-3
 
 _POSITION_MM = 0.05
 _SHEAR_DEGREES = 0.5
-_LPS_TO_RAS = np.diag([-1.0, -1, 1, 1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +103,7 @@ def _stack(planes: Sequence[Plane], name: str) -> tuple[Stack, list[Finding]]:
     affine[:3, 3] = places[order[0]] - affine[:3, :2] @ before
     shape = (columns + before[0] + after[0], rows + before[1] + after[1], len(planes))
     try:
-        grid = Grid(_LPS_TO_RAS @ affine, shape)
+        grid = Grid(LPS_TO_RAS @ affine, shape)
     except InputError:
         raise _Refused("no-geometry", f"{name}: its pixels have no size; export the series again") from None
     return Stack(tuple(order.tolist()), grid, shear), findings + shear_findings

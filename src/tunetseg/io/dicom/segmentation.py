@@ -14,7 +14,7 @@ from tunetseg.io.dicom.files import quiet
 from tunetseg.io.dicom.series import Series
 from tunetseg.io.extras import need
 from tunetseg.io.files import check_target, whole_file
-from tunetseg.io.grid import Grid
+from tunetseg.io.grid import LPS_TO_RAS, Grid
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -23,7 +23,6 @@ __all__ = ["DISCLAIMER", "write_dicom_labels", "write_dicom_probabilities"]
 
 DISCLAIMER = "research use, not a medical device"
 
-_LPS_TO_RAS = np.diag([-1.0, -1, 1, 1])
 _NEEDED = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime"
 )  # fmt: skip
@@ -152,7 +151,7 @@ def _volume(segments: NDArray, grid: Grid, series: Series, source: "Dataset", hi
     else:
         place = grid.in_lps()
         array = grid.to_lps(segments)
-    affine = _LPS_TO_RAS @ place.affine
+    affine = LPS_TO_RAS @ place.affine
     sizes = np.array(place.spacing)
     if np.abs((affine[:3, :3] / sizes).T @ (affine[:3, :3] / sizes) - np.eye(3)).max() > 1e-3:
         raise InputError("the grid is sheared, and DICOM SEG holds right-angled ones only; resample the images first")
