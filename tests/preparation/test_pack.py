@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -173,6 +174,17 @@ def test_a_coarser_spacing_is_resampled(cohort: Path, packed: Path, tmp_path: Pa
         assert have.nesting.shape == want.nesting.shape
         assert np.mean(have.nesting != want.nesting) < 0.02
         assert np.abs(np.asarray(have.image, np.float32) - want.image).mean() < 0.03
+
+
+def test_packs_of_one_payload_and_other_intensities_do_not_share_their_cases(packed: Path, tmp_path: Path) -> None:
+    """The whole numbers of a pack say nothing of what they stand for."""
+    pack = Pack(packed, folder=tmp_path)
+    entry = next(iter(read_header(next(iter(packed.iterdir())))[0].cases))
+    others = [
+        msgspec.structs.replace(entry, scale=tuple(2 * value for value in entry.scale)),
+        msgspec.structs.replace(entry, offset=tuple(value + 1 for value in entry.offset)),
+    ]
+    assert len({pack._key(one) for one in (entry, *others)}) == 3
 
 
 def test_a_finer_spacing_is_refused(packed: Path) -> None:

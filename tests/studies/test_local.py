@@ -57,3 +57,5 @@ def test_cores_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     assert share_of_cores(30) == (4, 4)
     assert share_of_cores(2) == (2, 8)
     assert share_of_cores(30, 16) == (16, 1)
+    assert share_of_cores(30, threads=8) == (2, 8)
+    assert share_of_cores(30, 16, 8) == (16, 8)

@@ -49,6 +49,12 @@ def test_a_killed_process_leaves_no_label_map_that_does_not_fit_its_manifest(
     assert voxels(tmp_path) == before
 
 
+def test_cases_without_rules_are_left_out(source: Path, tmp_path: Path) -> None:
+    """Such as those of folds that not all networks have been trained on."""
+    postprocess_folder(source, tmp_path / "out", DATASET, {}.get)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_complete_ones_of_the_same_rules_are_skipped(source: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(source, tmp_path / "source")
     postprocess_folder(copy, tmp_path / "out", DATASET, lambda case: PLAIN)

@@ -189,6 +189,10 @@ def test_starting_from_a_models_weights(run: Run, tiny: Tiny, tmp_path: Path, ca
     assert "may have been trained on" not in caplog.text
     run("other", recipe=still, pretrained=tmp_path / "first", fold=1)
     assert "may have been trained on 2 of the 2 validation cases" in caplog.text
+    assert read_spec(second).training["unseen"] == read_spec(first).training["unseen"]
+    other = read_spec(tmp_path / "other/model.safetensors")
+    assert other.training["unseen"] == [], "the first model was trained on what this one validates on"
+    assert len((tmp_path / "other/validation.txt").read_text().split()) == 2
     with pytest.raises(InputError, match=r"which cannot start tunet \(base_filters 2"):
         run("third", network="tunet", pretrained=first)
     assert not (tmp_path / "third").exists()
@@ -340,6 +344,21 @@ def test_a_broken_case_stops_the_run_or_is_left_out(
     names = [f"BraTS20_Training_{n:03d}" for n in (1, 2)]
     assert (tmp_path / "one/training.txt").read_text().split() == names, "a run that learned nothing can start again"
     assert read_spec(model).training["cases"] == 2
+
+
+def test_a_validation_loss_that_is_not_a_number_stops_the_run(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Early stopping would end it as if it were finished."""
+    plain = RegionLoss.__call__
+
+    def diverged(self: RegionLoss, logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        return plain(self, logits, masks) * (1.0 if torch.is_grad_enabled() else float("nan"))
+
+    monkeypatch.setattr(RegionLoss, "__call__", diverged)
+    with pytest.raises(InputError, match="NaN or infinite by step 3; choose a lower learning rate"):
+        run()
+    assert not (tmp_path / "run/model.safetensors").exists()
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

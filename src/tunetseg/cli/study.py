@@ -67,8 +67,8 @@ def study(
         launcher: Run here, or submit an array job to SLURM.
         template: Job script in place of the packaged one for SLURM; the study keeps a copy, which may be edited.
         limit: Models at the same time, of an array job.
-        jobs: Models at the same time, here; they share the cores. By default one per four cores.
-        threads: Threads of each model; by default its share of the cores.
+        jobs: Models at the same time, here; they share the cores. By default one per four cores or per --threads.
+        threads: Threads of each model; by default its share of the cores when the study begins.
         dry_run: Write plan and job files and show them; train nothing and submit nothing.
         max_minutes: Time budget per model; its stages are shortened to fit it.
         step_minutes: Minutes of training steps per model, on one core or one GPU. The networks' steps are timed in turn
@@ -87,7 +87,7 @@ def study(
     """
     from tunetseg.cli.console import line_console, shown
     from tunetseg.studies.local import share_of_cores
-    from tunetseg.studies.plan import make_plan, open_study, read_plan
+    from tunetseg.studies.plan import PLAN, make_plan, open_study, read_plan
     from tunetseg.studies.run import submit_study
     from tunetseg.training.memory import keep_freed_memory
 
@@ -108,14 +108,14 @@ def study(
     with shown() as progress:
         if cohort is None:
             plan = read_plan(out)
-            at_once, _ = share_of_cores(len(plan.models), jobs)
+            at_once, _ = share_of_cores(len(plan.models), jobs, plan.threads)
         else:
             chosen = _recipe(recipe, folds)
             named = [_network(word) for word in networks]
-            at_once, share = share_of_cores(len(named) * (len(only) or chosen.folds), jobs)
-            plan = make_plan(
-                cohort, named, chosen, only=only, threads=threads or share, step_minutes=step_minutes, **shared
-            )
+            if threads is None and (out / PLAN).is_file():
+                threads = read_plan(out).threads
+            at_once, threads = share_of_cores(len(named) * (len(only) or chosen.folds), jobs, threads)
+            plan = make_plan(cohort, named, chosen, only=only, threads=threads, step_minutes=step_minutes, **shared)
             if step_minutes is not None:
                 keep_freed_memory()  # as training does
             plan = open_study(out, plan, chosen, progress=progress)

@@ -23,6 +23,7 @@ from tunetseg.errors import InputError
 from tunetseg.io.files import make_folder
 from tunetseg.io.scratch import scratch_folder
 from tunetseg.limits import processors
+from tunetseg.preparation.cache import FORMAT as CACHE_FORMAT
 from tunetseg.preparation.cache import Cache, CachedCase, is_whole, write_arrays
 from tunetseg.preparation.pack_format import (
     ENDING,
@@ -333,8 +334,9 @@ class Pack:
         return list(_in_threads("reading the pack", self.get, cases, workers, on_fault, progress))
 
     def _key(self, entry: Entry) -> str:
-        facts = f"{entry.sha256} {self.settings.spacing!r} {self.dtype}"
-        return hashlib.sha256(facts.encode()).hexdigest()[:16]
+        spacings = self.packed_spacing, self.settings.spacing
+        facts = FORMAT, CACHE_FORMAT, entry.sha256, entry.scale, entry.offset, spacings, str(self.dtype)
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
     def _unpack(self, place: _Place) -> tuple[NDArray[np.floating], NDArray[np.uint8]]:
         codes, nesting = read_payload(place.path, place.begin, place.entry, self._channels)

@@ -149,11 +149,18 @@ def time_passes(
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             network(image)
 
-    def seconds(work: Callable[[], None]) -> float:
-        began = clock()
-        work()
+    def finish() -> None:
+        """Wait for what is queued, the warm-up too."""
         if device.type == "cuda":
             torch.cuda.synchronize(device)
+        elif device.type == "mps":
+            torch.mps.synchronize()
+
+    def seconds(work: Callable[[], None]) -> float:
+        finish()
+        began = clock()
+        work()
+        finish()
         return clock() - began
 
     step()

@@ -24,9 +24,8 @@ def costs_of(plan: StudyPlan, study: Path) -> dict[str, dict[str, Any]]:
     Returns:
         Method -> ``parameters``; ``gflops`` of a forward pass of one training patch, multiplications and additions
         counted apart; ``steps`` of a model's last stage; ``step_seconds`` and ``pass_seconds``, of a training step and
-        a forward pass of that stage, as timed for a budget, else from the whole training and None; ``train_minutes`` of
-        a model; ``case_seconds`` to read and segment a case; ``memory_mb`` at the most while training. Means over
-        folds.
+        a forward pass of that stage, as timed for a budget, else None; ``train_minutes`` of a model; ``case_seconds``
+        to read and segment a case; ``memory_mb`` at the most while training. Means over folds.
     """
     return {method: _costs(plan, study, method, models) for method, models in plan.methods.items()}
 
@@ -41,7 +40,7 @@ def _costs(plan: StudyPlan, study: Path, method: str, models: tuple[Model, ...])
         "parameters": _parameters(specs[0]),
         "gflops": round(_operations(specs[0]) / 1e9, 2),
         "steps": round(steps),
-        "step_seconds": round(60 * minutes / max(1, steps), 4) if timing is None else timing.step[-1],
+        "step_seconds": None if timing is None else timing.step[-1],
         "pass_seconds": None if timing is None else timing.forward[-1],
         "train_minutes": round(minutes, 2),
         "case_seconds": round(mean(seconds), 2) if seconds else None,

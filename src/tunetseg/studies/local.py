@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 from tunetseg.limits import processors
 from tunetseg.progress import Progress, silent
+from tunetseg.studies.plan import StudyPlan
 from tunetseg.studies.tasks import Task
 
-__all__ = ["run_tasks", "share_of_cores"]
+__all__ = ["gpus_of", "run_tasks", "share_of_cores"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -25,16 +26,27 @@ _RETRIES = 3
 """How often a task that was killed, such as by a lack of memory, is started again."""
 
 
-def share_of_cores(tasks: int, jobs: int | None = None) -> tuple[int, int]:
+def share_of_cores(tasks: int, jobs: int | None = None, threads: int | None = None) -> tuple[int, int]:
     """Return how many tasks run at the same time, and the threads of each.
 
     Args:
         tasks: How many there are.
-        jobs: How many at the same time; by default one per four cores.
+        jobs: How many at the same time; by default as many as have four cores each, or their threads.
+        threads: Of each; by default its share of the cores.
     """
     cores = processors()
-    jobs = max(1, min(tasks, jobs or max(1, cores // 4)))
-    return jobs, max(1, cores // jobs)
+    jobs = max(1, min(tasks, jobs or max(1, cores // (threads or 4))))
+    return jobs, threads or max(1, cores // jobs)
+
+
+def gpus_of(plan: StudyPlan) -> list[str]:
+    """Return the GPUs that models are shared out to; empty where there are none or each takes several."""
+    if plan.settings.get("device", "auto") not in {"auto", "cuda"} or plan.settings.get("devices", 1) > 1:
+        return []
+    import torch
+
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return given.split(",") if given else [str(number) for number in range(torch.cuda.device_count())]
 
 
 @dataclass

@@ -33,7 +33,7 @@ def postprocess_folder(
     source: Path,
     out: Path,
     dataset: DatasetDescription,
-    rules_of: Callable[[str], Postprocessing],
+    rules_of: Callable[[str], Postprocessing | None],
     *,
     progress: Progress = silent,
 ) -> Path:
@@ -46,7 +46,7 @@ def postprocess_folder(
         source: What ``tunet segment --probabilities`` wrote.
         out: Folder to write to.
         dataset: Of the models.
-        rules_of: Name of a case -> the rules for it.
+        rules_of: Name of a case -> the rules for it; None leaves the case out.
         progress: Told after each case.
 
     Returns:
@@ -56,9 +56,9 @@ def postprocess_folder(
         InputError: A probability map is missing or cannot be read.
     """
     make_folder(out)
-    there = manifests(source)
-    for number, (case, manifest) in enumerate(there.items(), start=1):
-        _postprocess_case(manifest, out, dataset, rules_of(case))
+    there = {manifest: rules for case, manifest in manifests(source).items() if (rules := rules_of(case)) is not None}
+    for number, (manifest, rules) in enumerate(there.items(), start=1):
+        _postprocess_case(manifest, out, dataset, rules)
         progress(f"post-processing, {out.name}", number, len(there))
     return out
 

@@ -22,7 +22,7 @@ from tunetseg.models.store import read_spec
 from tunetseg.models.zoo import MODEL
 from tunetseg.progress import Progress, silent
 from tunetseg.studies.ensembles import NAME, ensemble_tasks, members, test_folder, test_tasks, write_ensemble
-from tunetseg.studies.local import run_tasks
+from tunetseg.studies.local import gpus_of, run_tasks
 from tunetseg.studies.plan import StudyPlan
 from tunetseg.studies.postprocessing import manifests, postprocess_folder
 from tunetseg.studies.tasks import Task, prediction_folder
@@ -104,7 +104,8 @@ class _Work:
 
     def run(self, tasks: Sequence[Task]) -> None:
         """Run commands; the first that fails is an InputError."""
-        codes = run_tasks(tasks, jobs=self.jobs, threads=self.plan.threads, progress=self.progress)
+        plan = self.plan
+        codes = run_tasks(tasks, jobs=self.jobs, threads=plan.threads, gpus=gpus_of(plan), progress=self.progress)
         failed = next((task for task in tasks if codes[task.name]), None)
         if failed is not None:
             raise InputError(f"{failed.name}: ended with exit code {codes[failed.name]}; see {failed.log}")
@@ -216,7 +217,7 @@ def _postprocessed(work: _Work, cases: list[str]) -> tuple[dict[str, Path], Path
 
     def folder(name: str, rules: dict[str, Postprocessing]) -> Path:
         out = prediction_folder(work.study, f"{NAME}-{name}")
-        return postprocess_folder(source, out, work.dataset, rules.__getitem__, progress=work.progress)
+        return postprocess_folder(source, out, work.dataset, rules.get, progress=work.progress)
 
     folders = {"Ensemble + post-process": folder("post-process", dict.fromkeys(cases, paper))}
     pairs = pair_files(source, Path(work.plan.cohort), cases, work.named).pairs

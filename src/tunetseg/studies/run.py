@@ -1,16 +1,16 @@
 """Run what is missing of a study, here or through a scheduler."""
 
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from tunetseg.datasets import find_scheme
+from tunetseg.errors import InputError
 from tunetseg.io.files import make_folder, read_json
 from tunetseg.models.zoo import MODEL
 from tunetseg.progress import Progress, silent
 from tunetseg.studies.launch import Submission, submit
-from tunetseg.studies.local import run_tasks
+from tunetseg.studies.local import gpus_of, run_tasks
 from tunetseg.studies.plan import Model, StudyPlan
 from tunetseg.studies.postprocessing import manifests
 from tunetseg.studies.status import is_held
@@ -78,19 +78,9 @@ def run_here(plan: StudyPlan, folder: Path, *, jobs: int = 1, progress: Progress
         else:
             _LOG.warning("%s: ended with exit code %d; see %s", task.name, code, task.log)
 
-    codes = run_tasks(tasks, jobs=jobs, threads=plan.threads, gpus=_gpus(plan), on_end=told, progress=progress)
+    codes = run_tasks(tasks, jobs=jobs, threads=plan.threads, gpus=gpus_of(plan), on_end=told, progress=progress)
     ended = {name: f"ended with exit code {code}" for name, code in codes.items() if code}
     return {**dict.fromkeys(busy, "is being trained by another process"), **ended}
-
-
-def _gpus(plan: StudyPlan) -> list[str]:
-    """Return the GPUs that models are shared out to; empty where there are none or each takes several."""
-    if plan.settings.get("device", "auto") not in {"auto", "cuda"} or plan.settings.get("devices", 1) > 1:
-        return []
-    import torch
-
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return given.split(",") if given else [str(number) for number in range(torch.cuda.device_count())]
 
 
 def submit_study(
@@ -116,13 +106,18 @@ def submit_study(
         What was handed over; None where no model is missing.
 
     Raises:
-        InputError: The scheduler refuses or is not there.
+        InputError: The scheduler refuses or is not there, or all models that are missing are being trained.
     """
     study = make_folder(folder).resolve()
     labels = _labels(plan)
-    missing = [number for number, model in enumerate(plan.models) if not is_done(study, model, labels)]
-    if not missing:
+    left = [number for number, model in enumerate(plan.models) if not is_done(study, model, labels)]
+    missing = [number for number in left if not is_held(study / plan.models[number].run)]
+    if not left:
         return None
+    if not missing:
+        raise InputError(f"{folder}: all models that are missing are being trained; see 'tunet status {folder}'")
+    for number in sorted({*left} - {*missing}):
+        _LOG.info("%s: is being trained by another process, so it is left to that", plan.models[number].name)
     make_folder(study / "logs")
     tasks = [model_task(plan, study, model) for model in plan.models]
     after = Task("results", (tunet("study", "--out", str(study), *words),), study / "logs" / "results.log")

@@ -125,7 +125,7 @@ def _cost_table(costs: Mapping[str, Any]) -> TextTable:
             f"{cost['parameters']:,}",
             f"{cost['gflops']:.2f}",
             f"{cost['steps']:,}",
-            f"{cost['step_seconds']:.2f}",
+            _or_dash(cost["step_seconds"]),
             _or_dash(cost["pass_seconds"]),
             f"{cost['train_minutes']:.1f}",
             _or_dash(cost["case_seconds"]),

@@ -103,6 +103,7 @@ class Validations(lightning.Callback):
     def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Compare this validation's loss with the lowest."""
         assert isinstance(module, TrainingModule)
+        _check_finite(math.isfinite(module.scores["loss"]), module)
         self.step = module.global_step
         epochs = trainer.current_epoch + (trainer.state.fn == "fit")
         self.last = Scores(stage=self.number, epoch=epochs, **module.scores)
@@ -341,15 +342,13 @@ class Control(lightning.Callback):
         module.time_fraction = fraction
         if fraction >= 1:
             trainer.should_stop = True
-        self.stop.signum = int(signum)
         if (signum or due) and not last and not trainer.should_stop:
             self.checkpoints.save(trainer, trainer.current_epoch, batch_idx + 1)
-            self._raise_if_asked()
+            self._stop(int(signum))
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Stop after the checkpoint of the epoch."""
-        self.stop.signum = int(self.processes.largest([float(self.stop.signum)], module.device)[0])
-        self._raise_if_asked()
+        self._stop(int(self.processes.largest([float(self.stop.signum)], module.device)[0]))
 
     def on_validation_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Measure how long a validation takes."""
@@ -368,16 +367,14 @@ class Control(lightning.Callback):
         """Count the time of earlier sessions."""
         self.clock.earlier = max(self.clock.earlier, state["seconds"])
 
-    def _raise_if_asked(self) -> None:
-        if self.stop.signum:
+    def _stop(self, signum: int) -> None:
+        """End the training where any process was asked to; a signal that came meanwhile counts next time."""
+        if signum:
+            self.stop.signum = self.stop.signum or signum
             raise StopTraining
 
     def _check_loss(self, module: TrainingModule) -> None:
-        if not bool(torch.isfinite(module.epoch_sums[1])):
-            raise InputError(
-                f"the loss became NaN or infinite by step {module.global_step}; "
-                "choose a lower learning rate and a new run folder"
-            )
+        _check_finite(bool(torch.isfinite(module.epoch_sums[1])), module)
 
     def _measure(self, module: TrainingModule) -> None:
         """Begin the stage's time after its first step, which compiles, and measure the steps."""
@@ -400,3 +397,12 @@ class Control(lightning.Callback):
         if self.allowed <= spent:
             return 1.0
         return self.done_before + (1 - self.done_before) * spent / self.allowed
+
+
+def _check_finite(finite: bool, module: TrainingModule) -> None:
+    """Raise InputError where a loss is not finite."""
+    if not finite:
+        raise InputError(
+            f"the loss became NaN or infinite by step {module.global_step}; "
+            "choose a lower learning rate and a new run folder"
+        )

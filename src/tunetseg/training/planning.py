@@ -45,6 +45,7 @@ class Plan:
         validation: Cases to validate on.
         pretrained: Model whose weights the first stage starts from, if any.
         pretrained_hash: Its SHA-256.
+        pretrained_unseen: Cases that it has not seen, as far as it says.
     """
 
     config: TrainConfig
@@ -55,6 +56,7 @@ class Plan:
     validation: tuple[Case, ...]
     pretrained: Path | None = None
     pretrained_hash: str | None = None
+    pretrained_unseen: frozenset[str] = frozenset()
 
     @property
     def out(self) -> Path:
@@ -78,9 +80,16 @@ class Plan:
 
     @property
     def unseen(self) -> tuple[str, ...]:
-        """Names of the cases that the model will not have been trained on."""
+        """Names of the cases that this run does not train on."""
         trained = {case.id for case in self.training}
         return tuple(case.id for case in self.validation if case.id not in trained)
+
+    @property
+    def never_seen(self) -> tuple[str, ...]:
+        """Names of the cases that neither this run nor, as far as it says, the model it starts from trained on."""
+        if self.pretrained is None:
+            return self.unseen
+        return tuple(name for name in self.unseen if name in self.pretrained_unseen)
 
     def preprocessing(self, stage: int) -> Preprocessing:
         """Return how cases are prepared for a stage."""
@@ -138,7 +147,9 @@ def plan(config: TrainConfig) -> Plan:
     if config.pretrained is not None:
         (start, *more) = find_models((config.pretrained,))
         if more:
-            raise InputError(f"{config.pretrained}: is an ensemble of {len(more) + 1} models; name the file of one")
+            raise InputError(
+                f"{config.pretrained}: is the mean of {len(more) + 1} models; name one, such as 'fast', or its file"
+            )
     result = Plan(
         config,
         recipe,
@@ -148,6 +159,7 @@ def plan(config: TrainConfig) -> Plan:
         tuple(validation),
         start,
         None if start is None else file_hash(start),
+        frozenset() if start is None else _unseen_by(start),
     )
     if start is not None:
         _check_start(start, result)
@@ -258,8 +270,7 @@ def _check_start(start: Path, run: Plan) -> None:
         raise InputError(
             f"{start}: sees {', '.join(spec.dataset.channel_names)}, not {', '.join(run.dataset.channel_names)}"
         )
-    unseen = spec.training.get("unseen", ())
-    seen = [name for name in run.unseen if not isinstance(unseen, list) or name not in unseen]
+    seen = {*run.unseen} - {*run.never_seen}
     if seen:
         _LOG.warning(
             "%s may have been trained on %d of the %d validation cases, so scores on them say little about new cases",
@@ -267,6 +278,11 @@ def _check_start(start: Path, run: Plan) -> None:
             len(seen),
             len(run.unseen),
         )
+
+
+def _unseen_by(model: Path) -> frozenset[str]:
+    said = read_spec(model).training.get("unseen")
+    return frozenset(said) if isinstance(said, list) else frozenset()
 
 
 def start_network(run: Plan) -> SegmentationNetwork:

@@ -150,7 +150,7 @@ def train_stage(
             _finish(session, folder, module, validations, export)
             journal.update(trainer.current_epoch)
         session.processes.barrier()
-    if session.stop.signum:
+    if session.processes.largest([float(session.stop.signum)], session.device)[0]:
         raise StopTraining
     return load_network(folder / MODEL)[0]
 
@@ -193,12 +193,13 @@ def _exporter(session: Session, number: int, cases: int, steps: int, dtype: torc
     run, stage = session.plan, session.plan.recipe.stages[number]
 
     def export(module: TrainingModule, path: Path, scores: Scores | None) -> None:
+        session.check_lock()
         facts = {
             "recipe": run.recipe.title,
             "stage": number,
             "spacing": stage.spacing,
             "cases": cases,
-            "unseen": list(run.unseen),
+            "unseen": list(run.never_seen),
             "pretrained": run.pretrained_hash,
             "epochs": round(module.global_step / steps, 2),
             "steps": module.global_step,
@@ -265,7 +266,8 @@ def _train_loader(session: Session, number: int, cases: Sequence[TrainingCase]) 
 def _val_loader(session: Session, stage: Stage, cases: Sequence[TrainingCase], stride: int) -> DataLoader:
     dataset = ValidationPatches(cases, stage, stride)
     # Whole volumes differ in size, so they are validated one at a time.
-    size = 1 if stage.whole_volume else max(1, stage.batch_size // session.processes.size)
+    # The loss of a batch is not the mean of its patches, so that batches are those of one process.
+    size = 1 if stage.whole_volume else stage.batch_size
     batches = OrderedBatches(len(dataset), size, rank=session.processes.rank, processes=session.processes.size)
     return _loader(session, dataset, batches)
 

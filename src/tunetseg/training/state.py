@@ -26,7 +26,7 @@ class Scores(Struct, frozen=True, kw_only=True):
     Args:
         stage: Stage, from 0.
         epoch: Epochs that were done, the last of them possibly cut short.
-        loss: Mean loss over the validation cases.
+        loss: Mean loss over the batches of the validation, which are whole cases where patches are.
         dice: Region -> mean Dice over the validation cases at the working spacing.
     """
 
