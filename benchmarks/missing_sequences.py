@@ -18,6 +18,7 @@ from tunetseg.datasets import Case, find_cases
 from tunetseg.inference.predictor import Ensemble, load_model
 from tunetseg.inference.segment import segment_volume
 from tunetseg.io import read_image
+from tunetseg.metrics.overlap import count_voxels
 from tunetseg.models.zoo import find_models
 from tunetseg.preparation import read_volume
 
@@ -62,7 +63,13 @@ def every_subset(case: Case, model: Ensemble) -> Iterator[tuple[str, list[float]
             array[[names.index(name) for name in missing]] = 0
             result = segment_volume(replace(volume, array=array, missing=missing), model)
             pairs = zip(result.grid.to_lps(result.masks), truth, strict=True)
-            yield " ".join(kept), [2 * int((a & b).sum()) / max(1, int(a.sum() + b.sum())) for a, b in pairs]
+            yield " ".join(kept), [dice(a, b) for a, b in pairs]
+
+
+def dice(predicted: np.ndarray, reference: np.ndarray) -> float:
+    """Return Dice as in the rules of BraTS 2020: 1 where both masks are empty."""
+    found = count_voxels(predicted, reference).dice
+    return 1.0 if np.isnan(found) else found
 
 
 if __name__ == "__main__":
