@@ -1,7 +1,9 @@
 """``tunet convert``: results as other programs read them."""
 
+import gzip
 import json
 import re
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -50,6 +52,40 @@ def test_slicer(result: Path, tmp_path: Path) -> None:
     assert names == {"oedema": "2", "necrosis and non-enhancing core": "1", "enhancing tumour": "4"}
     colour = [float(part) for part in image.GetMetaData("Segment0_Color").split()]
     assert colour == pytest.approx([part / 255 for part in rgb(region_colours(3)[0])], abs=1e-5)
+
+
+def test_a_correction_that_was_saved_in_slicer_stays(
+    result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["convert", str(result), "--to", "slicer", "--out", str(tmp_path)]
+    assert main(words) == 0
+    path = tmp_path / "sub-7_ses-b.seg.nrrd"
+    written = path.read_bytes()
+    assert main(words) == 0
+    assert path.read_bytes() == written
+    head, _, body = written.partition(b"\n\n")
+    voxels = bytearray(gzip.decompress(body))
+    voxels[7] ^= 1
+    for changed in (head + b"\n\n" + gzip.compress(bytes(voxels)), b"NRRD0005\n\nx"):
+        path.write_bytes(changed)
+        assert main(words) == 2
+        assert "was changed by another program; move it, or choose another folder" in capsys.readouterr().err
+        assert path.read_bytes() == changed
+
+
+def test_two_patients_of_one_name_in_bids(result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names of BIDS have letters and digits only."""
+    for name in ("p_1_12", "p_11_2"):
+        said = json.loads(result.with_name("sub-7_ses-b.json").read_text())
+        text = json.dumps(said | {"case": name}).replace("sub-7_ses-b", name)
+        (tmp_path / f"{name}.json").write_text(text)
+        for path in result.parent.glob("*.nii.gz"):
+            shutil.copy(path, tmp_path / path.name.replace("sub-7_ses-b", name))
+    out = tmp_path / "bids"
+    assert main(["convert", str(tmp_path / "p_1_12.json"), "--to", "bids", "--out", str(out)]) == 0
+    assert main(["convert", str(tmp_path / "p_1_12.json"), "--to", "bids", "--out", str(out)]) == 0, "again"
+    assert main(["convert", str(tmp_path / "p_11_2.json"), "--to", "bids", "--out", str(out)]) == 2
+    assert "holds the result of p_1_12, whose name in BIDS is the same" in capsys.readouterr().err
 
 
 def test_colour_tables(result: Path, tmp_path: Path) -> None:

@@ -80,6 +80,27 @@ def test_tables_of_scores(tmp_path: Path) -> None:
     assert "| one | 90.00 |" in (tmp_path / "table.md").read_text()
 
 
+def test_tables_that_do_not_belong_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    first = write_scores(tmp_path / "a/x.csv", 0.9)
+    twin = write_scores(tmp_path / "b/x.csv", 0.8)
+    fewer, other = (tmp_path / f"{name}.csv" for name in ("fewer", "other"))
+    lines = first.read_text().splitlines(keepends=True)
+    fewer.write_text("".join(lines[:4]))
+    other.write_text("".join(line for line in lines if "core" not in line))
+    words = ["paper", "table2", "--out", str(tmp_path / "table.csv"), str(first)]
+    for path, sentence in (
+        (fewer, "fewer: lacks case b, which another table has"),
+        (other, "other: other regions than"),
+        (twin, ""),
+    ):
+        assert main([*words, str(path)]) == (2 if sentence else 0)
+        assert sentence in capsys.readouterr().err
+    with (tmp_path / "table.csv").open(newline="") as file:
+        assert len({row["Model"] for row in csv.DictReader(file)}) == 2
+
+
 def test_tables_of_a_study(tmp_path: Path) -> None:
     summary = {"mean": 0.9, "sd": 0.1}
     regions = {region: {"dice": summary, "hd95": summary} for region in ("whole", "core")}

@@ -15,7 +15,7 @@ import pytest
 
 from tunetseg.cli.main import main
 from tunetseg.cli.patients import Outcome, Wanted, segment_patients
-from tunetseg.datasets import Case, find_cases
+from tunetseg.datasets import Case, Postprocessing, find_cases
 from tunetseg.datasets.phantom import write_cohort
 from tunetseg.errors import InputError
 from tunetseg.findings import Finding
@@ -158,6 +158,22 @@ def test_tables_of_volumes_and_faults(cases: list[Case], model: Ensemble, tmp_pa
     (failed,) = rows(tmp_path / "out/failed.csv")
     assert failed["case"] == cases[1].id
     assert "not a NIfTI image" in failed["fault"]
+
+
+def test_tables_hold_no_volumes_of_earlier_runs(cases: list[Case], model: Ensemble, tmp_path: Path) -> None:
+    """A case that breaks in a second run loses its row, and one that is segmented alone gets a new one."""
+    out = tmp_path / "out"
+    segment_patients([cases[0], cases[2]], out, model)
+    whole = rows(out / "volumes.csv")[0]["whole_ml"]
+    none = Wanted(postprocessing=Postprocessing(threshold=0.999), redo=True)
+    segment_patients([cases[0]], out, model, none)
+    first, second = rows(out / "volumes.csv")
+    assert (first["case"], second["case"]) == (cases[0].id, cases[2].id)
+    assert first["whole_ml"] != whole
+    cases[2].images["t2"].write_bytes(b"damaged")
+    segment_patients([cases[0], cases[2]], out, model, none)
+    assert [row["case"] for row in rows(out / "volumes.csv")] == [cases[0].id]
+    assert [row["case"] for row in rows(out / "failed.csv")] == [cases[2].id]
 
 
 def test_what_is_complete_is_skipped(

@@ -44,6 +44,24 @@ def test_a_page_per_patient(
     assert main(["report", str(here / f"{second}.json"), "--out", str(tmp_path / "page.html")]) == 0, "none is lost"
 
 
+def test_images_of_another_patient_are_refused(
+    results: Path, mri_cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All of BraTS lie on one grid; images under another name must be the same files."""
+    first, second = find_cases(mri_cohort)[:2]
+    words = ["report", str(results / f"{first.id}.json"), "--out", str(tmp_path / "page.html"), "--images"]
+    assert main([*words, str(second.images["t1"].parent)]) == 2
+    assert f"has no images of {first.id}; name the folder that was segmented" in capsys.readouterr().err
+    renamed = tmp_path / "patient"
+    renamed.mkdir()
+    for name, path in first.images.items():
+        shutil.copy(path, renamed / path.name.replace(first.id, "someone"))
+        del name
+    assert main([*words, str(renamed)]) == 2, "other names of files"
+    copy = Path(shutil.copytree(first.images["t1"].parent, tmp_path / "copy"))
+    assert main([*words, str(copy)]) == 0
+
+
 def test_references_from_elsewhere(results: Path, mri_cohort: Path, tmp_path: Path) -> None:
     case = find_cases(mri_cohort)[0]
     target = tmp_path / "page.html"

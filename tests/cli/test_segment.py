@@ -215,12 +215,13 @@ def test_parts_give_what_one_process_does(
 def test_parts_for_a_scheduler(
     segment: Callable[..., int], mri_cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert segment(mri_cohort, "--shards", "3", "--launcher", "slurm", "--limit", "2", "--dry-run") == 0
+    assert segment(mri_cohort, "--shards", "3", "--launcher", "slurm", "--limit", "2", "--dry-run", "--redo") == 0
     jobs = tmp_path / "out/jobs"
     assert f"--array=0-2%2 --cpus-per-task=4 --ntasks=1 {jobs}/job.sh {jobs}/tasks.txt" in capsys.readouterr().out
     lines = (jobs / "tasks.txt").read_text().splitlines()
     assert [line.split("--cases ")[1].split(";")[0] for line in lines] == [f"{jobs}/cases-{n}.txt" for n in range(3)]
-    assert "--cases" not in (jobs / "then.txt").read_text()
+    assert all("--redo" in line for line in lines)
+    assert not {"--cases", "--redo"} & {*(jobs / "then.txt").read_text().split()}, "or all would be done twice"
     assert len((jobs / "cases-0.txt").read_text().splitlines()) == 2
 
 

@@ -343,3 +343,13 @@ def test_labels_that_are_not_whole_are_rounded_as_kits_does_and_refused_elsewher
     assert evaluate(*sides, rules="kits19", **options).rows[0]["dice"] == 1
     with pytest.raises(InputError, match=r"0\.4, which is not a label|0\.6, which is not a label"):
         evaluate(*sides, labels="kits19", **options)
+
+
+def test_options_change_the_rules_of_the_dataset_and_not_which_they_are(ct_cohort: Path) -> None:
+    plain, matched, other = (
+        evaluate(ct_cohort, ct_cohort, **options).summary
+        for options in ({}, {"match_iou": 0.5}, {"match_iou": 0.5, "rules": "brats2020"})
+    )
+    assert plain["rules"]["name"] == "kits19"
+    assert matched["rules"]["name"].startswith("kits19-")
+    assert other["rules"]["name"].startswith("brats2020-")

@@ -1,5 +1,6 @@
 """A folder on its way to a challenge."""
 
+import gzip
 import json
 import zipfile
 from pathlib import Path
@@ -198,7 +199,7 @@ def with_text(image: nib.Nifti1Image, where: str) -> nib.Nifti1Image:
     return image
 
 
-@pytest.mark.parametrize("where", ["extension", "db_name", "aux_file"])
+@pytest.mark.parametrize("where", ["extension", "db_name", "aux_file", "descrip", "intent_name"])
 @pytest.mark.parametrize("suffix", ["", "_unc_core"])
 def test_headers_hold_no_text(folder: Path, patients: Path, where: str, suffix: str) -> None:
     path = folder / f"{CASE.format(0)}{suffix}.nii.gz"
@@ -207,6 +208,18 @@ def test_headers_hold_no_text(folder: Path, patients: Path, where: str, suffix: 
     assert str(path) in fault
     assert "may identify the patient" in fault
     assert ("header extension" if where == "extension" else f"{where} (DOE^JOHN)") in fault
+
+
+def test_names_of_programs_and_of_the_file_itself_are_no_text(folder: Path, patients: Path) -> None:
+    path = folder / f"{CASE.format(0)}.nii.gz"
+    image = nib.load(path)
+    image.header["descrip"] = b"6.0.5:9e026117"
+    content = image.to_bytes()
+    for name, faults in ((path.name.removesuffix(".gz"), 0), ("DOE_JOHN.nii", 1)):
+        with path.open("wb") as raw, gzip.GzipFile(name, "wb", fileobj=raw) as file:
+            file.write(content)
+        assert len(found := check_submission(folder, cohort=patients).faults) == faults
+    assert "the name of another file (DOE_JOHN.nii), which may identify the patient" in found[0]
 
 
 # Other datasets than BraTS.

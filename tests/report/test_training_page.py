@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,19 @@ def test_several_runs(run: Path, tmp_path: Path) -> None:
     assert "2 runs" in text
     with pytest.raises(InputError, match="is not a run folder"):
         read_run(tmp_path)
+
+
+def test_runs_of_one_name_are_told_apart(run: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(run, tmp_path / "others" / run.name))
+    assert main(["report", str(run), str(other), "--out", str(tmp_path / "page.html")]) == 0
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<h1>runs/fold&lt;0&gt;, others/fold&lt;0&gt;</h1>" in text
+
+
+def test_a_line_that_is_being_written_is_left_out(run: Path) -> None:
+    log = run / "stage-1/csv/metrics.csv"
+    log.write_text(log.read_text() + "1,0.1,9,.6,.7,1.5e-")
+    assert read_run(run).stages[1].points("train/loss") == [(1, 1.0)]
 
 
 def test_runs_and_patients_do_not_mix(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,6 +68,8 @@ def test_addresses(capsys: pytest.CaptureFixture[str]) -> None:
     assert not Address("0.0.0.0").private
     with pytest.raises(InputError, match="there is no such host on this computer"):
         _ = Address("no-such-host.invalid").private
+    with pytest.raises(InputError, match="there is no such host on this computer"):
+        _ = Address("a..b").private
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(InputError, match="choose another port"):
         Address(port=taken.getsockname()[1]).listen()
     with pytest.raises(InputError, match="choose another port"):

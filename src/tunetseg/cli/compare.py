@@ -40,6 +40,7 @@ def compare(
     from tunetseg.evaluation.comparison import compare as compare_tables
     from tunetseg.evaluation.comparison import names_of_tables, read_scores
     from tunetseg.evaluation.comparison_text import comparison_lines, comparison_tables, write_comparison
+    from tunetseg.evaluation.scores import check_tables_target
     from tunetseg.io.files import check_target, spare_other
 
     if names and len(names) != len(tables):
@@ -53,6 +54,7 @@ def compare(
         check_new_page(report)
     if out is not None:
         spare_other(out, "comparison", {"rules", "ranks"})
+        check_tables_target(out)
     methods = names or names_of_tables(tables)
     score_tables = [read_scores(path, name) for path, name in zip(tables, methods, strict=True)]
     comparison = compare_tables(score_tables, scores=scores, common=common)

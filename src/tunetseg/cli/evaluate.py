@@ -105,12 +105,14 @@ def evaluate(
 def _check_targets(out: Path | None, report: Path | None, lesions: Path | None, *, strict: bool, tables: bool) -> None:
     """Raise InputError where a result could not be written, before the work."""
     from tunetseg.errors import InputError
-    from tunetseg.evaluation.scores import check_scores_target, strict_target
+    from tunetseg.evaluation.scores import check_scores_target, check_tables_target, strict_target
     from tunetseg.io.files import check_target
     from tunetseg.report.pages import check_new_page
 
     if out is not None:
         check_scores_target(out)
+        if tables:
+            check_tables_target(out)
         if strict:
             check_scores_target(strict_target(out))
     elif tables:
@@ -119,3 +121,7 @@ def _check_targets(out: Path | None, report: Path | None, lesions: Path | None, 
         check_target(lesions, ".csv")
     if report is not None:
         check_new_page(report)
+    twin = strict_target(out) if out is not None and strict else None
+    targets = [path.resolve() for path in (out, twin, lesions) if path is not None]
+    if len({*targets}) < len(targets):
+        raise InputError("two of the tables would be the same file; name each another")

@@ -14,9 +14,17 @@ from tunetseg.inference.save import read_manifest
 from tunetseg.inference.segmentation import Segmentation
 from tunetseg.io.files import whole_file
 
-__all__ = ["Ledger"]
+__all__ = ["Ledger", "has_ledger"]
 
 _Row = dict[str, str]
+
+_VOLUMES = "volumes.csv"
+
+
+def has_ledger(folder: Path) -> bool:
+    """Return whether a folder holds the table of volumes of a cohort."""
+    path = folder / _VOLUMES
+    return path.is_file() and _columns(path)[:1] == ["case"]
 
 
 class Ledger:
@@ -32,7 +40,7 @@ class Ledger:
     """
 
     def __init__(self, folder: Path, part: Collection[str] | None = None) -> None:
-        self.volumes = folder / "volumes.csv"
+        self.volumes = folder / _VOLUMES
         self.failed = folder / "failed.csv"
         self.part = None if part is None else frozenset(part)
         # The file of the lock stays, as one that is removed while others wait for it no longer keeps anyone out.
@@ -65,10 +73,13 @@ class Ledger:
         self._write_volumes()
 
     def add_fault(self, case: str, fault: str) -> None:
-        """Write what is wrong with a case."""
+        """Write what is wrong with a case; volumes of an earlier run of it are removed."""
         self.faults.append({"case": case, "fault": fault})
         with self.lock:
             _write(self.failed, [*self._faults_of_others(), *self.faults])
+            volumes = _read(self.volumes)
+            if any(row["case"] == case for row in volumes):
+                _write(self.volumes, [row for row in volumes if row["case"] != case])
 
     def _faults_of_others(self) -> list[_Row]:
         """Return what other processes have written to the table of broken cases."""

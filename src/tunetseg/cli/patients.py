@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from msgspec import to_builtins
 from rich.console import Console
 
 from tunetseg.cli.console import duration, line_console, shown
-from tunetseg.cli.ledger import Ledger
+from tunetseg.cli.ledger import Ledger, has_ledger
 from tunetseg.datasets import Case, DatasetDescription, Postprocessing
 from tunetseg.errors import InputError
 from tunetseg.findings import Finding
@@ -20,7 +20,7 @@ from tunetseg.inference.inputs import choose_scheme
 from tunetseg.inference.predictor import Ensemble
 from tunetseg.inference.save import is_complete
 from tunetseg.inference.segmentation import NOT_A_DEVICE, Segmentation
-from tunetseg.io.files import make_folder
+from tunetseg.io.files import make_folder, read_json
 from tunetseg.io.scratch import locked
 from tunetseg.progress import Progress
 
@@ -152,10 +152,11 @@ def segment_patients(cases: Sequence[Case], out: Path, model: Ensemble, wanted: 
             cases[0].check(model.dataset.channel_names, missing="allow")
         folder = make_folder(out)
         with locked(folder, wanted.part):
-            ledger = None if alone else Ledger(folder, [case.id for case in cases] if wanted.part else None)
+            own = [case.id for case in cases] if wanted.part or alone else None
+            ledger = Ledger(folder, own) if not alone or has_ledger(folder) else None
             waiting = [case for case in cases if alone or wanted.redo or not wanted.is_done(case, folder, model)]
             work = _Work(len(cases), skipped=len(cases) - len(waiting))
-            if ledger is not None and work.skipped:
+            if not alone and ledger is not None and work.skipped:
                 _LOG.info("%d of %d cases are complete and were skipped", work.skipped, len(cases))
                 ledger.add_saved([case for case in cases if case not in waiting], model.dataset)
             try:
@@ -171,8 +172,9 @@ def segment_patients(cases: Sequence[Case], out: Path, model: Ensemble, wanted: 
                 raise
     if not work.done and not work.skipped:
         raise InputError(f"none of {len(cases)} cases could be segmented; the last fault: {work.faults[-1]}")
-    if wanted.report and not alone:
-        _write_cohort(cases, folder, model.dataset)
+    if wanted.report and not alone and not wanted.part:  # parts are followed by a run over all cases
+        assert ledger is not None
+        _write_cohort(cases, folder, model.dataset, {row["case"] for row in ledger.faults})
     _print_end(console, work, folder, wanted.kinds)
     return Outcome(bool(work.warnings), len(work.faults))
 
@@ -187,7 +189,7 @@ def _results(
     console: Console,
     progress: Progress,
 ) -> Iterator[Segmentation]:
-    """Segment cases one by one; broken ones are told and left out where there is a ledger."""
+    """Segment cases one by one; broken ones of several are told and left out."""
 
     def leave_out(case: Case, fault: InputError) -> None:
         assert ledger is not None
@@ -210,7 +212,7 @@ def _results(
         reference=wanted.reference,
         grid=wanted.grid,
         on_begin=partial(_print_series, console),
-        on_fault=None if ledger is None else leave_out,
+        on_fault=None if work.total == 1 else leave_out,
         progress=progress,
     )
 
@@ -248,12 +250,13 @@ def _print_interrupted(console: Console, work: _Work, out: Path) -> None:
     console.print(f"{done}{left_out}; the same command does the others")
 
 
-def _write_cohort(cases: Sequence[Case], out: Path, dataset: DatasetDescription) -> None:
-    """Write the page that lists all patients of the folder."""
+def _write_cohort(cases: Sequence[Case], out: Path, dataset: DatasetDescription, failed: Collection[str]) -> None:
+    """Write the page that lists all patients of the folder but those whose results are of an earlier run."""
     from tunetseg.report.cohort import write_cohort_page
     from tunetseg.report.places import PAGE, find_manifests
 
-    write_cohort_page(find_manifests([out]), out / PAGE, cases={case.id: case for case in cases}, dataset=dataset)
+    manifests = [path for path in find_manifests([out]) if read_json(path).get("case") not in failed]
+    write_cohort_page(manifests, out / PAGE, cases={case.id: case for case in cases}, dataset=dataset)
 
 
 def _print_end(console: Console, work: _Work, out: Path, kinds: Sequence[str]) -> None:

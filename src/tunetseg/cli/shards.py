@@ -43,7 +43,8 @@ def segment_in_parts(cases: Sequence[Case], settings: Mapping[str, Any]) -> None
     folder = make_folder(settings["out"] / "jobs").resolve()
     parts = [cases[first :: settings["shards"]] for first in range(min(settings["shards"], len(cases)))]
     words = _words(settings)
-    everything = [*words, *(["--cases", str(settings["cases"].resolve())] if settings["cases"] else [])]
+    listed = ["--cases", str(settings["cases"].resolve())] if settings["cases"] else []
+    everything = [*_words({**settings, "redo": False}), *listed]  # the last run must not do all of it again
     tasks = [_task(folder, number, part, words) for number, part in enumerate(parts)]
     last = Task("table of volumes", (tunet("segment", *everything),), folder / "volumes.log")
     if settings["launcher"] == "slurm" or settings["dry_run"]:

@@ -21,7 +21,16 @@ from tunetseg.io.files import read_json
 from tunetseg.metrics import SCORES, summarise
 from tunetseg.metrics.comparison import holm, mean_ranks, paired_tests
 
-__all__ = ["Comparison", "ScoreTable", "compare", "names_of_tables", "rankable_scores", "read_scores"]
+__all__ = [
+    "Comparison",
+    "ScoreTable",
+    "check_alike",
+    "common_cases",
+    "compare",
+    "names_of_tables",
+    "rankable_scores",
+    "read_scores",
+]
 
 
 def rankable_scores() -> dict[str, bool]:
@@ -158,7 +167,7 @@ def compare(
     """
     _check_comparable(tables, scores)
     names = [table.name for table in tables]
-    cases, lacking = _common_cases(tables, common)
+    cases, lacking = common_cases(tables, common)
     on_cases = {table.name: table.on_cases(cases) for table in tables}
     columns = {
         key: {name: values[key] for name, values in on_cases.items()} for key in tables[0].values if key[0] in scores
@@ -200,7 +209,7 @@ def _test_pairs(columns: dict[tuple[str, str], dict[str, NDArray[np.float64]]]) 
     return tests
 
 
-def _common_cases(tables: Sequence[ScoreTable], common: bool) -> tuple[list[str], dict[str, list[str]]]:
+def common_cases(tables: Sequence[ScoreTable], common: bool) -> tuple[list[str], dict[str, list[str]]]:
     """Return the cases that all tables have, and for each table that lacks some, which."""
     cases = sorted(set.intersection(*(set(table.cases) for table in tables)))
     every = set().union(*(table.cases for table in tables))
@@ -214,23 +223,31 @@ def _common_cases(tables: Sequence[ScoreTable], common: bool) -> tuple[list[str]
 
 
 def _check_comparable(tables: Sequence[ScoreTable], scores: Sequence[str]) -> None:
-    names = [table.name for table in tables]
     if len(tables) < 2:
         raise InputError(f"a comparison needs two or more tables, but got {len(tables)}; give another")
-    if len(set(names)) < len(names):
-        raise InputError(f"two tables have the same name ({', '.join(names)}); give each a name (--names)")
     if not scores:
         raise InputError("no score to compare; name one or more, such as dice")
-    first = tables[0]
+    if any(table.rules is None for table in tables):
+        raise InputError(_describe_difference(tables[0], next(table for table in tables if table.rules is None)))
+    check_alike(tables)
     for table in tables:
-        if table.rules is None or table.rules != first.rules:
-            raise InputError(_describe_difference(first, table))
-        if {region for _, region in table.values} != {region for _, region in first.values}:
-            raise InputError(f"{table.name}: other regions than {first.name}; evaluate both alike")
         known = dict.fromkeys(score for score, _ in table.values)
         for score in scores:
             if score not in known:
                 raise InputError(f"{table.name}: unknown score {score!r}; choose from {', '.join(known)}")
+
+
+def check_alike(tables: Sequence[ScoreTable]) -> None:
+    """Raise InputError where tables have one name, other regions, or, as far as they say, other rules."""
+    names = [table.name for table in tables]
+    if len(set(names)) < len(names):
+        raise InputError(f"two tables have the same name ({', '.join(names)}); give each a name (--names)")
+    first = tables[0]
+    for table in tables:
+        if table.rules is not None and first.rules is not None and table.rules != first.rules:
+            raise InputError(_describe_difference(first, table))
+        if {region for _, region in table.values} != {region for _, region in first.values}:
+            raise InputError(f"{table.name}: other regions than {first.name}; evaluate both alike")
 
 
 def _describe_difference(first: ScoreTable, second: ScoreTable) -> str:

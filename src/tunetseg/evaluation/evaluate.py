@@ -107,7 +107,9 @@ def evaluate(
         0.78
     """
     description = _find_dataset(dataset)
-    chosen = _choose_rules(rules, thresholds, match_iou, description)
+    named = description.rules if rules is None and description is not None else rules
+    adapt = partial(_adapted, thresholds=thresholds, match_iou=match_iou)
+    chosen = adapt(named if named is not None else _DEFAULT_RULES)
     if workers is not None and workers < 1:
         raise InputError(f"invalid number of workers {workers}; give 1 or more")
     if tolerance is not None and not 0 <= tolerance < float("inf"):
@@ -123,13 +125,13 @@ def evaluate(
         strict,
         lesions,
         cells,
-        rules is None and description is None and thresholds is None and match_iou is None,
+        named is None,
     )
     _check_uncertainty(settings)
     if is_path(prediction) and is_path(reference):
         if spacing is not None or affine is not None:
             raise InputError("spacing and affine are for arrays; files have their own")
-        return _evaluate_files(Path(prediction), Path(reference), settings, cases, workers, progress)
+        return _evaluate_files(Path(prediction), Path(reference), settings, adapt, cases, workers, progress)
     return _evaluate_images(prediction, reference, settings, spacing, affine)
 
 
@@ -145,14 +147,8 @@ def _find_dataset(dataset: str | Path | DatasetDescription | None) -> DatasetDes
     return dataset if dataset is None or isinstance(dataset, DatasetDescription) else find_description(dataset)
 
 
-def _choose_rules(
-    rules: str | Rules | None,
-    thresholds: Sequence[float] | None,
-    match_iou: float | None,
-    dataset: DatasetDescription | None,
-) -> Rules:
-    if rules is None:
-        rules = dataset.rules if dataset is not None else _DEFAULT_RULES
+def _adapted(rules: str | Rules, thresholds: Sequence[float] | None, match_iou: float | None) -> Rules:
+    """Return rules with what was asked for in place of their own."""
     chosen = rules if isinstance(rules, Rules) else find_rules(rules)
     if match_iou is not None:
         if not 0 < match_iou <= 1:
@@ -185,13 +181,15 @@ def _evaluate_files(
     predictions: Path,
     references: Path,
     settings: Settings,
+    adapt: Callable[[str], Rules],
     cases: str | Path | Iterable[str] | None,
     workers: int | None,
     progress: Progress,
 ) -> Scores:
     only = read_case_list(cases) if isinstance(cases, str | Path) else None if cases is None else list(cases)
     pairing = pair_files(predictions, references, only, settings.dataset)
-    if settings.by_default and (own := _rules_of(pairing)) is not None:
+    if settings.by_default and (name := _rules_of(pairing)) is not None:
+        own = adapt(name)
         settings = replace(settings, rules=own, uncertainty=settings.uncertainty or own.uncertainty is not None)
         _check_uncertainty(settings)
     results = _score_all(partial(score_pair, settings=settings), pairing.pairs, workers, progress)
@@ -201,14 +199,14 @@ def _evaluate_files(
     return Scores(rows, summarise_cases(results, settings, pairing.without_reference), strict, lesions)
 
 
-def _rules_of(pairing: Pairing) -> Rules | None:
-    """Return the rules of the references' dataset, where all are of one whose regions are not those of glioma."""
+def _rules_of(pairing: Pairing) -> str | None:
+    """Return the name of the rules of the references' dataset, where all are of one and it is of another organ."""
     datasets = {pair.reference.dataset.name: pair.reference.dataset for pair in pairing.pairs if pair.reference.dataset}
     named = list(datasets.values())
     glioma = find_description("glioma").region_names
     if len(named) != 1 or named[0].region_names == glioma:
         return None
-    return find_rules(named[0].rules)
+    return named[0].rules
 
 
 def _score_all(

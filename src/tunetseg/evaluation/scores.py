@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunetseg.errors import InputError
 from tunetseg.evaluation.paper_tables import PAPER_GROUPS, write_tables
 from tunetseg.evaluation.summary import strict_summary
 from tunetseg.evaluation.tables import LESION_COLUMNS, columns, write_rows, write_scores
@@ -14,7 +15,7 @@ from tunetseg.io.files import check_target, spare_other, written_together
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Scores", "check_scores_target", "strict_target"]
+__all__ = ["Scores", "check_scores_target", "check_tables_target", "strict_target"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -162,3 +163,14 @@ def check_scores_target(path: str | Path) -> Path:
     target = check_target(path, ".csv")
     spare_other(target.with_suffix(".json"), "summary of scores", {"rules", "regions"})
     return target
+
+
+def check_tables_target(path: Path) -> None:
+    """Raise InputError where tables for papers would replace files that do not belong to a summary of that name.
+
+    Args:
+        path: Table of scores or JSON file that they are named after.
+    """
+    for ending in (".md", ".tex"):
+        if path.with_suffix(ending).exists() and not path.with_suffix(".json").exists():
+            raise InputError(f"{path.with_suffix(ending)}: exists and may be of another program; choose another name")

@@ -41,6 +41,15 @@ From the validation scripts of the challenge's platform (``Sage-Bionetworks-Chal
 occur only once, and a single name that does not fit makes the upload invalid.
 """
 
+_TEXTS = ("db_name", "aux_file", "intent_name", "descrip")
+"""Fields of a NIfTI header that hold text."""
+
+_OF_PROGRAMS = re.compile(rb"(FSL|SPM|ITK|ANTs|AFNI|tunetseg|nibabel|\d+(\.\d+)+(:\w+)?$)")
+"""How a description begins that a program has written of itself."""
+
+_GZIP_EXTRA, _GZIP_NAME = 4, 8
+"""Flags of the header of gzip."""
+
 
 @dataclass(frozen=True)
 class SubmissionCheck:
@@ -280,8 +289,15 @@ def _check_header(path: Path) -> None:
     header = nib.load(path).header
     if not isinstance(header, nib.Nifti1Header):
         return
-    texts = {name: bytes(header[name].tobytes()).rstrip(b"\0 ") for name in ("db_name", "aux_file")}
-    filled = [f"{name} ({text.decode(errors='replace')})" for name, text in texts.items() if text]
+    texts = {name: bytes(header[name].tobytes()).rstrip(b"\0 ") for name in _TEXTS}
+    filled = [
+        f"{name} ({text.decode(errors='replace')})"
+        for name, text in texts.items()
+        if text and not (name == "descrip" and _OF_PROGRAMS.match(text))
+    ]
+    name = _gzip_name(path)
+    if name not in {"", path.name.removesuffix(".gz")}:
+        filled.append(f"the name of another file ({name})")
     if len(header.extensions):
         filled.append(f"{len(header.extensions)} header extension(s)")
     if filled:
@@ -289,6 +305,16 @@ def _check_header(path: Path) -> None:
             f"{path}: its header holds {' and '.join(filled)}, which may identify the patient; write the file again "
             "without them"
         )
+
+
+def _gzip_name(path: Path) -> str:
+    """Return the file name that a compressed file holds; empty where it holds none."""
+    with path.open("rb") as file:
+        start = file.read(2048)
+    if start[:2] != b"\x1f\x8b" or not start[3] & _GZIP_NAME:
+        return ""
+    begin = 12 + int.from_bytes(start[10:12], "little") if start[3] & _GZIP_EXTRA else 10
+    return start[begin:].partition(b"\0")[0].decode("latin-1")
 
 
 def _check_together(folder: Path, values: set[int]) -> list[str]:

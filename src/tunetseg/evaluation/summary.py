@@ -67,7 +67,7 @@ def summarise_cases(
             "invalid_maps": {r.case: r.fault for r in results if r.status == "scored" and r.fault is not None},
             "predictions_without_reference": list(without_reference),
         },
-        "regions": _regions(rows),
+        "regions": _regions(rows, settings.rules),
         **({"strict": _strict(rows, strict, settings)} if strict else {}),
         **({"lesion_recall": _recall(rows, results)} if settings.lesions else {}),
         **({"reliability": _reliability(results)} if any(result.reliability for result in results) else {}),
@@ -106,8 +106,10 @@ def strict_summary(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {**common, "cases": cases, "rules": twin["rules"], "regions": twin["regions"]}
 
 
-def _regions(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    empty, statistics = count_empty(rows), summarise_regions(rows)
+def _regions(rows: Sequence[Mapping[str, Any]], rules: Rules) -> dict[str, Any]:
+    # What is missing has the worst scores under some rules, whatever is empty.
+    judged = [row for row in rows if row["status"] != "missing" or not rules.missing_is_worst]
+    empty, statistics = count_empty(judged), summarise_regions(rows)
     return {name: {"empty": empty[name], **statistics[name]} for name in statistics}
 
 
@@ -118,7 +120,7 @@ def _strict(
     for row, twin in zip(rows, strict, strict=True):
         differing[row["region"]] += any(not _same(row[name], twin[name]) for name in SCORES if name in twin)
     rules = settings.rules.strict()
-    return {"rules": _rules(rules, settings), "regions": _regions(strict), "differing": differing}
+    return {"rules": _rules(rules, settings), "regions": _regions(strict, rules), "differing": differing}
 
 
 def _recall(rows: Sequence[Mapping[str, Any]], results: Sequence[CaseResult]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _THREADS = min(4, processors())
 """Files that are written at once."""
 
-__all__ = ["check_free", "is_complete", "manifest_of", "read_manifest", "save_segmentation"]
+__all__ = ["check_free", "is_complete", "is_made_from", "manifest_of", "read_manifest", "save_segmentation"]
 
 
 def save_segmentation(
@@ -173,6 +173,25 @@ def is_complete(
         and said.get("input_files") == _stamps(case, model.dataset)
         and all(said.get("settings", {}).get(name) == value for name, value in asked.items())
         and said.get("labels") == labels
+    )
+
+
+def is_made_from(manifest: Mapping[str, Any], case: Case, dataset: DatasetDescription) -> bool:
+    """Return whether a result was made from the images of a case: by names and sizes of files, or by series.
+
+    Args:
+        manifest: Of the result.
+        case: The images.
+        dataset: Dataset of the model.
+    """
+    names = _inputs(case, dataset)
+    sizes = {name: stamp["bytes"] for name, stamp in _stamps(case, dataset).items()}
+    series = {name: one.uid for name, one in case.series.items()}
+    return (
+        bool(names)
+        and manifest.get("inputs") == names
+        and {name: stamp["bytes"] for name, stamp in manifest.get("input_files", {}).items()} == sizes
+        and {name: one["uid"] for name, one in manifest.get("series", {}).items()} == series
     )
 
 

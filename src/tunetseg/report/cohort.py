@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tunetseg.datasets import Case, DatasetDescription
+from tunetseg.errors import InputError
 from tunetseg.evaluation.comparison import read_scores
 from tunetseg.io.files import read_json
 from tunetseg.metrics import SCORES
@@ -117,6 +118,10 @@ def cohort_rows(
     rows = []
     for number, manifest in enumerate(manifests):
         said = read_json(manifest)
+        if {*said.get("volume_ml", {})} != {*dataset.region_names}:
+            raise InputError(
+                f"{manifest}: has other regions than {manifests[0]}; name the results of one dataset at a time"
+            )
         name = str(said["case"])
         case = cases.get(name)
         if case is not None and BACKGROUND_CHANNEL in case.images:

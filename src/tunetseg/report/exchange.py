@@ -1,8 +1,10 @@
 """Results in the formats of other programs: colour tables, Slicer's segmentations, the names of BIDS."""
 
 import gzip
+import hashlib
 import json
 import re
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -13,7 +15,7 @@ from tunetseg import __version__
 from tunetseg.errors import InputError
 from tunetseg.inference.segmentation import NOT_A_DEVICE
 from tunetseg.io import write_image
-from tunetseg.io.files import make_folder, whole_file
+from tunetseg.io.files import make_folder, read_json, whole_file
 from tunetseg.report.palette import region_colours, rgb
 from tunetseg.report.view import PatientView
 
@@ -80,12 +82,16 @@ def _write_text(path: Path, text: str) -> Path:
 
 def _write_slicer(view: PatientView, folder: Path) -> list[Path]:
     """Write NRRD with the fields by which 3D Slicer knows segments: one layer, one label value per segment."""
+    path = folder / f"{view.case}.seg.nrrd"
+    _check_unchanged(path)
     label_map = view.scheme.label_map(view.nesting)
+    voxels = label_map.tobytes(order="F")
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ view.grid.affine  # world axes towards left, posterior, superior
     directions = " ".join(f"({','.join(f'{value:.9g}' for value in column)})" for column in affine[:3, :3].T)
     fields = [
         "NRRD0004",
         f"# written by tunetseg {__version__}; {NOT_A_DEVICE}",
+        _mark(voxels),
         "type: unsigned char",
         "dimension: 3",
         "space: left-posterior-superior",
@@ -111,11 +117,27 @@ def _write_slicer(view: PatientView, folder: Path) -> list[Path]:
             f"{key}_Layer:=0",
             f"{key}_Extent:={extent}",
         ]
-    path = folder / f"{view.case}.seg.nrrd"
     with whole_file(path) as partial:
         head = ("\n".join(fields) + "\n\n").encode("utf-8")
-        partial.write_bytes(head + gzip.compress(label_map.tobytes(order="F"), 6, mtime=0))
+        partial.write_bytes(head + gzip.compress(voxels, 6, mtime=0))
     return [path]
+
+
+def _mark(voxels: bytes) -> str:
+    return f"# SHA-256 of the voxels {hashlib.sha256(voxels).hexdigest()}"
+
+
+def _check_unchanged(path: Path) -> None:
+    """Raise InputError where a segmentation was saved by another program: Slicer keeps corrections under its name."""
+    if not path.is_file():
+        return
+    head, _, body = path.read_bytes().partition(b"\n\n")
+    try:
+        unchanged = _mark(gzip.decompress(body)).encode() in head.splitlines()
+    except (OSError, EOFError, zlib.error):
+        unchanged = False
+    if not unchanged:
+        raise InputError(f"{path}: was changed by another program; move it, or choose another folder")
 
 
 def _write_bids(view: PatientView, folder: Path) -> list[Path]:
@@ -123,11 +145,15 @@ def _write_bids(view: PatientView, folder: Path) -> list[Path]:
     subject, session = _entities(view.case)
     place = make_folder(folder / subject / session / "anat" if session else folder / subject / "anat")
     stem = f"{subject}_{session}_space-orig" if session else f"{subject}_space-orig"
+    named = f"{stem}_seg-{_word(view.scheme.name)}_dseg"
+    other = str(read_json(place / f"{named}.json").get("Case", view.case))
+    if other != view.case:
+        raise InputError(f"{place}: holds the result of {other}, whose name in BIDS is the same; choose another folder")
     written = [_write_description(folder)]
     table = ["index\tname\tcolor"]
     table += [f"{value}\t{name}\t#{bytes(colour).hex().upper()}" for value, name, colour in sorted(_labels(view))]
-    written.append(_write_text(place / f"{stem}_seg-{_word(view.scheme.name)}_dseg.tsv", "\n".join(table) + "\n"))
-    maps = {f"{stem}_seg-{_word(view.scheme.name)}_dseg": view.scheme.label_map(view.nesting)}
+    written.append(_write_text(place / f"{named}.tsv", "\n".join(table) + "\n"))
+    maps = {named: view.scheme.label_map(view.nesting)}
     for level, region in enumerate(view.dataset.region_names):
         word = _LETTERS.get(region) or _word(region)
         if view.probabilities is not None:
@@ -136,7 +162,7 @@ def _write_bids(view: PatientView, folder: Path) -> list[Path]:
             maps[f"{stem}_label-{word}_desc-uncertainty_probseg"] = view.uncertainty[level]
     for name, array in maps.items():
         write_image(place / f"{name}.nii.gz", array, view.stored, oriented=view.oriented)
-        said = {"Manual": False, "SkullStripped": True, "GeneratedBy": f"tunetseg {__version__}; {NOT_A_DEVICE}"}
+        said = {"Case": view.case, "Manual": False, "GeneratedBy": f"tunetseg {__version__}; {NOT_A_DEVICE}"}
         if "uncertainty" in name:
             said["Units"] = "percent: 0 certain to 100 uncertain"
         written += [place / f"{name}.nii.gz", _write_text(place / f"{name}.json", json.dumps(said, indent=1) + "\n")]

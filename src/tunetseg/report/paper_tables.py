@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tunetseg.errors import InputError
-from tunetseg.evaluation.comparison import names_of_tables, read_scores
+from tunetseg.evaluation.comparison import check_alike, common_cases, names_of_tables, read_scores
 from tunetseg.evaluation.paper_tables import csv_table, latex_table, markdown_table, score_table
 from tunetseg.io.files import read_json, whole_file
 from tunetseg.metrics import summarise
@@ -65,9 +65,13 @@ def _of_study(folder: Path, part: str) -> Methods:
 
 
 def _of_tables(paths: Sequence[Path]) -> Methods:
+    tables = [read_scores(path, name) for path, name in zip(paths, names_of_tables(paths), strict=True)]
+    if len(tables) > 1:
+        check_alike(tables)
+        common_cases(tables, common=False)
     methods: Methods = {}
-    for path, name in zip(paths, names_of_tables(paths), strict=True):
-        regions = methods.setdefault(name, {})
-        for (score, region), values in read_scores(path, name).values.items():
+    for table in tables:
+        regions = methods.setdefault(table.name, {})
+        for (score, region), values in table.values.items():
             regions.setdefault(region, {})[score] = summarise(values.tolist())
     return methods

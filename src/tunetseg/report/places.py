@@ -8,6 +8,7 @@ from pathlib import Path
 from tunetseg.datasets import Case, DatasetDescription, find_cases, nifti_stem
 from tunetseg.errors import InputError
 from tunetseg.evaluation.pairing import list_label_files
+from tunetseg.inference.save import is_made_from
 from tunetseg.io.files import read_json
 from tunetseg.progress import Progress, silent
 from tunetseg.report.cohort import write_cohort_page
@@ -177,10 +178,12 @@ def _with_sources(manifests: Sequence[Path], sources: _Sources) -> list[tuple[Pa
     cases, references = sources.cases(described), sources.reference_files()
     found = []
     for manifest in manifests:
-        name = str(read_json(manifest)["case"])
+        said = read_json(manifest)
+        name = str(said["case"])
         if sources.images is not None and name not in cases:
-            if len(cases) != 1 or len(manifests) != 1:
+            same = [case for case in cases.values() if is_made_from(said, case, described)]
+            if len(same) != 1:
                 raise InputError(f"{sources.images}: has no images of {name}; name the folder that was segmented")
-            name = next(iter(cases))
+            name = same[0].id
         found.append((manifest, cases.get(name), references.get(name)))
     return found

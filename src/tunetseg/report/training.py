@@ -5,7 +5,7 @@ import itertools
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,16 @@ def read_run(folder: Path) -> Run:
     return Run(folder.resolve().name, read_json(folder / "run.json"), read_state(folder), tuple(stages))
 
 
+def _told_apart(runs: Sequence[Run], folders: Sequence[Path]) -> list[Run]:
+    """Return runs of which each has another name; where folders are called alike, those above them say which."""
+    places = [folder.resolve() for folder in folders]
+    for count in range(1, max(len(place.parts) for place in places) + 1):
+        names = ["/".join(place.parts[-count:]) for place in places]
+        if len({*names}) == len({*places}):
+            break
+    return [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
+
+
 def write_training_page(folders: Sequence[Path], path: str | Path) -> Path:
     """Write the page of runs, such as the folds of one model.
 
@@ -108,7 +118,7 @@ def write_training_page(folders: Sequence[Path], path: str | Path) -> Path:
     Raises:
         InputError: A folder is not a run or has logged nothing, or the page cannot be written.
     """
-    runs = [read_run(folder) for folder in folders]
+    runs = _told_apart([read_run(folder) for folder in folders], folders)
     regions = list(dict.fromkeys(region for run in runs for region in _outermost_first(run.regions)))
     numbers = sorted({stage.number for run in runs for stage in run.stages})
     return write_page(
@@ -151,11 +161,15 @@ def _read_logs(folder: Path) -> dict[int, dict[str, float]]:
         except (OSError, UnicodeDecodeError, csv.Error):
             continue
         for row in rows:
-            values = {
-                name: float(value) for name, value in row.items() if value and name not in {"epoch", "step", None}
-            }
-            if row.get("epoch"):
-                epochs.setdefault(int(row["epoch"]) + 1, {}).update(values)
+            try:
+                values = {
+                    name: float(value) for name, value in row.items() if value and name not in {"epoch", "step", None}
+                }
+                epoch = int(row.get("epoch") or -1) + 1
+            except ValueError:  # a line that is being written
+                continue
+            if epoch:
+                epochs.setdefault(epoch, {}).update(values)
     return dict(sorted(epochs.items()))
 
 

@@ -5,7 +5,7 @@ from importlib.resources import files
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -57,7 +57,7 @@ def make_app(jobs: Jobs) -> Starlette:
     ]
     return Starlette(
         routes=[Route(path, answer, methods=[method]) for path, method, answer in asked],
-        exception_handlers={InputError: _refuse, OSError: _refuse_disk},
+        exception_handlers={InputError: _refuse, OSError: _refuse_disk, ClientDisconnect: _gone},
     )
 
 
@@ -124,6 +124,11 @@ class _Answers:
             raise WrongStateError("there are no results yet")
         headers = {"content-disposition": 'attachment; filename="tunet-results.zip"'}
         return StreamingResponse(zip_stream(job.out), media_type="application/zip", headers=headers)
+
+
+def _gone(request: Request, fault: Exception) -> Response:
+    """Answer one who has gone, such as by closing the page during an upload: nobody reads it."""
+    return Response(status_code=400)
 
 
 def _refuse(request: Request, fault: Exception) -> Response:

@@ -346,8 +346,11 @@ class Jobs:
         for number, case in enumerate(usable):
             try:
                 result = self._segment_case(job, case, number, len(usable))
-            except InputError as fault:
-                job.faults = (*job.faults, job.plain(str(fault)))
+            except (_CancelledError, OSError):
+                raise
+            except Exception as fault:  # such as too little memory for this one
+                shutil.rmtree(job.out / case.id, ignore_errors=True)
+                job.faults = (*job.faults, job.plain(_sentence(fault)))
                 continue
             job.results = (*job.results, result)
         if not job.results:

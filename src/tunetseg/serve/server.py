@@ -43,7 +43,7 @@ class Address:
         """Whether only this computer can reach it."""
         try:
             found = {info[4][0] for info in socket.getaddrinfo(self.host, None)}
-        except OSError:
+        except (OSError, UnicodeError):
             raise InputError(f"{self.host}: there is no such host on this computer; choose 127.0.0.1") from None
         return all(ipaddress.ip_address(str(place).partition("%")[0]).is_loopback for place in found)
 
