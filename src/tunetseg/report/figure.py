@@ -13,16 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from tunetseg.datasets import Channel
 from tunetseg.inference.segmentation import NOT_A_DEVICE, Segmentation
 from tunetseg.inference.uncertainty import uncertainty
 from tunetseg.io.files import SIGNATURE, whole_file
 from tunetseg.report.palette import region_colours
+from tunetseg.report.slices import BACKGROUND_CHANNEL, display_limits
 
 __all__ = ["draw_segmentation", "save_figure"]
-
-_BACKGROUND_CHANNEL = "t1ce"
-"""Drawn under the labels where there is one; else the first channel."""
 
 
 @dataclass(frozen=True)
@@ -101,28 +98,17 @@ def _panels(result: Segmentation, level: int) -> list[_Panel]:
     """Return one panel per image; a black one where there are no images."""
     if result.images is None:
         return [_Panel("", np.zeros(result.grid.in_lps().shape[:2], np.float32), (0.0, 1.0))]
-    slices = result.grid.to_lps(result.images)[..., level]
+    images = result.grid.to_lps(result.images)
     return [
-        _Panel(channel.title or channel.name, image, _limits(image, channel))
-        for channel, image in zip(result.dataset.channels, slices, strict=True)
+        _Panel(channel.title or channel.name, image[..., level], display_limits(image, channel))
+        for channel, image in zip(result.dataset.channels, images, strict=True)
     ]
-
-
-def _limits(image: NDArray, channel: Channel) -> tuple[float, float]:
-    """Return the range in which a network sees the channel, or else that of the slice without its brightest voxels."""
-    low, high = channel.normalisation.low, channel.normalisation.high
-    if low is not None and high is not None:
-        return low, high
-    inside = image[image != 0]
-    if not inside.size:
-        return 0.0, 1.0
-    return min(0.0, float(inside.min())), float(np.percentile(inside, 99.5))
 
 
 def _background(panels: list[_Panel], result: Segmentation) -> _Panel:
     names = result.dataset.channel_names
-    if result.images is not None and _BACKGROUND_CHANNEL in names:
-        return panels[names.index(_BACKGROUND_CHANNEL)]
+    if result.images is not None and BACKGROUND_CHANNEL in names:
+        return panels[names.index(BACKGROUND_CHANNEL)]
     return panels[0]
 
 

@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from tunetseg.datasets import Postprocessing
+from tunetseg.metrics.components import TOUCHING, Parts, find_parts
 
 __all__ = ["Candidates", "LesionCount", "Objective", "Prediction", "choose_rules", "count_lesions", "score_candidates"]
 
 Objective = Literal["both", "lesion", "dice"]
-
-_TOUCHING = np.ones((3, 3, 3), bool)
 
 
 @dataclass(frozen=True)
@@ -116,29 +115,20 @@ def count_lesions(
         dilation: Steps by which the reference is dilated, along faces and edges, before lesions are separated.
         least_mm3: Reference lesions of this volume or less do not count.
     """
-    return _match(prediction, reference, *_areas(reference, dilation), voxel_mm3, least_mm3)
-
-
-def _areas(reference: NDArray[np.bool_], dilation: int) -> tuple[NDArray[np.int32], int]:
-    """Return the numbered dilations of the lesions, and how many there are."""
-    dilated = reference
-    if dilation and reference.any():
-        dilated = ndimage.binary_dilation(reference, ndimage.generate_binary_structure(3, 2), iterations=dilation)
-    return ndimage.label(dilated, _TOUCHING)
+    return _match(prediction, reference, find_parts(reference, dilation), voxel_mm3, least_mm3)
 
 
 def _match(
     prediction: NDArray[np.bool_],
     reference: NDArray[np.bool_],
-    areas: NDArray[np.int32],
-    lesions: int,
+    lesions: Parts,
     voxel_mm3: float,
     least_mm3: float,
 ) -> LesionCount:
-    components, count = ndimage.label(prediction, _TOUCHING)
+    components, count = ndimage.label(prediction, TOUCHING)
     either = prediction | reference
-    pairs = areas[either].astype(np.int64) * (count + 1) + components[either]
-    shape, cells = (lesions + 1, count + 1), (lesions + 1) * (count + 1)
+    pairs = lesions.areas[either].astype(np.int64) * (count + 1) + components[either]
+    shape, cells = (lesions.count + 1, count + 1), (lesions.count + 1) * (count + 1)
     together = np.bincount(pairs, minlength=cells).reshape(shape)
     inside = np.bincount(pairs[reference[either]], minlength=cells).reshape(shape)
     return LesionCount(
@@ -179,14 +169,14 @@ def score_candidates(
     table = np.zeros((len(regions), 2, *options, 2))
     for level, region in enumerate(regions):
         reference = prediction.reference[level]
-        areas = _areas(reference, dilation)
+        lesions = find_parts(reference, dilation)
         for number, threshold in enumerate(candidates.thresholds):
             for ladder in (False, True):
                 mask, same = _mask(prediction, regions, level, threshold, base, ladder=ladder)
                 if same:
                     table[level, 1, number] = table[level, 0, number]
                     continue
-                match = _match(mask, reference, *areas, prediction.voxel_mm3, least_mm3)
+                match = _match(mask, reference, lesions, prediction.voxel_mm3, least_mm3)
                 sizes = itertools.product(
                     enumerate(candidates.components_mm3), enumerate(_volumes(region, base, candidates))
                 )
