@@ -169,12 +169,17 @@ def real_contrasts() -> dict[str, NDArray]:
 
 def test_results() -> None:
     brain = np.ones((10, 10, 10), bool)
-    certain = np.full(brain.shape, 10, np.float32)
+    certain = np.zeros(brain.shape, np.float32)
+    certain[:5] = 0.95
     masks = np.zeros((3, *brain.shape), bool)
     assert check_result(masks, certain, brain, GLIOMA) == []
     masks[0, :3] = True
     assert check_result(masks, certain, brain, GLIOMA) == []
-    unsure = certain + np.float32(THRESHOLDS.uncertainty)
+    unsure = certain.copy()
+    unsure[:5] = 1 - (THRESHOLDS.uncertainty + 5) / 200
+    assert [finding.code for finding in check_result(masks, unsure, brain, GLIOMA)] == ["unsure"]
+    # Whatever the rules have left of it: what a high threshold keeps is always certain.
+    unsure[0, :3] = 1
     assert [finding.code for finding in check_result(masks, unsure, brain, GLIOMA)] == ["unsure"]
     masks[0, :4] = True
     assert [finding.code for finding in check_result(masks, certain, brain, GLIOMA)] == ["large-region"]

@@ -64,11 +64,11 @@ def test_one_process_at_a_time_per_list(
 
 
 def _write_part(folder: Path, names: list[str]) -> None:
-    ledger = Ledger(folder, names)
+    ledger = Ledger(folder, [*names, *(f"{name}-broken" for name in names)])
     for name in names:
         ledger.rows[name] = {"case": name, "whole_ml": "1.0", "warnings": ""}
         ledger._write_volumes()
-        ledger.add_fault(name, "is broken")
+        ledger.add_fault(f"{name}-broken", "is broken")
 
 
 def test_no_row_of_another_process_is_lost(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_no_row_of_another_process_is_lost(tmp_path: Path) -> None:
         process.join()
     everything = sorted(name for names in parts for name in names)
     assert cases_of(tmp_path / "volumes.csv") == everything
-    assert sorted(cases_of(tmp_path / "failed.csv")) == everything
+    assert sorted(cases_of(tmp_path / "failed.csv")) == sorted(f"{name}-broken" for name in everything)
 
 
 def test_a_part_begins_the_faults_of_its_own_cases_again(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ __all__ = ["check_result"]
 
 def check_result(
     masks: NDArray[np.bool_],
-    uncertainty: NDArray[np.float32],
+    probabilities: NDArray[np.float32],
     foreground: NDArray[np.bool_],
     description: DatasetDescription,
 ) -> list[Finding]:
@@ -21,7 +21,7 @@ def check_result(
 
     Args:
         masks: Nested, shape (region, x, y, z), outermost region first.
-        uncertainty: Of the outermost region, 0 certain to 100 uncertain, shape (x, y, z).
+        probabilities: Of the outermost region, before calibration and post-processing, shape (x, y, z).
         foreground: The brain, shape (x, y, z).
         description: Names of channels and regions; of other images than MRI of brains nothing is known.
     """
@@ -34,7 +34,8 @@ def check_result(
     if share > THRESHOLDS.region:
         message = f"{region} fills {100 * share:.0f} % of the brain, which is unlikely; check the images"
         findings.append(Finding("large-region", "warning", message))
-    mean = float(uncertainty[masks[0]].mean())
+    probable = probabilities[probabilities >= 0.5]
+    mean = 200 * (1 - float(probable.mean())) if probable.size else 0.0  # paper, Eq. 2
     if mean > THRESHOLDS.uncertainty:
         message = (
             f"the model is unsure of most of {region} (mean uncertainty {mean:.0f} of 100), as in brains without a "

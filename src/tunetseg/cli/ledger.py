@@ -75,6 +75,7 @@ class Ledger:
     def add_fault(self, case: str, fault: str) -> None:
         """Write what is wrong with a case; volumes of an earlier run of it are removed."""
         self.faults.append({"case": case, "fault": fault})
+        self.rows.pop(case, None)
         with self.lock:
             _write(self.failed, [*self._faults_of_others(), *self.faults])
             volumes = _read(self.volumes)

@@ -25,7 +25,6 @@ from tunetseg.inference.inputs import (
 from tunetseg.inference.postprocess import postprocess
 from tunetseg.inference.predictor import Predictor, load_model
 from tunetseg.inference.segmentation import Segmentation
-from tunetseg.inference.uncertainty import uncertainty
 from tunetseg.io import read_image
 from tunetseg.preparation import Volume, foreground_mask
 from tunetseg.preparation.record import Record
@@ -169,7 +168,7 @@ def segment_volume(
         raise InputError(f"{case}: {error}") from None
     masks, notes = postprocess(probabilities, dataset.region_names, volume.grid.voxel_ml * 1000, rules)
     foreground = foreground_mask(volume.array, dataset.foreground)
-    findings += check_result(masks, uncertainty(probabilities[0]), foreground, dataset)
+    findings += check_result(masks, probabilities[0], foreground, dataset)
     facts = model.describe()
     calibration = model.calibration if calibrated else ()
     trained = all(one.get("training", {}).get("channel_dropout", 0) for one in facts.get("models", []))
