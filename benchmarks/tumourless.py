@@ -18,6 +18,7 @@ from tunetseg.datasets import Case, find_cases
 from tunetseg.inference.predictor import Ensemble, load_model
 from tunetseg.inference.segment import segment_volume
 from tunetseg.io import read_image
+from tunetseg.models.zoo import DEFAULT
 from tunetseg.preparation import Volume, read_volume
 
 
@@ -26,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cohort", type=Path)
     parser.add_argument("--brains", type=int, default=12, help="brains without a tumour")
-    parser.add_argument("--model", default=None, help="by default the default model")
+    parser.add_argument("--model", default=DEFAULT)
     given = parser.parse_args()
     model, cases = load_model(given.model, device="cpu"), find_cases(given.cohort)
     made = []

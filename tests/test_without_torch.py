@@ -81,7 +81,7 @@ def test_the_demo(bare: Path, tmp_path: Path) -> None:
 
 def test_segmenting_and_tuning(bare: Path, tmp_path: Path, mri_cohort: Path) -> None:
     """Probabilities, calibration stored in a model, uncertainty from it: all in NumPy."""
-    (packaged,) = find_models()
+    (packaged,) = find_models(["fast"])
     model = tmp_path / "model.safetensors"
     for path in (packaged, onnx_file(packaged)):
         model.with_suffix(path.suffix).write_bytes(path.read_bytes())

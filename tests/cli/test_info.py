@@ -27,7 +27,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert [model["name"] for model in found["models"]] == list(packaged_models())
     assert found["default_model"] in packaged_models()
     (robust,) = (model for model in found["models"] if model["name"] == "robust")
-    assert len(robust["files"][0]["sha256"]) == 64
+    assert all(len(file["sha256"]) == 64 and file["training"]["cases"] for file in robust["files"])
     assert robust["spacing_mm"] > 0
 
 
@@ -35,7 +35,7 @@ def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info"]) == 0
     text = capsys.readouterr().out
     assert text.startswith(f"tunetseg {__version__}, Python 3.")
-    assert "robust (default): " in text
+    assert "robust (default): mean of 5, tunet-seb, " in text
     assert all(f"\n  {name} " in text for name in network_names())
     assert "12,323,907 parameters" in text
     assert "KiTS19: ct; kidney, tumour" in text

@@ -7,6 +7,7 @@ import pytest
 
 from tunetseg.errors import InputError
 from tunetseg.models import zoo
+from tunetseg.models.companion import onnx_file
 from tunetseg.models.store import read_spec
 from tunetseg.models.zoo import DEFAULT, find_models, packaged_models
 
@@ -23,11 +24,20 @@ def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_packaged_model_is_whole() -> None:
-    (path,) = find_models()
-    assert path == packaged_models()[DEFAULT][0]
-    spec = read_spec(path)
-    assert spec.dataset.channel_names == ("t1", "t1ce", "flair", "t2")
-    assert (path.parent / "CARD.md").is_file()
+    assert find_models() == packaged_models()[DEFAULT]
+    assert len(find_models(["fast"])) == 1
+    for paths in packaged_models().values():
+        assert (paths[0].parent / "CARD.md").is_file()
+        for path in paths:
+            spec = read_spec(path)
+            assert spec.dataset == read_spec(paths[0]).dataset
+            assert spec.dataset.channel_names == ("t1", "t1ce", "flair", "t2")
+            assert onnx_file(path).stat().st_size < 200_000, "the weights are stored once"
+
+
+def test_no_patient_is_unseen_by_two_of_the_folds() -> None:
+    unseen = [case for path in find_models() for case in read_spec(path).training["unseen"]]
+    assert len(unseen) == len({*unseen}) == 87
 
 
 def test_another_packaged_model_does_not_change_the_default(packaged: Path) -> None:
@@ -52,7 +62,7 @@ def test_files_and_run_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["nothing", "/nowhere/model.safetensors", "."])
 def test_a_model_that_is_not_there(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"not a packaged model \(robust\), not a file, and not a run folder"):
+    with pytest.raises(InputError, match=r"not a packaged model \(fast, robust\), not a file, and not a run folder"):
         find_models([name])
 
 
@@ -64,12 +74,12 @@ def test_an_empty_name_is_not_the_current_folder(tmp_path: Path, monkeypatch: py
 
 
 def test_a_folder_named_like_a_packaged_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (packaged,) = find_models()
+    (packaged,) = find_models(["fast"])
     shutil.copytree(packaged.parent, tmp_path / packaged.parent.name)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"write \./robust for the folder"):
-        find_models(["robust"])
-    assert find_models(["./robust"]) == (Path("robust/model.safetensors"),)
+    with pytest.raises(InputError, match=r"write \./fast for the folder"):
+        find_models(["fast"])
+    assert find_models(["./fast"]) == (Path("fast/model.safetensors"),)
 
 
 def test_a_name_that_is_too_long_for_a_file() -> None:

@@ -56,7 +56,7 @@ def test_parameters_of_each_subnetwork(name: str, each: tuple[int, ...]) -> None
 
 
 def test_packaged_weights_fit() -> None:
-    path = Path(tunetseg.__file__).parent / "models" / "packaged" / "robust" / "model.safetensors"
+    path = Path(tunetseg.__file__).parent / "models" / "packaged" / "fast" / "model.safetensors"
     network = create_network("tunet-seb", base_filters=8)
     network.load_state_dict({key: tensor.float() for key, tensor in load_file(path).items()})
     assert all(bool(parameter.isfinite().all()) for parameter in network.parameters())

@@ -16,7 +16,7 @@ EVERYTHING = {
     "network_options": {"levels": 3, "coupling": "separate"},
     "fold": 1,
     "seed": 7,
-    "pretrained": "robust",
+    "pretrained": "fast",
     "dataset": "brats2020",
     "labels": "2020",
     "device": "cpu",

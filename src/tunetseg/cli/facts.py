@@ -48,14 +48,16 @@ def gather() -> dict[str, Any]:
         "models": [
             {
                 "name": name,
-                "files": [{"name": path.name, "sha256": file_hash(path)} for path in paths],
-                "network": spec.network.name,
-                "dataset": spec.dataset.name,
-                "spacing_mm": spec.preprocessing.spacing,
-                "training": spec.training,
+                "network": specs[0].network.name,
+                "dataset": specs[0].dataset.name,
+                "spacing_mm": specs[0].preprocessing.spacing,
+                "files": [
+                    {"name": path.name, "sha256": file_hash(path), "training": spec.training}
+                    for path, spec in zip(paths, specs, strict=True)
+                ],
             }
             for name, paths in packaged_models().items()
-            for spec in [read_spec(paths[0])]
+            for specs in [[read_spec(path) for path in paths]]
         ],
     }
 
@@ -90,8 +92,8 @@ def lines(facts: dict[str, Any]) -> list[str]:
     """Return the facts as lines of text."""
     packages = ", ".join(f"{name} {number}" for name, number in facts["packages"].items())
     models = [
-        f"{m['name']}{' (default)' if m['name'] == facts['default_model'] else ''}: {m['network']}, {m['dataset']}, "
-        f"{m['spacing_mm']:g} mm, trained on {m['training'].get('cases', 'unknown')} patients"
+        f"{m['name']}{' (default)' if m['name'] == facts['default_model'] else ''}: {_mean_of(m['files'])}"
+        f"{m['network']}, {m['dataset']}, {m['spacing_mm']:g} mm, trained on {_patients(m['files'])} patients"
         for m in facts["models"]
     ]
     return [
@@ -110,6 +112,16 @@ def lines(facts: dict[str, Any]) -> list[str]:
         ),
         "Research use, not a medical device.",
     ]
+
+
+def _mean_of(files: list[dict[str, Any]]) -> str:
+    return f"mean of {len(files)}, " if len(files) > 1 else ""
+
+
+def _patients(files: list[dict[str, Any]]) -> str:
+    """Return how many patients each of some models has seen."""
+    counts = {file["training"].get("cases", "unknown") for file in files}
+    return " or ".join(map(str, sorted(counts, key=str)))
 
 
 def _count(parameters: int | None) -> str:

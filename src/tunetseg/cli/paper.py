@@ -90,7 +90,7 @@ def _network(model: str | None, name: str | None) -> "tuple[SegmentationNetwork,
     if name is not None:
         return create_network(name), find_description("brats2020"), name
     path, *others = find_models([] if model is None else [model])
-    if others:
-        raise InputError(f"--model {model}: names {len(others) + 1} models; name one")
+    if others and model is not None:
+        raise InputError(f"--model {model}: is the mean of {len(others) + 1} models; name the file of one")
     network, spec = load_network(path)
     return network, spec.dataset, spec.network.name

@@ -29,12 +29,12 @@ class Candidates:
 
     Args:
         thresholds: Thresholds of each region.
-        components_mm3: Smallest components of each region.
+        components_mm3: Smallest components of each region; larger ones would remove second tumours.
         volumes_mm3: Smallest volumes of the region that the rules remove where it is small.
     """
 
     thresholds: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-    components_mm3: tuple[float, ...] = (0, 50, 100, 250, 500, 1000, 2000, 4000, 8000)
+    components_mm3: tuple[float, ...] = (0, 50, 100, 250, 500, 1000, 2000)
     volumes_mm3: tuple[float, ...] = (0, 50, 100, 200, 350, 500)
 
 
