@@ -27,8 +27,9 @@ class Thresholds:
         lost: Greatest share of a channel that lies outside of the grid that it is brought to.
         covered: Least share of the brain that the field of view of such a channel covers.
         region: Greatest share of the brain that a region fills [0.20].
-        uncertainty: Greatest mean uncertainty, before calibration, inside the outermost region with the default model
-            [24.3]; twelve brains without tumour, made by mirroring, are beyond [25.0 to 38.4].
+        uncertainty: Greatest mean uncertainty, before calibration, where the outermost region has a probability of one
+            half or more with the default model [24.3]; brains without tumour, made by mirroring, are near or beyond it
+            [24.6 to 38.4].
     """
 
     slice_mm: float = 4.0
