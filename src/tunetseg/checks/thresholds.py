@@ -28,7 +28,8 @@ class Thresholds:
         covered: Least share of the brain that the field of view of such a channel covers.
         region: Greatest share of the brain that a region fills [0.20].
         uncertainty: Greatest mean uncertainty, before calibration, where the outermost region has a probability of one
-            half or more with the default model [22.4]; of brains without tumour, made by mirroring, it is [20.1 to 35.9].
+            half or more with the default model [22.4]; of brains without tumour, made by mirroring, it is
+            [20.1 to 35.9].
     """
 
     slice_mm: float = 4.0
