@@ -1,11 +1,12 @@
 """Everything that a short time on a GPU is for, in one command: checks, step benchmark, and a trained model.
 
     python benchmarks/accelerator.py PACK [--out FOLDER] [--minutes 9.3] [--recipe robust] [--fold 0]
-        [--base-filters 16] [--batch-size 2] [--device cuda] [--skip tests agreement] [--rounds 12] [--epochs-factor 20]
+        [--base-filters 16] [--batch-size N] [--device cuda] [--skip tests agreement] [--rounds 12] [--epochs-factor 20]
 
 In order: the tests that need a GPU; agreement of a segmentation with the CPU; seconds of a training step in plain
-float32, and with bf16, channels last and ``torch.compile``; then training with what was fastest, until the minutes are
-over. A part that fails is noted, and the next one begins. PACK is what ``tunet pack`` writes.
+float32, and with bf16, channels last, CUDA graphs and, if asked for, ``torch.compile``; then training with what was
+fastest, until the minutes are over. A part that fails is noted, and the next one begins. PACK is what ``tunet pack``
+writes.
 
 The folder (by default what the variable OUT names, else ``accelerator``) always holds what is done so far:
 ``results.json``, and the weights in bf16 in files of 15 MB, renewed every two minutes:
@@ -41,6 +42,7 @@ from tunetseg.models.store import load_network, save_model
 from tunetseg.networks import create_network, speed_up_on_cpu
 from tunetseg.training import Recipe, TrainConfig, train
 from tunetseg.training.callbacks import SNAPSHOT
+from tunetseg.training.graphs import capture
 from tunetseg.training.memory import keep_freed_memory
 from tunetseg.training.module import TrainingModule
 from tunetseg.training.recipes import find_recipe
@@ -60,12 +62,14 @@ class Way:
     bf16: bool = False
     channels_last: bool = False
     compiled: bool = False
+    graphs: bool = False
 
 
 WAYS = {
     "float32": Way(),
     "bf16": Way(bf16=True),
     "bf16, channels last": Way(bf16=True, channels_last=True),
+    "bf16, channels last, CUDA graphs": Way(bf16=True, channels_last=True, graphs=True),
     "bf16, compiled": Way(bf16=True, channels_last=True, compiled=True),
 }
 
@@ -200,7 +204,9 @@ def time_steps(
 def _stepper(network: Any, recipe: Recipe, image: torch.Tensor, masks: torch.Tensor, way: Way) -> Callable[[], Any]:
     """Return a function that does one training step: augmentation, forward and backward pass, optimiser."""
     device, stage = image.device, recipe.stages[-1]
-    module = TrainingModule(network, recipe, stage, 1, compiled=way.compiled, channels_last=way.channels_last)
+    module = TrainingModule(
+        network, recipe, stage, 1, compiled=way.compiled, channels_last=way.channels_last, cuda_graphs=way.graphs
+    )
     module = module.to(device)
     optimizer = torch.optim.Adam(module.network.parameter_groups(recipe.l2), 1e-4)
     seeds = iter(range(10**9))
@@ -208,7 +214,11 @@ def _stepper(network: Any, recipe: Recipe, image: torch.Tensor, masks: torch.Ten
     def run() -> None:
         inputs, targets = augment(image, masks, [next(seeds) for _ in image], stage.augmentation)
         with torch.autocast(device.type, torch.bfloat16) if way.bf16 else nullcontext():
-            loss = module.loss_terms(inputs.contiguous(memory_format=module.layout), targets, module.criterion).total
+            inputs = inputs.contiguous(memory_format=module.layout)
+            if module.to_capture:
+                capture(module.network, inputs)
+                module.to_capture = False
+            loss = module.loss_terms(inputs, targets, module.criterion).total
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -287,6 +297,7 @@ def train_model(
         data_on_device=True,
         channels_last=way.channels_last,
         compile=way.compiled,
+        cuda_graphs=way.graphs,
         snapshot_minutes=given.snapshot_minutes,
         max_minutes=minutes,
     )
@@ -310,7 +321,8 @@ def main(arguments: list[str] | None = None) -> int:
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
     recipe = longer(find_recipe(given.recipe), given.epochs_factor, given.batch_size)
-    names = [name for name, way in WAYS.items() if not (way.compiled and given.no_compile)]
+    ways = {name: way for name, way in WAYS.items() if not (way.graphs and device.type != "cuda")}
+    names = [name for name, way in ways.items() if given.compile or not way.compiled]
     results.part("machine", lambda: facts(device))
     if "tests" not in given.skip:
         results.part("tests", run_tests)
@@ -341,13 +353,13 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--recipe", default="robust")
     parser.add_argument("--fold", default="0")
     parser.add_argument("--base-filters", type=int, default=16)
-    parser.add_argument("--batch-size", type=int, default=2, help="of every stage, at training and in the benchmark")
+    parser.add_argument("--batch-size", type=int, help="of every stage, at training and in the benchmark; the recipe's")
     parser.add_argument("--epochs-factor", type=int, default=20, help="times the recipe's epochs; the minutes end it")
     parser.add_argument("--snapshot-minutes", type=float, default=SNAPSHOT_MINUTES)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--model", help="model whose segmentation is compared; the default one")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    parser.add_argument("--compile", action="store_true", help="try torch.compile, which takes minutes to begin")
     parser.add_argument("--skip", nargs="*", default=[], choices=["tests", "agreement", "steps", "training"])
     return parser.parse_args(arguments)
 

@@ -72,7 +72,7 @@ def rehearse(
     def run(*words: str) -> int:
         fixed = [str(pack), "--out", str(tmp_path / "out"), "--recipe", str(recipe), "--device", "cpu"]
         small = ["--base-filters", "2", "--batch-size", "2", "--rounds", "1", "--model", str(tiny_model)]
-        return accelerator.main([*fixed, *small, "--no-compile", *words])
+        return accelerator.main([*fixed, *small, *words])
 
     return run
 

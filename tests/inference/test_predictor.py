@@ -187,6 +187,14 @@ def test_a_gpu_finds_what_the_cpu_finds() -> None:
     assert 2 * (maps[0] & maps[1]).sum() / (maps[0].sum() + maps[1].sum()) > 0.999
 
 
+@pytest.mark.needs_gpu
+def test_a_gpu_needs_no_settings() -> None:
+    patient = make_patient(2, shape=(80, 80, 52), spacing=3.0)
+    model = load_model(device="cuda")
+    assert model.describe()["settings"]["engine"].startswith("torch")
+    assert (segment(patient.images, affine=patient.affine, model=model).label_map > 0).any()
+
+
 def test_weights_whose_results_are_no_numbers(models: Models) -> None:
     """Finite but huge weights gave NaN, and the manifest said 0 ml and an uncertainty of 0 everywhere."""
     path = models(0)

@@ -18,7 +18,10 @@ from tunetseg.networks.blocks import (
 
 def test_normalisation_is_instance_normalisation() -> None:
     features = torch.randn(2, 3, 4, 5, 6) * 3 + 1
-    assert torch.allclose(InstanceNorm(3)(features), torch.nn.functional.instance_norm(features), atol=1e-5)
+    expected = torch.nn.functional.instance_norm(features)
+    assert torch.allclose(InstanceNorm(3)(features), expected, atol=1e-5)
+    for batch in (features, features[:1]):
+        assert torch.allclose(InstanceNorm(3).by_sample(batch), expected[: len(batch)], atol=1e-5), "as on a GPU"
 
 
 @pytest.mark.parametrize("size", [1, 3])

@@ -45,6 +45,7 @@ def study(
     workers: int = 0,
     data_on_device: bool = False,
     channels_last: bool = False,
+    cuda_graphs: bool = False,
     compile: bool = False,
     skip_broken: bool = False,
     run_seed: OptionalInt = None,
@@ -81,6 +82,7 @@ def study(
         workers: Processes that read patches, per device.
         data_on_device: Hold the prepared cases in the memory of the device.
         channels_last: Store activations with the channels last.
+        cuda_graphs: Replay forward and backward pass as CUDA graphs.
         compile: Use torch.compile.
         skip_broken: Report a broken case and continue without it.
         run_seed: Seed of weights, order and augmentation; by default the recipe's.
@@ -100,6 +102,7 @@ def study(
         "workers": workers,
         "data_on_device": data_on_device,
         "channels_last": channels_last,
+        "cuda_graphs": cuda_graphs,
         "compile": compile,
         "skip_broken": skip_broken,
         "seed": run_seed,

@@ -48,6 +48,8 @@ class Arguments:
         workers: Processes that read patches, per device.
         data_on_device: Hold the prepared cases in the memory of the device and cut patches there; for a GPU.
         channels_last: Store activations with the channels last; always so with --compile.
+        cuda_graphs: Replay forward and backward pass as CUDA graphs: no step waits for the launch of kernels. Not with
+            --compile.
         compile: Use torch.compile: a step takes half to nine tenths of the time, after a minute or two per stage. On a
             CPU it needs a C++ compiler.
         snapshot_minutes: Minutes between two writings of the weights to snapshot.safetensors.
@@ -75,6 +77,7 @@ class Arguments:
     workers: int = 0
     data_on_device: bool = False
     channels_last: bool = False
+    cuda_graphs: bool = False
     compile: bool = False
     snapshot_minutes: OptionalFloat = None
     max_minutes: OptionalFloat = None
@@ -135,6 +138,7 @@ def _config(arguments: Arguments) -> TrainConfig:
         workers=arguments.workers,
         data_on_device=arguments.data_on_device,
         channels_last=arguments.channels_last,
+        cuda_graphs=arguments.cuda_graphs,
         compile=arguments.compile,
         snapshot_minutes=arguments.snapshot_minutes,
         max_minutes=arguments.max_minutes,

@@ -65,7 +65,9 @@ def _upsampling_kernel(kernel: Tensor) -> Tensor:
 class InstanceNorm(nn.Module):
     """Instance normalisation with a learned scale and shift per channel.
 
-    Written as group normalisation with one channel per group: the same numbers as ``nn.InstanceNorm3d``.
+    The same numbers as ``nn.InstanceNorm3d``. On a CPU it is group normalisation with one channel per group. On a GPU
+    it is batch normalisation of each sample alone, which has kernels for bf16 and for channels last. Group
+    normalisation converts both, which takes a third of a training step.
     """
 
     def __init__(self, channels: int) -> None:
@@ -76,7 +78,14 @@ class InstanceNorm(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalise each channel of each sample over space."""
+        if features.device.type == "cuda":
+            return self.by_sample(features)
         return F.group_norm(features, self.channels, self.weight, self.bias)
+
+    def by_sample(self, features: Tensor) -> Tensor:
+        """Do the same as batch normalisation of one sample after the other."""
+        samples = [F.batch_norm(one, None, None, self.weight, self.bias, training=True) for one in features.split(1)]
+        return samples[0] if len(samples) == 1 else torch.cat(samples)
 
 
 class ConvBlock(nn.Sequential):

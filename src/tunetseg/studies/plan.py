@@ -35,6 +35,7 @@ SHARED = (
     "workers",
     "data_on_device",
     "channels_last",
+    "cuda_graphs",
     "compile",
     "max_minutes",
     "skip_broken",

@@ -37,6 +37,8 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         data_on_device: Hold the prepared cases in the memory of the device and cut patches there, so that no step waits
             for a copy. Not with ``workers``.
         channels_last: Store activations with the channels last; always so with ``compile``.
+        cuda_graphs: Capture forward and backward pass once per stage as CUDA graphs and replay them, so that no step
+            waits for the launch of kernels. Needs one CUDA device; not with ``compile``.
         compile: Use ``torch.compile``, which needs a C++ compiler on a CPU and pays after a minute or two per stage.
         snapshot_minutes: Minutes between two writings of the weights as they are, in bf16, to ``snapshot.safetensors``
             in the run folder; None: none is written.
@@ -70,6 +72,7 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     workers: int = 0
     data_on_device: bool = False
     channels_last: bool = False
+    cuda_graphs: bool = False
     compile: bool = False
     snapshot_minutes: float | None = None
     max_minutes: float | None = None
@@ -97,6 +100,9 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
                 raise InputError(f"{name} is {value:g}; must be above 0")
         if self.data_on_device and self.workers:
             raise InputError(f"workers is {self.workers}; must be 0 where the data are held on the device")
+
+        if self.cuda_graphs and (self.compile or self.devices > 1):
+            raise InputError("cuda_graphs: needs one device, and cannot be used with compile; leave one of them out")
 
     def _set(self, name: str, value: Any) -> None:
         msgspec.structs.force_setattr(self, name, value)

@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from tunetseg.networks import SegmentationNetwork
+from tunetseg.training.graphs import capture
 from tunetseg.training.loss import RegionLoss, soft_dice
 from tunetseg.training.recipes import Recipe, Stage
 from tunetseg.training.sampling import generator_of
@@ -30,6 +31,7 @@ class TrainingModule(lightning.LightningModule):
         steps: Optimiser steps of the whole stage, for the cosine schedule.
         compiled: Use ``torch.compile``.
         channels_last: Store activations with the channels last; always so where compiled.
+        cuda_graphs: Capture the network's passes at the first step, and replay them.
         channels: Names of the channels, for augmentation that names them.
         entropy: Of the run; what a network draws itself, as dropout does, follows from it, stage and step.
         number: Number of the stage.
@@ -53,6 +55,7 @@ class TrainingModule(lightning.LightningModule):
         *,
         compiled: bool = False,
         channels_last: bool = False,
+        cuda_graphs: bool = False,
         channels: Sequence[str] = (),
         entropy: Sequence[int] = (0,),
         number: int = 0,
@@ -69,6 +72,7 @@ class TrainingModule(lightning.LightningModule):
         self.recipe, self.stage, self.steps = recipe, stage, steps
         self.channels, self.entropy, self.number = tuple(channels), tuple(entropy), number
         self.validation_cases = validation_cases
+        self.to_capture = cuda_graphs
         self.time_fraction = 0.0
         self.scores: dict[str, Any] = {}
         self.epoch_sums = torch.zeros(0)
@@ -102,7 +106,11 @@ class TrainingModule(lightning.LightningModule):
         image, masks = batch["image"].float(), self._masks(batch["nesting"])
         with torch.autocast(self.device.type, enabled=False):
             image, masks = augment(image, masks, batch["seed"], self.stage.augmentation, self.channels)
-        result = self.loss_terms(image.contiguous(memory_format=self.layout), masks, self.criterion)
+        image = image.contiguous(memory_format=self.layout)
+        if self.to_capture:
+            capture(self.network, image)
+            self.to_capture = False
+        result = self.loss_terms(image, masks, self.criterion)
         loss = result.total
         with torch.no_grad():
             dice = soft_dice(torch.sigmoid(result.logits.detach().float()), masks)

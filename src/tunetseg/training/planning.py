@@ -199,6 +199,8 @@ def _check(config: TrainConfig, recipe: Recipe) -> None:
     device = choose_device(config.device)
     if config.compile and device.type == "cpu" and not any(map(shutil.which, _COMPILERS)):
         raise InputError(f"compiling needs a C++ compiler, one of {', '.join(_COMPILERS)}; install one")
+    if config.cuda_graphs and device.type != "cuda":
+        raise InputError(f"cuda_graphs needs a CUDA device, not {device}; leave it out")
     for number, stage in enumerate(recipe.stages):
         if stage.batch_size % config.devices:
             raise InputError(

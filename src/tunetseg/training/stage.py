@@ -167,6 +167,7 @@ def _module(session: Session, number: int, network: SegmentationNetwork, steps: 
         stage.epochs * steps,
         compiled=run.config.compile,
         channels_last=run.config.channels_last,
+        cuda_graphs=run.config.cuda_graphs,
         channels=run.dataset.channel_names,
         entropy=run.entropy,
         number=number,
@@ -299,6 +300,8 @@ def _contained(device: torch.device) -> Iterator[None]:
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             for module in ("pytorch_lightning", "lightning_fabric"):
                 warnings.filterwarnings("ignore", module=module)
+            # Gradients of a CUDA graph come from the stream of its capture; PyTorch waits for it, which is right.
+            warnings.filterwarnings("ignore", message="The AccumulateGrad node's stream")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
@@ -323,6 +326,8 @@ def _trainer(session: Session, stage: Stage, folder: Path, callbacks: list[light
         # Buffers are not sent from process to process: validation batches are not equally many on each.
         strategy="auto" if processes.size == 1 else DDPStrategy(broadcast_buffers=False),
         precision=_precision(session),
+        # All patches of a stage have one shape.
+        benchmark=True if device.type == "cuda" else None,
         max_epochs=stage.epochs,
         check_val_every_n_epoch=min(stage.validate_every, stage.epochs),
         num_sanity_val_steps=0,

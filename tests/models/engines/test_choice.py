@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional as F
 
 from tunetseg.errors import InputError
 from tunetseg.models.engines import ENGINES, choice, choose_engine
@@ -30,6 +32,24 @@ def test_the_proof_sees_what_is_wrong() -> None:
     assert not is_right(answer[:, ::-1], "bf16")
     assert not is_right(np.full_like(answer, np.nan), "bf16")
     assert not is_right(answer[..., 1:], "bf16")
+
+
+def _step(weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """The stored step, from operands in bf16 to a result that is rounded to bf16."""
+    image = torch.from_numpy(stored()["image"]).bfloat16().float()[None]
+    joined = torch.cat([F.interpolate(F.max_pool3d(image, 2), scale_factor=2), image], dim=1)
+    return F.conv3d(joined, weight, bias, padding=1)[0].bfloat16().float()
+
+
+def test_the_proof_allows_the_rounding_of_a_gpu() -> None:
+    """cuDNN rounds to bf16 before the bias is added and after; with the former tolerance no H200 could segment."""
+    weight, bias = (torch.from_numpy(stored()[name]).bfloat16().float() for name in ("weight", "bias"))
+    twice = (_step(weight, None) + bias[:, None, None, None]).bfloat16().float().numpy()
+    answer = stored()["answer"]
+    assert np.abs(twice - answer).max() > 0.02 * answer.std()
+    assert is_right(twice, "bf16")
+    weight[:, :, 0, 0, 0] = 0
+    assert not is_right(_step(weight, bias).numpy(), "bf16")
 
 
 def test_auto_takes_openvino_where_it_works(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:

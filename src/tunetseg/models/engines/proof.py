@@ -10,7 +10,9 @@ __all__ = ["GRAPH", "is_right", "stored"]
 GRAPH = Path(__file__).parent / "proof.onnx"
 """Image, and its maximum over 2x2x2 voxels upsampled again, convolved to 16 channels: the logits of `stored`."""
 
-_TOLERANCE = {"32": 1e-4, "bf16": 2e-2}
+_TOLERANCE = {"32": 1e-4, "bf16": 5e-2}
+"""Largest error, relative to the answer's standard deviation. Rounding to bf16 alone makes 0.018; cuDNN, which rounds
+once more before it adds the bias, 0.020; a kernel that misses one of its 27 weights 1.2."""
 
 
 def stored() -> dict[str, NDArray[np.float32]]:

@@ -1,5 +1,7 @@
 """PyTorch: every network, on a GPU or a CPU, without an ONNX file."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -59,11 +61,23 @@ class TorchEngine:
         image, weight, bias = (
             torch.from_numpy(stored()[name]).to(self._device) for name in ("image", "weight", "bias")
         )
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        with _precision(self._device, self.precision == "bf16"):
             coarse = torch.nn.functional.max_pool3d(image[None], 2)
             joined = torch.cat([torch.nn.functional.interpolate(coarse, scale_factor=2), image[None]], dim=1)
             found = torch.nn.functional.conv3d(joined, weight, bias, padding=1)
         return is_right(found[0].float().cpu().numpy(), self.precision)
+
+
+@contextmanager
+def _precision(device: torch.device, low: bool) -> Iterator[None]:
+    """Compute in bfloat16, or in float32 that is not rounded to TF32, as cuDNN's convolutions are by default."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        with torch.autocast(device.type, torch.bfloat16, enabled=low):
+            yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 class RunningNetwork:
@@ -85,7 +99,7 @@ class RunningNetwork:
         """Return probabilities, shape (region, x, y, z), of an image, shape (channel, x, y, z)."""
         device = next(self._network.parameters()).device
         given = torch.from_numpy(np.ascontiguousarray(image[None])).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self._low):
+        with _precision(device, self._low):
             logits = self._network(given)[0]
         return torch.sigmoid(logits.float()).cpu().numpy()
 
