@@ -85,6 +85,20 @@ def test_auto_takes_pytorch_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_engine(device="cpu", models=find_models()).name == "openvino"
 
 
+def test_auto_goes_on_where_a_gpu_fails(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(choice, "_has_gpu", lambda: True)
+    monkeypatch.setattr(TorchEngine, "prove", lambda self: False)
+    assert choose_engine(models=find_models()).name == "openvino"
+    assert "the GPU is not used: torch" in caplog.text
+
+    def fail(_: object) -> bool:
+        raise RuntimeError("CUDA error: no kernel image is available\nmore")
+
+    monkeypatch.setattr(TorchEngine, "prove", fail)
+    assert choose_engine(models=find_models()).name == "openvino"
+    assert "the GPU is not used: CUDA error: no kernel image is available\n" in caplog.text
+
+
 def test_what_is_not_installed(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
     installed = {"openvino"}
     monkeypatch.setattr(choice, "_is_installed", lambda package: package in installed)

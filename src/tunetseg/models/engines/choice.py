@@ -29,8 +29,8 @@ def choose_engine(
 ) -> Engine:
     """Return an engine.
 
-    ``auto`` is PyTorch on a GPU where there is one, else OpenVINO where it is installed, every model has its ONNX file
-    and a decoder step with a stored answer comes out right, else PyTorch.
+    ``auto`` is PyTorch on a GPU where there is one, else OpenVINO where it is installed and every model has its ONNX
+    file, else PyTorch; each only where a decoder step with a stored answer comes out right.
 
     Args:
         name: One of `ENGINES`, or ``auto``.
@@ -46,8 +46,13 @@ def choose_engine(
         raise InputError(f"unknown engine {name!r}; choose from auto, {', '.join(ENGINES)}")
     if name != "auto":
         return _proven(_named(name, device, precision))
-    if device not in {"auto", "cpu"} or (device == "auto" and _has_gpu()):
+    if device not in {"auto", "cpu"}:
         return _proven(_named("torch", device, precision))
+    if device == "auto" and _has_gpu():
+        try:
+            return _proven(_named("torch", device, precision))
+        except (InputError, RuntimeError) as error:  # a GPU that this PyTorch has no kernels for, one without memory
+            _LOG.warning("the GPU is not used: %s", str(error).splitlines()[0])
     bare = [path for path in models if not onnx_file(path).is_file()]
     candidates = [engine for engine in ENGINES if _is_installed(engine) and not (bare and engine != "torch")]
     fault: Exception | None = None
