@@ -35,8 +35,7 @@ def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info"]) == 0
     text = capsys.readouterr().out
     assert text.startswith(f"tunetseg {__version__}, Python 3.")
-    assert "fast (default): tunet-seb, " in text
-    assert "robust: mean of 5, tunet-seb, " in text
+    assert "robust (default): mean of 5, tunet-seb, " in text
     assert all(f"\n  {name} " in text for name in network_names())
     assert "12,323,907 parameters" in text
     assert "KiTS19: ct; kidney, tumour" in text

@@ -166,7 +166,7 @@ def test_description_for_a_manifest(models: Models, monkeypatch: pytest.MonkeyPa
 def test_the_default_model() -> None:
     model = load_model(device="cpu")
     facts = model.describe()["models"][0]
-    assert facts["file"] == "fast/model.safetensors"
+    assert facts["file"] == "robust/model.safetensors"
     assert facts["onnx_sha256"] == file_hash(model.paths[0].with_suffix(".onnx"))
     assert model.describe()["settings"]["engine"].startswith("openvino")
     assert model.dataset.channel_names == ("t1", "t1ce", "flair", "t2")

@@ -16,7 +16,7 @@ from tunetseg.models.zoo import DEFAULT, find_models, packaged_models
 def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package of three models, of which the default is neither the first nor the last by name."""
     folder = tmp_path / "packaged"
-    for name in ("aaa/model", "fast/model", "zzz/fold0", "zzz/fold1"):
+    for name in ("aaa/model", "robust/model", "zzz/fold0", "zzz/fold1"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.safetensors").touch()
     monkeypatch.setattr(zoo, "_FOLDER", folder)
@@ -36,15 +36,15 @@ def test_the_packaged_model_is_whole() -> None:
 
 
 def test_no_patient_is_unseen_by_two_of_the_folds() -> None:
-    unseen = [case for path in find_models(["robust"]) for case in read_spec(path).training["unseen"]]
+    unseen = [case for path in find_models() for case in read_spec(path).training["unseen"]]
     assert len(unseen) == len({*unseen}) == 87
 
 
 def test_another_packaged_model_does_not_change_the_default(packaged: Path) -> None:
-    assert list(packaged_models()) == ["aaa", "fast", "zzz"]
-    assert find_models() == (packaged / "fast/model.safetensors",)
-    shutil.rmtree(packaged / "fast")
-    with pytest.raises(InputError, match="model 'fast': not a packaged model"):
+    assert list(packaged_models()) == ["aaa", "robust", "zzz"]
+    assert find_models() == (packaged / "robust/model.safetensors",)
+    shutil.rmtree(packaged / "robust")
+    with pytest.raises(InputError, match="model 'robust': not a packaged model"):
         find_models()
 
 

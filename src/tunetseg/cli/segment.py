@@ -71,8 +71,8 @@ def segment(
     Args:
         patients: Folders of cases or cohorts, folders or archives of DICOM files.
         out: Folder of the results; one process at a time writes to it, or one per list of --cases.
-        model: Packaged models, model files or run folders; several are averaged. By default fast, a single one;
-            robust is the mean of five.
+        model: Packaged models, model files or run folders; several are averaged. By default robust, a mean of five;
+            fast is one model.
         t1: T1 image.
         t1ce: Contrast-enhanced T1 image.
         t2: T2 image.

@@ -14,8 +14,8 @@ MODEL = "model.safetensors"
 ENSEMBLE = "ensemble.json"
 """Name of the file in the folder of a study that lists the models whose mean is its ensemble."""
 
-DEFAULT = "fast"
-"""The packaged model that is used where none is named."""
+DEFAULT = "robust"
+"""The packaged model that is used where none is named: the mean of its files."""
 
 _FOLDER = Path(__file__).parent / "packaged"
 
