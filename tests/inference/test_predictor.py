@@ -165,13 +165,17 @@ def test_description_for_a_manifest(models: Models, monkeypatch: pytest.MonkeyPa
 
 def test_the_default_model() -> None:
     model = load_model(device="cpu")
+    names = [facts["file"] for facts in model.describe()["models"]]
+    assert names == [f"robust/fold-{number}.safetensors" for number in range(5)]
     facts = model.describe()["models"][0]
-    assert facts["file"] == "robust/model.safetensors"
     assert facts["onnx_sha256"] == file_hash(model.paths[0].with_suffix(".onnx"))
     assert model.describe()["settings"]["engine"].startswith("openvino")
     assert model.dataset.channel_names == ("t1", "t1ce", "flair", "t2")
     assert "_networks" not in repr(model)
-    assert "validation" not in facts["training"], "of patients that it was trained on"
+    assert "validation" in facts["training"], "of patients that it has not seen"
+    (fast,) = load_model("fast", device="cpu").describe()["models"]
+    assert fast["file"] == "fast/model.safetensors"
+    assert "validation" not in fast["training"], "of patients that it was trained on"
 
 
 @pytest.mark.needs_gpu

@@ -21,7 +21,7 @@ from tunetseg.models.companion import needed_onnx_file, onnx_file
 from tunetseg.models.device import Precision
 from tunetseg.models.engines import Engine, RunnableNetwork, choose_engine
 from tunetseg.models.store import ModelSpec, file_hash, read_spec
-from tunetseg.models.zoo import MODEL, find_models
+from tunetseg.models.zoo import find_models, shown_name
 from tunetseg.preparation import Prepared, Preprocessing, Volume, prepare
 from tunetseg.progress import Progress, silent
 
@@ -125,7 +125,7 @@ class Ensemble:
         """What the models are; each file is hashed once."""
         return [
             {
-                "file": path.name if path.name != MODEL else f"{path.parent.name}/{path.name}",
+                "file": shown_name(path),
                 "sha256": file_hash(path),
                 **({"onnx_sha256": file_hash(onnx_file(path))} if self.engine.reads_onnx else {}),
                 "network": spec.network.name,

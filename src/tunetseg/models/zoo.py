@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tunetseg.errors import InputError
 
-__all__ = ["DEFAULT", "ENSEMBLE", "MODEL", "find_models", "packaged_models"]
+__all__ = ["DEFAULT", "ENSEMBLE", "MODEL", "find_models", "packaged_models", "shown_name"]
 
 MODEL = "model.safetensors"
 """Name of the file of a model in a run folder and in the package."""
@@ -24,6 +24,12 @@ def packaged_models() -> dict[str, tuple[Path, ...]]:
     """Return name -> files of every model that comes with the package; several files are averaged."""
     folders = sorted({path.parent for path in _FOLDER.glob("*/*.safetensors")})
     return {folder.name: tuple(sorted(folder.glob("*.safetensors"))) for folder in folders}
+
+
+def shown_name(path: Path) -> str:
+    """Return the name of a model file, with its folder where it is of a run or of the package."""
+    named = path.name != MODEL and path.parent.parent != _FOLDER
+    return path.name if named else f"{path.parent.name}/{path.name}"
 
 
 def find_models(names: Sequence[str | Path] = ()) -> tuple[Path, ...]:
