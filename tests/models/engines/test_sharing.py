@@ -10,6 +10,7 @@ from tunetseg.models.engines import choose_engine
 from tunetseg.models.engines.openvino import OpenVinoEngine, shared_core
 from tunetseg.models.engines.sharing import graph_signature, weights_to_inputs
 from tunetseg.models.export import write_companion
+from tunetseg.models.zoo import find_models
 
 IMAGE = np.random.default_rng(0).normal(size=(4, 8, 12, 10)).astype(np.float32)
 
@@ -57,6 +58,18 @@ def test_models_of_one_architecture_are_compiled_once(models: Models, compiled: 
             assert network(image) == pytest.approx(torch_says(models(seed), image), abs=1e-5)
     assert compiled == [(1, *IMAGE.shape), (1, 4, 8, 8, 10), (1, *IMAGE.shape)], "once per shape, not per model"
     assert networks[0](IMAGE) != pytest.approx(networks[1](IMAGE), abs=1e-3)
+
+
+def test_the_packaged_models_are_compiled_once(compiled: list[tuple[int, ...]]) -> None:
+    """Their files hold bf16: graphs convert it, and look at the shapes of what is converted."""
+    engine = OpenVinoEngine("32")
+    assert engine._can_share
+    compiled.clear()
+    image = np.random.default_rng(0).normal(size=(4, 16, 16, 16)).astype(np.float32)
+    first, second, *_ = find_models(["robust"])
+    for path in (first, second):
+        assert engine.load(path, shared=True)(image) == pytest.approx(torch_says(path, image), abs=1e-4)
+    assert compiled == [(1, *image.shape)]
 
 
 def test_another_architecture_is_compiled_by_itself(models: Models, compiled: list[tuple[int, ...]]) -> None:

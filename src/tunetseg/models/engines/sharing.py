@@ -54,9 +54,11 @@ def weights_to_inputs(model: openvino.Model) -> list[NDArray[np.float32]]:
 
 
 def _takes_weights(target: Any) -> bool:
-    """Return whether what an input of a node receives is a weight, if need be after a change of type."""
+    """Return whether what an input of a node receives is a weight, if need be after a change of type or shape."""
     node = target.get_node()
-    if node.get_type_name() == "Convert":
+    if node.get_type_name() == "ShapeOf":  # which is the same for all networks of one signature
+        return True
+    if node.get_type_name() in {"Convert", "Reshape"} and target.get_index() == 0:
         return all(map(_takes_weights, node.output(0).get_target_inputs()))
     return node.get_type_name() in _TAKES_WEIGHTS
 
