@@ -42,7 +42,6 @@ from tunetseg.models.store import load_network, save_model
 from tunetseg.networks import create_network, speed_up_on_cpu
 from tunetseg.training import Recipe, TrainConfig, train
 from tunetseg.training.callbacks import SNAPSHOT
-from tunetseg.training.graphs import capture
 from tunetseg.training.memory import keep_freed_memory
 from tunetseg.training.module import TrainingModule
 from tunetseg.training.recipes import find_recipe
@@ -214,11 +213,7 @@ def _stepper(network: Any, recipe: Recipe, image: torch.Tensor, masks: torch.Ten
     def run() -> None:
         inputs, targets = augment(image, masks, [next(seeds) for _ in image], stage.augmentation)
         with torch.autocast(device.type, torch.bfloat16) if way.bf16 else nullcontext():
-            inputs = inputs.contiguous(memory_format=module.layout)
-            if module.to_capture:
-                capture(module.network, inputs)
-                module.to_capture = False
-            loss = module.loss_terms(inputs, targets, module.criterion).total
+            loss = module.terms(inputs, targets).total
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -321,8 +316,10 @@ def main(arguments: list[str] | None = None) -> int:
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
     recipe = longer(find_recipe(given.recipe), given.epochs_factor, given.batch_size)
-    ways = {name: way for name, way in WAYS.items() if not (way.graphs and device.type != "cuda")}
-    names = [name for name, way in ways.items() if given.compile or not way.compiled]
+    able = {"compiled": given.compile, "graphs": device.type == "cuda"}
+    names = [
+        name for name, way in WAYS.items() if all(allowed or not vars(way)[kind] for kind, allowed in able.items())
+    ]
     results.part("machine", lambda: facts(device))
     if "tests" not in given.skip:
         results.part("tests", run_tests)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tunetseg.checks.result import unsureness
 from tunetseg.checks.thresholds import THRESHOLDS
 from tunetseg.datasets import Case, find_cases
 from tunetseg.inference.predictor import Ensemble, load_model
@@ -32,11 +33,11 @@ def main() -> None:
     model, cases = load_model(given.model, device="cpu"), find_cases(given.cohort)
     made = []
     for case, volume in tumourless(cases, model, given.brains):
-        made.append(unsureness(volume, model))
+        made.append(of_volume(volume, model))
         print(f"{case.id}: without tumour {made[-1]:.2f}", flush=True)
     began, real = time.monotonic(), []
     for case in cases:
-        real.append(unsureness(read_volume(case, model.dataset), model))
+        real.append(of_volume(read_volume(case, model.dataset), model))
         print(f"{case.id}: {real[-1]:.2f}", flush=True)
     largest = ", ".join(f"{value:.2f}" for value in sorted(real)[:-4:-1])
     print(f"patients: at the most {largest}; {time.monotonic() - began:.0f} s")
@@ -67,11 +68,10 @@ def tumourless(cases: list[Case], model: Ensemble, count: int) -> Iterator[tuple
         yield case, replace(volume, array=array)
 
 
-def unsureness(volume: Volume, model: Ensemble) -> float:
-    """Return the mean uncertainty where the outermost region is probable; NaN where nothing is found."""
+def of_volume(volume: Volume, model: Ensemble) -> float:
+    """Return what the warning judges; NaN where nothing is found."""
     result = segment_volume(volume, model)
-    probable = result.probabilities[0][result.probabilities[0] >= 0.5]
-    return 200 * (1 - float(probable.mean())) if result.masks[0].any() else float("nan")
+    return unsureness(result.probabilities[0]) if result.masks[0].any() else float("nan")
 
 
 if __name__ == "__main__":

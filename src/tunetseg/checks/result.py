@@ -8,7 +8,16 @@ from tunetseg.checks.thresholds import THRESHOLDS
 from tunetseg.datasets import DatasetDescription
 from tunetseg.findings import Finding
 
-__all__ = ["check_result"]
+__all__ = ["check_result", "unsureness"]
+
+
+def unsureness(probabilities: NDArray[np.float32]) -> float:
+    """Return the mean uncertainty (paper, Eq. 2), 0 to 100, where a region has a probability of one half or more.
+
+    Post-processing plays no part: what a high threshold keeps is always certain. Without such voxels it is 0.
+    """
+    probable = probabilities[probabilities >= 0.5]
+    return 200 * (1 - float(probable.mean())) if probable.size else 0.0
 
 
 def check_result(
@@ -34,8 +43,7 @@ def check_result(
     if share > THRESHOLDS.region:
         message = f"{region} fills {100 * share:.0f} % of the brain, which is unlikely; check the images"
         findings.append(Finding("large-region", "warning", message))
-    probable = probabilities[probabilities >= 0.5]
-    mean = 200 * (1 - float(probable.mean())) if probable.size else 0.0  # paper, Eq. 2
+    mean = unsureness(probabilities)
     if mean > THRESHOLDS.uncertainty:
         message = (
             f"the model is unsure of most of {region} (mean uncertainty {mean:.0f} of 100), as in brains without a "

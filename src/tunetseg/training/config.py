@@ -100,7 +100,6 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
                 raise InputError(f"{name} is {value:g}; must be above 0")
         if self.data_on_device and self.workers:
             raise InputError(f"workers is {self.workers}; must be 0 where the data are held on the device")
-
         if self.cuda_graphs and (self.compile or self.devices > 1):
             raise InputError("cuda_graphs: needs one device, and cannot be used with compile; leave one of them out")
 

@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from tunetseg.networks import SegmentationNetwork
+from tunetseg.networks.protocol import LossTerms
 from tunetseg.training.graphs import capture
 from tunetseg.training.loss import RegionLoss, soft_dice
 from tunetseg.training.recipes import Recipe, Stage
@@ -106,16 +107,22 @@ class TrainingModule(lightning.LightningModule):
         image, masks = batch["image"].float(), self._masks(batch["nesting"])
         with torch.autocast(self.device.type, enabled=False):
             image, masks = augment(image, masks, batch["seed"], self.stage.augmentation, self.channels)
-        image = image.contiguous(memory_format=self.layout)
-        if self.to_capture:
-            capture(self.network, image)
-            self.to_capture = False
-        result = self.loss_terms(image, masks, self.criterion)
+        result = self.terms(image, masks)
         loss = result.total
         with torch.no_grad():
             dice = soft_dice(torch.sigmoid(result.logits.detach().float()), masks)
             self.epoch_sums += torch.cat([torch.ones_like(dice[:1]), loss.detach().float().reshape(1), dice])
         return loss
+
+    def terms(self, image: Tensor, masks: Tensor) -> LossTerms:
+        """Return logits and loss terms of a batch as it is, in the memory layout and in the way asked for."""
+        image = image.contiguous(memory_format=self.layout)
+        if self.to_capture:
+            capture(self.network, image)
+            self.to_capture = False
+        result = self.loss_terms(image, masks, self.criterion)
+        assert isinstance(result, LossTerms)
+        return result
 
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of ``cosine`` at a step: a linear rise, then half a cosine.
