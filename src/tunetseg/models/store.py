@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from tunetseg.datasets import DatasetDescription
 from tunetseg.datasets.description import convert
 from tunetseg.errors import InputError
-from tunetseg.io.bounded import check_file, parse_json
+from tunetseg.io.bounded import check_file, open_file, parse_json
 from tunetseg.io.files import whole_file
 from tunetseg.io.seal import SEAL, check_seal, seal
 from tunetseg.io.tensors import METADATA, read_tensor_header
@@ -34,9 +36,11 @@ __all__ = [
     "file_hash",
     "load_network",
     "read_spec",
+    "read_tensors",
     "replace_spec",
     "save_model",
     "stored_tensors",
+    "tensor_layout",
     "weights_hash",
     "write_tensors",
 ]
@@ -48,6 +52,9 @@ _KEYS = {
     SEAL,
 }  # fmt: skip
 """What the header of a model says."""
+
+_FLOATS = {"BF16": np.uint16, "F16": np.float16, "F32": np.float32, "F64": np.float64}
+"""Type of a tensor -> how NumPy reads it; it has no bfloat16."""
 
 _ALIGNMENT = 2**16
 """Tensors of a model begin at a multiple of this many bytes, so that most new specs leave them where they are."""
@@ -311,12 +318,46 @@ def _write_header(file: BinaryIO, tensors: dict[str, Any], spec: ModelSpec) -> N
     file.write(len(words).to_bytes(8, "little") + words)
 
 
-def stored_tensors(path: str | Path) -> dict[str, tuple[int, int]]:
-    """Return the name of each tensor of a model file -> its first byte in the file and the one after its last."""
+def tensor_layout(path: str | Path) -> dict[str, Any]:
+    """Return what a model file says of its tensors: name -> type, shape and place; and where the first byte is."""
     header, begin = read_tensor_header(path)
     header.pop(METADATA, None)
+    return {"tensors": header, "begin": begin}
+
+
+def read_tensors(path: str | Path) -> dict[str, NDArray[np.float32]]:
+    """Return the tensors of floating-point numbers of a model file by name, without PyTorch.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    layout = tensor_layout(path)
+    with open_file(path) as file:
+        content = memoryview(file.read())[layout["begin"] :]
+    try:
+        return {
+            name: _floats(content[slice(*entry["data_offsets"])], entry["dtype"]).reshape(entry["shape"])
+            for name, entry in layout["tensors"].items()
+            if entry["dtype"] in _FLOATS
+        }
+    except (ValueError, TypeError, LookupError):
+        raise InputError(f"{path}: damaged or cut off; copy it again") from None
+
+
+def _floats(raw: memoryview, kind: str) -> NDArray[np.float32]:
+    values = np.frombuffer(raw, _FLOATS[kind])
+    if kind == "BF16":  # the upper half of float32
+        return np.left_shift(values, 16, dtype=np.uint32).view(np.float32)
+    return values.astype(np.float32)
+
+
+def stored_tensors(path: str | Path) -> dict[str, tuple[int, int]]:
+    """Return the name of each tensor of a model file -> its first byte in the file and the one after its last."""
+    layout = tensor_layout(path)
+    begin = layout["begin"]
     return {
-        name: (begin + entry["data_offsets"][0], begin + entry["data_offsets"][1]) for name, entry in header.items()
+        name: (begin + entry["data_offsets"][0], begin + entry["data_offsets"][1])
+        for name, entry in layout["tensors"].items()
     }
 
 

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 
+from tunetseg.errors import InputError
 from tunetseg.models.engines import choose_engine
-from tunetseg.models.engines.openvino import OpenVinoEngine, shared_core
-from tunetseg.models.engines.sharing import graph_signature, weights_to_inputs
+from tunetseg.models.engines.openvino import OpenVinoEngine
+from tunetseg.models.engines.sharing import graph_key, weights_to_inputs
 from tunetseg.models.export import write_companion
 from tunetseg.models.zoo import find_models
 
@@ -38,13 +40,13 @@ def torch_says(path: Path, image: np.ndarray = IMAGE) -> np.ndarray:
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """Shapes of the images that graphs are compiled for."""
     shapes = []
-    real = OpenVinoEngine._core_compile
+    real = OpenVinoEngine.compile
 
-    def compile_model(engine: OpenVinoEngine, model: object) -> object:
-        shapes.append(tuple(model.input(0).get_shape()))  # type: ignore[attr-defined]
-        return real(engine, model)  # type: ignore[arg-type]
+    def compile_model(engine: OpenVinoEngine, model: openvino.Model, shape: tuple[int, int, int, int]) -> object:
+        shapes.append((1, *shape))
+        return real(engine, model, shape)
 
-    monkeypatch.setattr(OpenVinoEngine, "_core_compile", compile_model)
+    monkeypatch.setattr(OpenVinoEngine, "compile", compile_model)
     return shapes
 
 
@@ -84,17 +86,43 @@ def test_another_architecture_is_compiled_by_itself(models: Models, compiled: li
     assert len(compiled) == 3, "each network keeps its own"
 
 
-def test_what_a_signature_sees(models: Models) -> None:
-    first, second, other = (
-        shared_core().read_model(models(*seed, **changes).with_suffix(".onnx"))
-        for seed, changes in (((0,), {}), ((1,), {}), ((0,), {"network": "tunet-reb1"}))
-    )
-    assert graph_signature(first) != graph_signature(second), "weights are part of it"
-    weights = [weights_to_inputs(graph) for graph in (first, second, other)]
-    assert [array.shape for array in weights[0]] == [array.shape for array in weights[1]]
-    assert any((one != two).any() for one, two in zip(*weights[:2], strict=True))
-    assert graph_signature(first) == graph_signature(second)
-    assert graph_signature(first) != graph_signature(other)
+def test_weights_are_read_as_the_graph_has_them() -> None:
+    """Those of a second model, read from its file, are what its own graph would have given."""
+    first, second, *_ = find_models(["robust"])
+    engine, other = OpenVinoEngine("32"), OpenVinoEngine("32")
+    engine.load(first, shared=True)
+    read, own = engine.load(second, shared=True)._weights, other.load(second, shared=True)._weights
+    assert len(read) == len(own) > 100
+    assert all(np.array_equal(one, two) and one.shape == two.shape for one, two in zip(read, own, strict=True))
+
+
+def test_graphs_are_read_once(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = OpenVinoEngine("32")
+    assert engine._can_share
+    read = []
+    real = OpenVinoEngine.read
+    monkeypatch.setattr(OpenVinoEngine, "read", lambda self, graph: read.append(graph.name) or real(self, graph))
+    for seed in range(3):
+        engine.load(models(seed), shared=True)
+    assert read == [models(0).with_suffix(".onnx").name]
+
+
+def test_models_whose_files_are_alike_have_one_key(models: Models, tmp_path: Path) -> None:
+    keys = {graph_key(models(seed)) for seed in range(3)}
+    assert len(keys) == 1
+    assert graph_key(models(0, network="tunet-reb1")) not in keys
+    assert graph_key(models(0, options={"base_filters": 3, "levels": 2})) not in keys
+
+
+def test_an_onnx_file_of_other_weights_is_refused(models: Models, tmp_path: Path) -> None:
+    """Also where the graph is known, and the file is not read."""
+    engine = OpenVinoEngine("32")
+    engine.load(models(0), shared=True)
+    mixed = tmp_path / models(0).name
+    for seed, suffix in ((0, ".onnx"), (1, ".safetensors")):
+        mixed.with_suffix(suffix).write_bytes(models(seed).with_suffix(suffix).read_bytes())
+    with pytest.raises(InputError, match="does not belong to"):
+        engine.load(mixed, shared=True)
 
 
 def test_no_graph_becomes_dynamic(models: Models, compiled: list[tuple[int, ...]]) -> None:
@@ -102,24 +130,9 @@ def test_no_graph_becomes_dynamic(models: Models, compiled: list[tuple[int, ...]
     engine = OpenVinoEngine("32")
     path = models(0, network="tunet-reb1")
     model = engine.read(path.with_suffix(".onnx"))
-    weights_to_inputs(model)
+    weights_to_inputs(model, {})
     model.reshape({model.input(0): [1, *IMAGE.shape]})
     assert not model.is_dynamic()
-
-
-def test_graphs_within_graphs_are_never_the_same() -> None:
-    from openvino import Model
-    from openvino import opset13 as ops
-
-    image = ops.parameter([2, 3], np.float32)
-    inner = [ops.parameter([2, 3], np.float32) for _ in range(2)]
-    choice = ops.if_op(ops.constant(True))
-    choice.set_then_body(Model([ops.relu(inner[0])], [inner[0]]))
-    choice.set_else_body(Model([ops.tanh(inner[1])], [inner[1]]))
-    choice.set_input(image.output(0), inner[0], inner[1])
-    result = choice.set_output(choice.get_function(0).get_results()[0], choice.get_function(1).get_results()[0])
-    model = Model([result], [image])
-    assert graph_signature(model) != graph_signature(model)
 
 
 def test_what_is_shared_is_let_go(models: Models, compiled: list[tuple[int, ...]]) -> None:
@@ -138,14 +151,14 @@ def test_weights_stay_constants_where_they_cannot_be_inputs(
     models: Models, monkeypatch: pytest.MonkeyPatch, compiled: list[tuple[int, ...]]
 ) -> None:
     engine = OpenVinoEngine("32")
-    real = OpenVinoEngine._core_compile
+    real = OpenVinoEngine.compile
 
-    def refuse(self: OpenVinoEngine, model: object) -> object:
-        if len(model.inputs) > 1:  # type: ignore[attr-defined]
+    def refuse(self: OpenVinoEngine, model: openvino.Model, shape: tuple[int, int, int, int]) -> object:
+        if len(model.inputs) > 1:
             raise RuntimeError("weights must be constant")
-        return real(self, model)  # type: ignore[arg-type]
+        return real(self, model, shape)
 
-    monkeypatch.setattr(OpenVinoEngine, "_core_compile", refuse)
+    monkeypatch.setattr(OpenVinoEngine, "compile", refuse)
     for seed in range(2):
         assert engine.load(models(seed), shared=True)(IMAGE) == pytest.approx(torch_says(models(seed)), abs=1e-5)
     assert len(compiled) == 2

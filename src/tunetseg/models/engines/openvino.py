@@ -13,7 +13,7 @@ from tunetseg.models.companion import check_companion, needed_onnx_file
 from tunetseg.models.device import Precision
 from tunetseg.models.engines.proof import GRAPH, is_right, stored
 from tunetseg.models.engines.protocol import sigmoid, thread_limit
-from tunetseg.models.engines.sharing import graph_signature, weights_to_inputs
+from tunetseg.models.engines.sharing import Weight, graph_key, weights_of, weights_to_inputs
 from tunetseg.models.engines.upsampling import convolve_before_upsampling
 
 __all__ = ["OpenVinoEngine", "shared_core"]
@@ -52,7 +52,7 @@ class OpenVinoEngine:
         if precision == "bf16" and not able:
             raise InputError("precision bf16: this processor has none that OpenVINO uses; choose 32")
         self.precision: Literal["bf16", "32"] = "bf16" if able and precision != "32" else "32"
-        self._shared: dict[bytes, tuple[tuple[int, ...], openvino.CompiledModel]] = {}
+        self._graphs: dict[bytes, _Graph] = {}
 
     @property
     def version(self) -> str:
@@ -70,12 +70,24 @@ class OpenVinoEngine:
 
     def load(self, path: Path, *, shared: bool = False) -> "_Network":
         """Return the network of a model file, which must have its ONNX file next to it."""
-        model = self.read(needed_onnx_file(path))
-        stride = check_companion(path, _metadata(model))  # before anything is done with weights of another model
-        network = _Network(self, model, shared=shared and self._can_share)
-        network.stride = stride
-        network.size = network.size or _GROWTH * path.stat().st_size
-        return network
+        shared = shared and self._can_share
+        key = graph_key(path) if shared else b""
+        graph = self._graphs.get(key)
+        values = weights_of(path, graph.weights) if graph is not None else None
+        if graph is None or values is None:
+            model = self.read(needed_onnx_file(path))
+            stride = check_companion(path, _metadata(model))  # before anything is done with weights of another model
+            graph, values = self._graph(model, shared=shared)
+            graph.stride = stride
+            if shared:
+                self._graphs[key] = graph
+        return _Network(graph, values, sum(array.nbytes for array in values) or _GROWTH * path.stat().st_size)
+
+    def _graph(self, model: openvino.Model, *, shared: bool) -> "tuple[_Graph, list[NDArray[np.float32]]]":
+        """Return a graph, and its weights where these are inputs of it."""
+        parts = convolve_before_upsampling(model)
+        weights, values = weights_to_inputs(model, parts) if shared else ([], [])
+        return _Graph(self, model, weights), values
 
     def read(self, graph: Path) -> openvino.Model:
         """Return the graph of an ONNX file."""
@@ -87,76 +99,83 @@ class OpenVinoEngine:
                 f"{graph}: not a readable ONNX file ({reason}); make it again with 'tunet export'"
             ) from None
 
-    def compile(
-        self, model: openvino.Model, shape: tuple[int, int, int, int], signature: bytes = b""
-    ) -> openvino.CompiledModel:
-        """Return a graph ready to run on images of a shape; the last one of its signature if that had this shape."""
-        if signature in self._shared and self._shared[signature][0] == shape:
-            return self._shared[signature][1]
-        self._shared.pop(signature, None)  # before another takes memory
+    def compile(self, model: openvino.Model, shape: tuple[int, int, int, int]) -> openvino.CompiledModel:
+        """Return a graph ready to run on images of a shape."""
         model.reshape({model.input(0): [1, *shape]})
-        compiled = self._core_compile(model)
-        if signature:
-            self._shared[signature] = shape, compiled
-        return compiled
-
-    def shared(self, signature: bytes) -> openvino.CompiledModel | None:
-        """Return what was compiled last for a signature."""
-        return self._shared[signature][1] if signature in self._shared else None
+        return self._core.compile_model(model, "CPU", self._settings)
 
     def release(self) -> None:
-        """Forget what networks share."""
-        self._shared.clear()
-
-    def _core_compile(self, model: openvino.Model) -> openvino.CompiledModel:
-        return self._core.compile_model(model, "CPU", self._settings)
+        """Forget what is compiled and shared."""
+        for graph in self._graphs.values():
+            graph.forget()
 
     def prove(self) -> bool:
         """Return whether it computes the stored step of a decoder rightly."""
-        return is_right(_Network(self, self.read(GRAPH)).logits(stored()["image"]), self.precision)
+        return self._is_right(shared=False)
 
     @cached_property
     def _can_share(self) -> bool:
-        """Whether it computes the stored step of a decoder rightly where the weights are an input."""
+        """Whether it computes the stored step of a decoder rightly where the weights are inputs."""
         try:
-            return is_right(_Network(self, self.read(GRAPH), shared=True).logits(stored()["image"]), self.precision)
+            return self._is_right(shared=True)
         except RuntimeError:
             return False
 
+    def _is_right(self, *, shared: bool) -> bool:
+        network = _Network(*self._graph(self.read(GRAPH), shared=shared))
+        return is_right(network.logits(stored()["image"]), self.precision)
 
-class _Network:
+
+class _Graph:
     """One graph, compiled for the shape of the last image: a graph of any shape needs twice the memory and time.
 
-    Where it is shared, its weights are inputs of what is compiled. It takes 5 % longer to run then.
+    Args:
+        engine: Compiles it.
+        model: The graph.
+        weights: What its inputs after the first take. It takes 5 % longer to run then.
     """
 
-    def __init__(self, engine: OpenVinoEngine, model: openvino.Model, *, shared: bool = False) -> None:
+    def __init__(self, engine: OpenVinoEngine, model: openvino.Model, weights: list[Weight]) -> None:
         self._engine = engine
         self._model = model
-        convolve_before_upsampling(self._model)
-        self._weights = weights_to_inputs(self._model) if shared else []
-        self._signature = graph_signature(self._model) if shared else b""
         self._shape: tuple[int, int, int, int] | None = None
-        self._compiled: openvino.CompiledModel | None = None
+        self.compiled: openvino.CompiledModel | None = None
+        self.weights = weights
         self.stride = 1
-        self.size = sum(array.nbytes for array in self._weights)
+
+    def ready(self, shape: tuple[int, int, int, int]) -> openvino.CompiledModel:
+        """Return it compiled for images of a shape."""
+        if self.compiled is None or shape != self._shape:
+            self.forget()  # before another takes memory
+            self.compiled, self._shape = self._engine.compile(self._model, shape), shape
+        return self.compiled
+
+    def forget(self) -> None:
+        """Free what is compiled."""
+        self.compiled = None
+
+
+class _Network:
+    """A graph and, where it is shared, weights for it."""
+
+    def __init__(self, graph: _Graph, weights: list[NDArray[np.float32]], size: int = 0) -> None:
+        self._graph = graph
+        self._weights = weights
+        self.size = size
+
+    @property
+    def stride(self) -> int:
+        """Sides of an image must be multiples of this many voxels."""
+        return self._graph.stride
 
     def compile(self, shape: tuple[int, int, int, int], /) -> None:
         """Compile for images of a shape, (channel, x, y, z)."""
-        self._ready(shape)
-
-    def _ready(self, shape: tuple[int, int, int, int]) -> openvino.CompiledModel:
-        if self._signature:
-            return self._engine.compile(self._model, shape, self._signature)  # which keeps it
-        if self._compiled is None or shape != self._shape:
-            self._compiled = None  # before another takes memory
-            self._compiled, self._shape = self._engine.compile(self._model, shape), shape
-        return self._compiled
+        self._graph.ready(shape)
 
     def logits(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return logits, shape (region, x, y, z)."""
         channels, x, y, z = image.shape
-        request = self._ready((channels, x, y, z)).create_infer_request()
+        request = self._graph.ready((channels, x, y, z)).create_infer_request()
         request.infer([np.ascontiguousarray(image[None]), *self._weights], share_inputs=True)
         return np.array(request.get_output_tensor(0).data[0])
 
@@ -166,9 +185,8 @@ class _Network:
 
     def release(self) -> None:
         """Free what only a run needs."""
-        compiled = self._engine.shared(self._signature) if self._signature else self._compiled
-        if compiled is not None:
-            compiled.release_memory()
+        if self._graph.compiled is not None:
+            self._graph.compiled.release_memory()
 
 
 def _metadata(model: openvino.Model) -> dict[str, str]:

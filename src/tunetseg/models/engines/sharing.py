@@ -1,11 +1,15 @@
-"""OpenVINO graphs whose weights are inputs, so that networks of one architecture share what is compiled.
+"""OpenVINO graphs whose weights are inputs, so that networks of one architecture share a graph and what is compiled.
 
-Compiling takes as long as running once. The models of an ensemble differ in their weights only, so that one of them is
-compiled and all are run with it.
+Compiling takes as long as running once, and reading a graph a third of that. The models of an ensemble differ in their
+weights only: the graph of the first serves all, and of the others the weights alone are read.
 """
 
 import hashlib
-import secrets
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +17,13 @@ import openvino
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
-__all__ = ["graph_signature", "weights_to_inputs"]
+from tunetseg.io.bounded import open_file
+from tunetseg.io.seal import SEAL
+from tunetseg.models.companion import needed_onnx_file
+from tunetseg.models.engines.upsampling import Part
+from tunetseg.models.store import read_tensors, tensor_layout, weights_hash
+
+__all__ = ["Weight", "graph_key", "weights_of", "weights_to_inputs"]
 
 _TAKES_WEIGHTS = {
     "Add",
@@ -29,13 +39,41 @@ _TAKES_WEIGHTS = {
 }
 """Types of the nodes whose constants are weights; those of others, such as scales, decide shapes."""
 
-_WITH_GRAPHS = {"If", "Loop", "TensorIterator"}
-"""Types of the nodes that hold graphs of their own."""
+_STORED = ".stored"
+"""What follows the name of a tensor of the model file in that of a constant that the graph converts."""
+
+_SEALED = re.compile(SEAL.encode() + rb"\x12@.{64}", re.DOTALL)
 
 
-def weights_to_inputs(model: openvino.Model) -> list[NDArray[np.float32]]:
-    """Turn the weights of a graph, but for single numbers, into inputs after its own, and return their values."""
-    parameters, values = [], []
+@dataclass(frozen=True)
+class Weight:
+    """An input that takes weights.
+
+    Args:
+        name: Of the constant that it replaces, which is that of a tensor of the model file; of a part of a kernel, of
+            the kernel.
+        shape: Of its values.
+        part: Which part of a kernel it takes; None for a whole tensor.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    part: Part | None = None
+
+
+def weights_to_inputs(
+    model: openvino.Model, parts: Mapping[str, tuple[str, Part]]
+) -> tuple[list[Weight], list[NDArray[np.float32]]]:
+    """Turn the weights of a graph, but for single numbers, into inputs after its own.
+
+    Args:
+        model: The graph, which is changed.
+        parts: As `convolve_before_upsampling` returns them.
+
+    Returns:
+        What the inputs take, and the values that they have in this graph.
+    """
+    parameters, weights, values = [], [], []
     for node in model.get_ordered_ops():
         if node.get_type_name() != "Constant" or not node.get_element_type().is_real():
             continue
@@ -46,17 +84,19 @@ def weights_to_inputs(model: openvino.Model) -> list[NDArray[np.float32]]:
         parameter = ops.parameter(value.shape, np.float32)
         for target in targets:
             _replace(target, parameter, node.get_element_type())
+        name, part = parts.get(node.get_friendly_name(), (node.get_friendly_name(), None))
         parameters.append(parameter)
+        weights.append(Weight(name.removesuffix(_STORED), value.shape, part))
         values.append(value)
     model.add_parameters(parameters)
     model.validate_nodes_and_infer_types()
-    return values
+    return weights, values
 
 
 def _takes_weights(target: Any) -> bool:
     """Return whether what an input of a node receives is a weight, if need be after a change of type or shape."""
     node = target.get_node()
-    if node.get_type_name() == "ShapeOf":  # which is the same for all networks of one signature
+    if node.get_type_name() == "ShapeOf":  # which is the same for all networks of one graph
         return True
     if node.get_type_name() in {"Convert", "Reshape"} and target.get_index() == 0:
         return all(map(_takes_weights, node.output(0).get_target_inputs()))
@@ -74,17 +114,31 @@ def _replace(target: Any, parameter: Any, kind: openvino.Type) -> None:
         target.replace_source_output(ops.convert(parameter, kind).output(0))
 
 
-def graph_signature(model: openvino.Model) -> bytes:
-    """Return a hash that two graphs share only if they compute the same from the same inputs."""
-    nodes = model.get_ordered_ops()
-    number = {node.get_name(): place for place, node in enumerate(nodes)}
-    found = hashlib.sha256()
-    for node in nodes:
-        inputs = [(number[source.get_node().get_name()], source.get_index()) for source in node.input_values()]
-        shapes = [str(output.get_partial_shape()) for output in node.outputs()]
-        found.update(repr((node.get_type_name(), inputs, shapes, node.get_attributes())).encode())
-        if node.get_type_name() == "Constant":
-            found.update(node.get_data().tobytes())
-        elif node.get_type_name() in _WITH_GRAPHS:
-            found.update(secrets.token_bytes(16))  # they are not compared, so no other graph is the same
+def weights_of(path: Path, weights: list[Weight]) -> list[NDArray[np.float32]] | None:
+    """Return what the inputs of a graph take from a model file, or None where the file does not have it."""
+    tensors = read_tensors(path)
+    if any(weight.name not in tensors for weight in weights):
+        return None
+    found = []
+    for weight in weights:
+        tensor = tensors[weight.name]
+        if weight.part is not None:
+            tensor = weight.part(tensor)
+        if tensor.size != np.prod(weight.shape):
+            return None
+        found.append(np.ascontiguousarray(tensor.reshape(weight.shape)))
+    return found
+
+
+def graph_key(path: Path) -> bytes:
+    """Return a hash that two model files share only if their ONNX files differ in nothing but names and checksums.
+
+    The checksum of the weights, which an ONNX file holds, is left out where it is right only. So if the ONNX file of
+    one belongs to it, so does that of the other.
+    """
+    with open_file(needed_onnx_file(path)) as file:
+        graph = file.read()
+    graph = graph.replace(weights_hash(path).encode(), b"weights").replace(path.name.encode(), b"name")
+    found = hashlib.sha256(json.dumps(tensor_layout(path), sort_keys=True).encode())
+    found.update(_SEALED.sub(SEAL.encode(), graph))
     return found.digest()

@@ -6,20 +6,24 @@ convolution of it is one of 2x2x2 of the coarse map for each of the eight voxels
 multiplications, without the joined map. `tunetseg.networks.blocks.JoinedConv3d` is the same in PyTorch.
 """
 
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 import openvino
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
-__all__ = ["convolve_before_upsampling"]
+__all__ = ["Part", "convolve_before_upsampling"]
 
 _TAPS = np.array([[1, 1, 0], [0, 0, 1], [1, 0, 0], [0, 1, 1]], np.float32)
 """Which of three weights along an axis meet voxels i - 1 and i of the coarse map, each a row.
 
 The first two rows give the second half of voxel i - 1, the last two the first half of voxel i.
 """
+
+_IN_SPACE = np.kron(np.kron(_TAPS, _TAPS), _TAPS).T
+"""The same along all three axes, shape (27, 64)."""
 
 _NEAREST = {
     "mode": "nearest",
@@ -30,22 +34,32 @@ _NEAREST = {
 """Attributes of the upsampling that PyTorch exports."""
 
 
-def convolve_before_upsampling(model: openvino.Model) -> int:
-    """Rewrite a graph in place and return the number of convolutions that were rewritten.
+class Part(Protocol):
+    """One part of the kernel of a convolution of two joined maps."""
 
-    The results stay the same to rounding. What is of another pattern stays as it is.
+    def __call__(self, kernel: NDArray[np.float32], /) -> NDArray[np.float32]:
+        """Return it of a kernel, shape (output, input, x, y, z)."""
+
+
+def convolve_before_upsampling(model: openvino.Model) -> dict[str, tuple[str, Part]]:
+    """Rewrite a graph in place; the results stay the same to rounding. What is of another pattern stays as it is.
+
+    Returns:
+        Name of each constant that is new -> name of the kernel that it is a part of, and which part that is; two per
+        convolution.
     """
-    rewritten = 0
+    found: dict[str, tuple[str, Part]] = {}
     for node in model.get_ordered_ops():
-        found = _parts(node)
-        if found is not None:
-            node.output(0).replace(_rewritten(*found))
-            rewritten += 1
-    return rewritten
+        joined = _joined(node)
+        if joined is not None:
+            result, parts = _rewritten(*joined)
+            node.output(0).replace(result)
+            found |= parts
+    return found
 
 
-def _parts(node: Any) -> tuple[Any, Any, NDArray[np.float32]] | None:
-    """Return the coarse map, the fine map and the weights of a convolution of both; of other nodes None."""
+def _joined(node: Any) -> tuple[Any, Any, Any] | None:
+    """Return the coarse map, the fine map and the constant kernel of a convolution of both; of other nodes None."""
     if node.get_type_name() != "Convolution":
         return None
     joined, weights = (node.input_value(number).get_node() for number in range(2))
@@ -55,10 +69,11 @@ def _parts(node: Any) -> tuple[Any, Any, NDArray[np.float32]] | None:
     if not _doubles(upsampling):
         return None
     kernel = _constant(weights)
-    if kernel is None or kernel.shape[2:] not in ((3, 3, 3), (1, 1, 1)):
+    sides = None if kernel is None else tuple(kernel.get_output_shape(0))[2:]
+    if sides not in ((3, 3, 3), (1, 1, 1)):
         return None
     attributes = node.get_attributes()
-    pad = kernel.shape[2] // 2
+    pad = sides[0] // 2
     if any(list(attributes[name]) != [pad] * 3 for name in ("pads_begin", "pads_end")) or any(
         list(attributes[name]) != [1] * 3 for name in ("strides", "dilations")
     ):
@@ -73,34 +88,54 @@ def _doubles(node: Any) -> bool:
     attributes = node.get_attributes()
     if any(attributes[name] != value for name, value in _NEAREST.items()):
         return False
-    scales = _constant(node.input_value(1).get_node())
+    constant = _constant(node.input_value(1).get_node())
+    scales = None if constant is None else constant.get_data(dtype=np.float32)
     return scales is not None and scales.tolist()[-3:] == [2, 2, 2] and set(scales.tolist()[:-3]) <= {1}
 
 
-def _constant(node: Any) -> NDArray[np.float32] | None:
+def _constant(node: Any) -> Any | None:
+    """Return the constant that a node is, or that it converts; of other nodes None."""
     if node.get_type_name() == "Convert":
         node = node.input_value(0).get_node()
-    return node.get_data(dtype=np.float32) if node.get_type_name() == "Constant" else None
+    return node if node.get_type_name() == "Constant" else None
 
 
-def _rewritten(coarse: Any, fine: Any, kernel: NDArray[np.float32]) -> Any:
+def _rewritten(coarse: Any, fine: Any, constant: Any) -> tuple[Any, dict[str, tuple[str, Part]]]:
+    """Return the sum of a convolution of each map, and where the kernels of both come from."""
+    kernel = constant.get_data(dtype=np.float32)
     channels = kernel.shape[1] - fine.get_partial_shape()[1].get_length()
-    of_coarse, of_fine = np.split(kernel, [channels], axis=1)
+    name = constant.get_friendly_name()
+    parts: dict[str, tuple[str, Part]] = {}
+
+    def convolved(features: Any, part: Part, pad: int) -> Any:
+        weights = ops.constant(part(kernel))
+        weights.set_friendly_name(f"{name} of map {len(parts)}")
+        parts[weights.get_friendly_name()] = name, part
+        return ops.convolution(features, weights, [1] * 3, [pad] * 3, [pad] * 3, [1] * 3).output(0)
+
+    of_fine = partial(_of_fine, channels=channels)
     if kernel.shape[2:] == (1, 1, 1):
-        upsampled = ops.interpolate(
-            _convolution(coarse, of_coarse, 0), np.array([1, 1, 2, 2, 2], np.float32), **_NEAREST
-        )
-        return ops.add(upsampled, _convolution(fine, of_fine, 0)).output(0)
-    outputs = len(of_coarse)
-    halves = of_coarse.reshape(-1, 27) @ np.kron(np.kron(_TAPS, _TAPS), _TAPS).T
-    # Of (output, input, half x, voxel x, half y, voxel y, half z, voxel z), halves first, as depth_to_space has them.
-    halves = halves.reshape(outputs, channels, 2, 2, 2, 2, 2, 2).transpose(2, 4, 6, 0, 1, 3, 5, 7)
-    small = _convolution(coarse, halves.reshape(-1, channels, 2, 2, 2), 1)
+        small = convolved(coarse, partial(_of_coarse, channels=channels), 0)
+        spread = ops.interpolate(small, np.array([1, 1, 2, 2, 2], np.float32), **_NEAREST)
+        return ops.add(spread, convolved(fine, of_fine, 0)).output(0), parts
+    small = convolved(coarse, partial(_halves, channels=channels), 1)
     spread = ops.depth_to_space(small, "blocks_first", 2)
     first, last, step, axes = (np.array(values) for values in ([1] * 3, [-1] * 3, [1] * 3, [2, 3, 4]))
-    return ops.add(ops.slice(spread, first, last, step, axes), _convolution(fine, of_fine, 1)).output(0)
+    return ops.add(ops.slice(spread, first, last, step, axes), convolved(fine, of_fine, 1)).output(0), parts
 
 
-def _convolution(features: Any, kernel: NDArray[np.float32], pad: int) -> Any:
-    weights = ops.constant(np.ascontiguousarray(kernel))
-    return ops.convolution(features, weights, [1] * 3, [pad] * 3, [pad] * 3, [1] * 3).output(0)
+def _of_coarse(kernel: NDArray[np.float32], /, *, channels: int) -> NDArray[np.float32]:
+    return np.ascontiguousarray(kernel[:, :channels])
+
+
+def _of_fine(kernel: NDArray[np.float32], /, *, channels: int) -> NDArray[np.float32]:
+    return np.ascontiguousarray(kernel[:, channels:])
+
+
+def _halves(kernel: NDArray[np.float32], /, *, channels: int) -> NDArray[np.float32]:
+    """Return the weights of the coarse map for each of the eight voxels that a coarse one becomes."""
+    outputs = len(kernel)
+    halves = kernel[:, :channels].reshape(-1, 27) @ _IN_SPACE
+    # Of (output, input, half x, voxel x, half y, voxel y, half z, voxel z), halves first, as depth_to_space has them.
+    halves = halves.reshape(outputs, channels, 2, 2, 2, 2, 2, 2).transpose(2, 4, 6, 0, 1, 3, 5, 7)
+    return np.ascontiguousarray(halves.reshape(-1, channels, 2, 2, 2))
