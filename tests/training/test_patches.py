@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from tunetseg.preparation.cache import CachedCase, write_arrays
 from tunetseg.training.augmentation import Augmentation, CarveMix
@@ -116,15 +118,25 @@ def test_pasting_lays_the_lesion_where_both_have_foreground() -> None:
     host_nesting[5, 5, 5] = 1
     donor_nesting[0:2, 2:4, 2:4] = 1
     donor_nesting[1, 2, 2] = 3
-    image, nesting = paste_lesion(host, host_nesting, donor, donor_nesting, 0)
+    both = [torch.from_numpy(array) for array in (host, host_nesting, donor, donor_nesting)]
+    image, nesting = (result.numpy() for result in paste_lesion(*both, 0))
     assert not image[:, 0].any()
     assert (nesting[0] == 0).all()
     assert np.array_equal(nesting[1], donor_nesting[1])
     assert np.array_equal(image[0] == 2, nesting * (np.arange(6)[:, None, None] < 5) > 0)
     assert nesting[5, 5, 5] == 1
-    wider, same = paste_lesion(host, host_nesting, donor, donor_nesting, 1)
+    wider, same = (result.numpy() for result in paste_lesion(*both, 1))
     assert np.array_equal(same, nesting)
     assert (wider[0] == 2).sum() == 4 + 8 + 4
+
+
+@pytest.mark.parametrize("margin", [0, 1, 3])
+def test_the_margin_of_a_lesion_is_a_dilation(margin: int) -> None:
+    lesion = np.random.default_rng(margin).random((9, 10, 11)) < 0.01
+    host, donor = torch.ones(1, *lesion.shape), torch.full((1, *lesion.shape), 2.0)
+    image, _ = paste_lesion(host, torch.zeros(lesion.shape), donor, torch.from_numpy(lesion), margin)
+    wider = ndimage.binary_dilation(lesion, iterations=margin) if margin else lesion
+    assert np.array_equal(image[0].numpy() == 2, wider)
 
 
 def test_carvemix_leaves_all_else_that_is_drawn() -> None:

@@ -8,7 +8,6 @@ from typing import Any, overload
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
@@ -60,8 +59,8 @@ def cut(array: Any, start: Sequence[int], patch: Sequence[int]) -> Any:
 
 
 def paste_lesion(
-    image: NDArray, nesting: NDArray, donor_image: NDArray, donor_nesting: NDArray, margin: int
-) -> tuple[NDArray, NDArray]:
+    image: Tensor, nesting: Tensor, donor_image: Tensor, donor_nesting: Tensor, margin: int
+) -> tuple[Tensor, Tensor]:
     """Lay another case's lesion over a patch, where both have foreground.
 
     After CarveMix (Zhang et al., MICCAI 2021), which carves along the distance to the lesion too.
@@ -76,17 +75,6 @@ def paste_lesion(
     Returns:
         Image and nesting of the same shapes.
     """
-    carved = donor_nesting > 0
-    if margin:
-        carved = ndimage.binary_dilation(carved, iterations=margin)
-    carved &= image.any(axis=0) & donor_image.any(axis=0)
-    return np.where(carved, donor_image, image), np.where(carved, donor_nesting, nesting)
-
-
-def _paste_lesion(
-    image: Tensor, nesting: Tensor, donor_image: Tensor, donor_nesting: Tensor, margin: int
-) -> tuple[Tensor, Tensor]:
-    """Do what `paste_lesion` does, with tensors, on their device."""
     carved = (donor_nesting > 0)[None, None].float()
     for _ in range(margin):
         # The neighbours across faces: the largest value along each axis in turn, not of the whole cube.
@@ -151,11 +139,9 @@ class TrainingPatches(Dataset[dict[str, Any]]):
         if generator.random() < carvemix.probability:
             donor = self.cases[int(generator.integers(len(self.cases)))]
             there = _random_start(donor, self.stage, generator)
-            paste = _paste_lesion if isinstance(image, Tensor) else paste_lesion
-            image, nesting = paste(
-                image, nesting, *_cut_both(donor, there, patch), int(generator.integers(carvemix.margin + 1))
-            )
-        return {"image": torch.as_tensor(image), "nesting": torch.as_tensor(nesting), "seed": seed, "case": index}
+            margin = int(generator.integers(carvemix.margin + 1))
+            image, nesting = paste_lesion(image, nesting, *_cut_both(donor, there, patch), margin)
+        return {"image": image, "nesting": nesting, "seed": seed, "case": index}
 
 
 class ValidationPatches(Dataset[dict[str, Any]]):
@@ -194,16 +180,16 @@ class ValidationPatches(Dataset[dict[str, Any]]):
         """
         index, start, sides, seen = self.places[key.sample]
         image, nesting = _cut_both(self.cases[index], start, sides)
-        return {"image": torch.as_tensor(image), "nesting": torch.as_tensor(nesting), "case": index, "seen": seen}
+        return {"image": image, "nesting": nesting, "case": index, "seen": seen}
 
 
 def _shape(case: TrainingCase) -> tuple[int, ...]:
     return tuple(case.nesting.shape)
 
 
-def _cut_both(case: TrainingCase, start: Place, sides: Sequence[int]) -> tuple[Any, Any]:
-    """Return a patch of image and nesting, as arrays, or as tensors on the device of the case."""
-    return cut(case.image, start, sides), cut(case.nesting, start, sides)
+def _cut_both(case: TrainingCase, start: Place, sides: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return a patch of image and nesting, on the device of the case."""
+    return torch.as_tensor(cut(case.image, start, sides)), torch.as_tensor(cut(case.nesting, start, sides))
 
 
 def _levels(case: TrainingCase) -> int:
