@@ -318,11 +318,11 @@ def _write_header(file: BinaryIO, tensors: dict[str, Any], spec: ModelSpec) -> N
     file.write(len(words).to_bytes(8, "little") + words)
 
 
-def tensor_layout(path: str | Path) -> dict[str, Any]:
-    """Return what a model file says of its tensors: name -> type, shape and place; and where the first byte is."""
+def tensor_layout(path: str | Path) -> tuple[dict[str, Any], int]:
+    """Return what a model file says of its tensors, name -> type, shape and place, and the byte at which they begin."""
     header, begin = read_tensor_header(path)
     header.pop(METADATA, None)
-    return {"tensors": header, "begin": begin}
+    return header, begin
 
 
 def read_tensors(path: str | Path) -> dict[str, NDArray[np.float32]]:
@@ -331,13 +331,13 @@ def read_tensors(path: str | Path) -> dict[str, NDArray[np.float32]]:
     Raises:
         InputError: The file is damaged.
     """
-    layout = tensor_layout(path)
+    layout, begin = tensor_layout(path)
     with open_file(path) as file:
-        content = memoryview(file.read())[layout["begin"] :]
+        content = memoryview(file.read())[begin:]
     try:
         return {
             name: _floats(content[slice(*entry["data_offsets"])], entry["dtype"]).reshape(entry["shape"])
-            for name, entry in layout["tensors"].items()
+            for name, entry in layout.items()
             if entry["dtype"] in _FLOATS
         }
     except (ValueError, TypeError, LookupError):
@@ -353,19 +353,16 @@ def _floats(raw: memoryview, kind: str) -> NDArray[np.float32]:
 
 def stored_tensors(path: str | Path) -> dict[str, tuple[int, int]]:
     """Return the name of each tensor of a model file -> its first byte in the file and the one after its last."""
-    layout = tensor_layout(path)
-    begin = layout["begin"]
+    layout, begin = tensor_layout(path)
     return {
-        name: (begin + entry["data_offsets"][0], begin + entry["data_offsets"][1])
-        for name, entry in layout["tensors"].items()
+        name: (begin + entry["data_offsets"][0], begin + entry["data_offsets"][1]) for name, entry in layout.items()
     }
 
 
 def weights_hash(path: str | Path) -> str:
     """Return the SHA-256 of the weights of a model file, in hexadecimal; it stays when the spec is replaced."""
-    header, begin = read_tensor_header(path)
-    header.pop(METADATA, None)
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    layout, begin = tensor_layout(path)
+    digest = hashlib.sha256(json.dumps(layout, sort_keys=True).encode())
     with Path(path).open("rb") as file:
         file.seek(begin)
         while block := file.read(2**20):

@@ -6,8 +6,9 @@ convolution of it is one of 2x2x2 of the coarse map for each of the eight voxels
 multiplications, without the joined map. `tunetseg.networks.blocks.JoinedConv3d` is the same in PyTorch.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import openvino
@@ -25,6 +26,9 @@ The first two rows give the second half of voxel i - 1, the last two the first h
 _IN_SPACE = np.kron(np.kron(_TAPS, _TAPS), _TAPS).T
 """The same along all three axes, shape (27, 64)."""
 
+Part = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Takes one part of the kernel of a convolution of two joined maps, shape (output, input, x, y, z)."""
+
 _NEAREST = {
     "mode": "nearest",
     "shape_calculation_mode": "scales",
@@ -32,13 +36,6 @@ _NEAREST = {
     "nearest_mode": "floor",
 }
 """Attributes of the upsampling that PyTorch exports."""
-
-
-class Part(Protocol):
-    """One part of the kernel of a convolution of two joined maps."""
-
-    def __call__(self, kernel: NDArray[np.float32], /) -> NDArray[np.float32]:
-        """Return it of a kernel, shape (output, input, x, y, z)."""
 
 
 def convolve_before_upsampling(model: openvino.Model) -> dict[str, tuple[str, Part]]:
@@ -124,15 +121,15 @@ def _rewritten(coarse: Any, fine: Any, constant: Any) -> tuple[Any, dict[str, tu
     return ops.add(ops.slice(spread, first, last, step, axes), convolved(fine, of_fine, 1)).output(0), parts
 
 
-def _of_coarse(kernel: NDArray[np.float32], /, *, channels: int) -> NDArray[np.float32]:
+def _of_coarse(kernel: NDArray[np.float32], *, channels: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(kernel[:, :channels])
 
 
-def _of_fine(kernel: NDArray[np.float32], /, *, channels: int) -> NDArray[np.float32]:
+def _of_fine(kernel: NDArray[np.float32], *, channels: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(kernel[:, channels:])
 
 
-def _halves(kernel: NDArray[np.float32], /, *, channels: int) -> NDArray[np.float32]:
+def _halves(kernel: NDArray[np.float32], *, channels: int) -> NDArray[np.float32]:
     """Return the weights of the coarse map for each of the eight voxels that a coarse one becomes."""
     outputs = len(kernel)
     halves = kernel[:, :channels].reshape(-1, 27) @ _IN_SPACE
