@@ -15,7 +15,7 @@ from tunetseg.errors import InputError
 from tunetseg.io import Image
 from tunetseg.io.extras import need
 from tunetseg.io.formats import read_analyze, read_itk, read_mgh
-from tunetseg.io.readers import image_stem, reader_for
+from tunetseg.io.readers import image_files, image_stem, reader_for
 
 SHAPE = (4, 5, 6)
 MARK = (1, 3, 2)
@@ -320,3 +320,118 @@ def test_stem() -> None:
     assert image_stem("x/P_t1.seg.nrrd") == "P_t1.seg"
     assert image_stem("x/P.nii.gz") == "P"
     assert image_stem("x/P.json") is None
+
+
+# NRRD headers
+
+
+def nrrd(path: Path, *fields: str, end: str = "\n", encoding: str = "raw", body: bytes | None = None) -> Path:
+    """Write a header by hand, with the voxels of `marked` after it."""
+    pytest.importorskip("SimpleITK", reason="the extra formats is not installed")
+    lines = ["NRRD0004", "type: int16", "dimension: 3", f"sizes: {' '.join(map(str, SHAPE))}", "endian: little"]
+    header = end.join([*lines, f"encoding: {encoding}", *fields, "", ""]).encode()
+    voxels = marked().astype("<i2").tobytes(order="F") if body is None else body
+    path.write_bytes(header + (gzip.compress(voxels) if encoding == "gzip" and body is None else voxels))
+    return path
+
+
+PLACED = ("space: LPS", "space directions: (1,0,0) (0,1,0) (0,0,1)", "space origin: (0,0,0)")
+
+
+@pytest.mark.parametrize("encoding", ["raw", "gzip"])
+def test_lines_that_end_as_on_windows(tmp_path: Path, encoding: str) -> None:
+    # No byte of the voxels is the end of a line, so that only the end of the header can be found.
+    array = np.full(SHAPE, 0x0101, "<i2")
+    array[MARK] = 900
+    raw = array.tobytes(order="F")
+    path = nrrd(
+        tmp_path / "a.nrrd",
+        *PLACED,
+        end="\r\n",
+        encoding=encoding,
+        body=gzip.compress(raw) if encoding == "gzip" else raw,
+    )
+    image = read_itk(path)
+    assert image.oriented
+    np.testing.assert_allclose(world_of_mark(image), np.array(MARK) * LPS_TO_RAS)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_nrrd_with_another_checksum(tmp_path: Path, end: str) -> None:
+    path = nrrd(tmp_path / "a.nrrd", *PLACED, end=end, encoding="gzip")
+    raw = bytearray(path.read_bytes())
+    raw[-6] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(InputError, match=r"a\.nrrd: damaged or cut off \(CRC check failed"):
+        read_itk(path)
+
+
+@pytest.mark.parametrize(
+    ("space", "oriented"),
+    [
+        ("LAS", True),
+        ("Left-Posterior-Superior", True),
+        ("scanner-xyz", False),
+        ("3D-right-handed", False),
+        ("3D-left-handed", False),
+    ],
+)
+def test_spaces_that_are_not_those_of_a_patient(tmp_path: Path, space: str, oriented: bool) -> None:
+    assert read_itk(nrrd(tmp_path / "a.nrrd", f"space: {space}", *PLACED[1:])).oriented == oriented
+
+
+@pytest.mark.parametrize("unit", ["m", "um", "\xb5m"])
+def test_lengths_that_are_not_in_mm(tmp_path: Path, unit: str) -> None:
+    path = nrrd(tmp_path / "a.nrrd", *PLACED, f'space units: "{unit}" "{unit}" "{unit}"')
+    with pytest.raises(InputError, match=rf"a\.nrrd: its header measures voxels in {unit}; convert it to mm first"):
+        read_itk(path)
+    header = f"ObjectType = Image\nNDims = 3\nDistanceUnits = {unit}\nDimSize = 4 5 6\nElementDataFile = LOCAL\n"
+    (tmp_path / "a.mha").write_text(header, encoding="utf-8")
+    with pytest.raises(InputError, match=rf"a\.mha: its header measures voxels in {unit}; convert it to mm first"):
+        read_itk(tmp_path / "a.mha")
+    assert read_itk(nrrd(tmp_path / "b.nrrd", *PLACED, 'space units: "mm" "mm" "mm"')).oriented
+
+
+def test_a_line_that_is_too_long_is_no_damage(tmp_path: Path) -> None:
+    path = nrrd(tmp_path / "a.nrrd", *PLACED, f"content: {'x' * 120}")
+    with pytest.raises(
+        InputError, match=r"its header has a line of 129 characters, but .* shorten it, or convert"
+    ) as caught:
+        read_itk(path)
+    assert "damaged" not in str(caught.value)
+
+
+# The files of an image
+
+
+def test_files_of_an_image(tmp_path: Path) -> None:
+    def names(name: str) -> list[str]:
+        return [path.name for path in image_files(tmp_path / name)]
+
+    for name in ("p.hdr", "p.img", "S.HDR", "S.IMG", "s.mat"):
+        (tmp_path / name).touch()
+    for name in ("a.nii.gz", "a.nii", "a.mgz"):
+        assert names(name) == [name]
+    assert names("p.hdr") == names("p.img") == ["p.hdr", "p.img"]
+    assert names("S.IMG") == ["S.HDR", "S.IMG"]
+    for name, text, data in (
+        ("a.mha", "ElementDataFile = LOCAL\nElementDataFile = x.raw", []),
+        ("b.mhd", "DimSize = 4 5 6\r\nElementDataFile = my voxels.raw\r\n", ["my voxels.raw"]),
+        ("e.mhd", "ElementDataFile = 50% dose.raw\n", ["50% dose.raw"]),
+        ("c.mhd", "ElementDataFile = LIST\ns1.raw\ns2.raw\n", ["s1.raw", "s2.raw"]),
+        ("d.mhd", "ElementDataFile = s%d.raw 1 2 1\n", ["s1.raw", "s2.raw"]),
+        ("a.nrrd", "NRRD0004\nencoding: raw\n\ndata file: x.raw", []),
+        ("b.nhdr", "NRRD0004\r\ndata file: b.raw.gz\r\nencoding: gzip\r\n", ["b.raw.gz"]),
+        ("c.nhdr", "NRRD0004\nencoding: raw\ndatafile: LIST 2\ns1.raw\ns2.raw\n", ["s1.raw", "s2.raw"]),
+        ("d.nhdr", "NRRD0004\ndata file: s%01d.raw 1 2 1\n", ["s1.raw", "s2.raw"]),
+    ):
+        for one in ("s1.raw", "s2.raw"):
+            (tmp_path / one).touch()
+        (tmp_path / name).write_bytes(text.encode())
+        assert names(name) == [name, *data]
+    (tmp_path / "series/more").mkdir(parents=True)
+    for one in ("series/1.dcm", "series/more/2.dcm"):
+        (tmp_path / one).touch()
+    assert names("series") == ["1.dcm", "2.dcm"]
+    with pytest.raises(InputError, match=r"gone\.mhd: there is no such file"):
+        names("gone.mhd")

@@ -1,6 +1,8 @@
 """Hidden folders, what killed processes leave of them, and locks."""
 
+import hashlib
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +59,28 @@ def test_a_lock(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     with locked(tmp_path):
         pass
+
+
+def test_numbers_of_processes_are_those_of_one_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Containers may share a name and a volume, and each has a process 1 of its own."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    monkeypatch.setattr(os, "readlink", lambda path: "pid:[1]")
+    of_another = tmp_path / hidden_name().replace(f"-{os.getpid()}-", f"-{ended.pid}-")
+    of_another.write_text("text")
+    monkeypatch.setattr(os, "readlink", lambda path: "pid:[2]")
+    remove_leftovers(tmp_path)
+    assert of_another.exists()
+    monkeypatch.setattr(os, "readlink", lambda path: "pid:[1]")
+    remove_leftovers(tmp_path)
+    assert not of_another.exists()
+
+
+def test_what_earlier_versions_left_is_removed_after_a_day(tmp_path: Path) -> None:
+    old = tmp_path / f".tunetseg-{hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]}-{os.getpid()}-01.a.csv"
+    old.write_text("text")
+    remove_leftovers(tmp_path)
+    assert old.exists()
+    os.utime(old, (0, 0))
+    remove_leftovers(tmp_path)
+    assert not old.exists()

@@ -1,12 +1,15 @@
 """The cache: built once, keyed by all that decides it, rebuilt when damaged, shared by threads and processes."""
 
 import errno
+import hashlib
+import json
 import shutil
 import subprocess
 import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -348,3 +351,65 @@ def test_a_full_disk_is_said(gliomas: list[Case], tmp_path: Path, monkeypatch: p
         Cache(tmp_path / "cache", COARSE, BRATS).get(gliomas[0])
     assert caught.value.errno == errno.ENOSPC
     assert not [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"]
+
+
+# Images of several files
+
+
+@pytest.mark.parametrize("ending", ["hdr", "mhd", "nhdr"])
+def test_voxels_in_a_file_of_their_own_make_the_key(gliomas: list[Case], tmp_path: Path, ending: str) -> None:
+    """The header stays as it is when the voxels change."""
+    case, images = gliomas[0], dict(gliomas[0].images)
+    for name, path in images.items():
+        images[name] = tmp_path / f"{name}.{ending}"
+        image = nib.load(path)
+        if ending == "hdr":
+            nib.save(nib.Nifti1Pair(np.asarray(image.dataobj), image.affine), images[name])
+        else:
+            itk = pytest.importorskip("SimpleITK", reason="the extra formats is not installed")
+            itk.WriteImage(itk.ReadImage(str(path)), str(images[name]))
+    store = Cache(tmp_path / "cache", COARSE, BRATS)
+    before = store.get(replace(case, images=images))
+    voxels = tmp_path / ("t2.img" if ending == "hdr" else "t2.raw")
+    header = images["t2"].read_bytes()
+    voxels.write_bytes(bytes(byte // 2 for byte in voxels.read_bytes()))
+    after = store.get(replace(case, images=images))
+    assert images["t2"].read_bytes() == header
+    assert after.path != before.path
+    assert not np.array_equal(after.image, before.image)
+    voxels.unlink()
+    with pytest.raises(InputError, match=r"t2\.(raw|img): (cannot be read|there is no such file)"):
+        store.get(replace(case, images=images))
+
+
+def test_all_slices_of_a_series_make_the_key(gliomas: list[Case], tmp_path: Path) -> None:
+    slices = [tmp_path / f"{number}.dcm" for number in range(3)]
+    for path in slices:
+        path.write_bytes(path.name.encode())
+    frames = tuple(SimpleNamespace(file=SimpleNamespace(path=path)) for path in slices)
+    case = replace(gliomas[0], images={**gliomas[0].images, "t2": slices[0]})
+    case = replace(case, series={"t2": SimpleNamespace(uid="1.2", key="4", frames=frames)})
+    store = Cache(tmp_path / "cache", COARSE, BRATS)
+    before = store._key(case)
+    other = replace(case, series={"t2": SimpleNamespace(uid="1.2", key="5", frames=frames)})
+    assert store._key(other) != before, "another series of the same archive"
+    slices[2].write_bytes(b"changed")
+    assert store._key(case) != before
+
+
+def test_the_keys_of_images_of_one_file(gliomas: list[Case], tmp_path: Path) -> None:
+    """Caches that are there stay valid."""
+    case, store = gliomas[0], Cache(tmp_path / "cache", COARSE, BRATS)
+    whole = BRATS.to_dict()
+    channels = [(channel["name"], channel["normalisation"], None) for channel in whole["channels"]]
+    prepared_by = {"channels": channels, "foreground": whole["foreground"], "regions": BRATS.region_names}
+    facts = [cache.FORMAT, {"spacing": 20.0, "denoise": False}, prepared_by, store._conventions(case)]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for path in (*(case.images[name] for name in BRATS.channel_names), case.reference):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    assert store._key(case) == digest.hexdigest()[:16]
+
+
+def test_no_lock_is_left_behind(gliomas: list[Case], tmp_path: Path) -> None:
+    entry = Cache(tmp_path / "cache", COARSE, BRATS).get(gliomas[0]).path
+    assert list((tmp_path / "cache").iterdir()) == [entry]

@@ -11,7 +11,7 @@ import pytest
 from tunetseg.datasets import Case, DatasetDescription, find_cases, find_description, split_folds
 from tunetseg.datasets.phantom import write_cohort
 from tunetseg.errors import InputError
-from tunetseg.preparation import Preprocessing
+from tunetseg.preparation import Preprocessing, pack
 from tunetseg.preparation.cache import Cache, CachedCase
 from tunetseg.preparation.pack import Pack, PackedCase, is_pack, write_pack
 from tunetseg.preparation.pack_format import read_header
@@ -241,5 +241,35 @@ def test_broken_cases_are_left_out_or_stop_it(cohort: Path, cache: Cache, tmp_pa
 def test_the_cache_can_be_emptied_on_the_way(cohort: Path, tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache", Preprocessing(20.0), find_description("brats2019"))
     write_pack(find_cases(cohort), tmp_path / "pack", cache, keep_cache=False)
-    assert not list((tmp_path / "cache").glob("*.safetensors"))
+    assert not list((tmp_path / "cache").iterdir())
     assert len(Pack(tmp_path / "pack").cases) == 6
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_one_cohort_that_was_cut_in_two_ways(
+    cohort: Path, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: bool
+) -> None:
+    """The first of two parts and the last two of three hold other cases than either pack."""
+    if earlier:  # then a pack's digest said nothing of how it is cut
+        monkeypatch.setattr(pack, "_digest", lambda *_: "0" * 64)
+    cuts: dict[int, list[Path]] = {}
+    for size in (SMALL_PART, 0.03):
+        parts = write_pack(find_cases(cohort), tmp_path / str(size), cache, part_size=size)
+        cuts[len(parts)] = parts
+    few, many = cuts[min(cuts)], cuts[max(cuts)]
+    assert len(few) < len(many)
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    for path in (few[0], *many[1:]):
+        shutil.copy(path, mixed)
+    with pytest.raises(InputError, match="are of different packs; keep one pack"):
+        Pack(mixed)
+    with pytest.raises(InputError, match=f"the pack is incomplete, {few[1].name}.* missing"):
+        Pack(mixed / few[0].name)
+
+
+def test_another_cut_into_as_many_parts_is_another_pack(cohort: Path, cache: Cache, tmp_path: Path) -> None:
+    (whole,) = write_pack(find_cases(cohort), tmp_path, cache)
+    header = read_header(whole)[0]
+    entries = header.cases
+    assert pack._digest(header, [entries[:2], entries[2:]]) != pack._digest(header, [entries[:3], entries[3:]])

@@ -1,6 +1,8 @@
 """Readers of image formats other than NIfTI and DICOM: MetaImage, NRRD, MGH/MGZ, Analyze."""
 
+import glob
 import math
+import os
 import re
 import zlib
 from dataclasses import replace
@@ -22,7 +24,7 @@ from tunetseg.io.grid import LPS_TO_RAS
 from tunetseg.io.nifti import Image, image_from_nibabel
 from tunetseg.limits import LIMITS, check_memory
 
-__all__ = ["image_from_itk", "read_analyze", "read_itk", "read_mgh"]
+__all__ = ["data_files", "image_from_itk", "read_analyze", "read_itk", "read_mgh"]
 
 _DAMAGE = (
     EOFError,
@@ -41,9 +43,19 @@ _FIELD_BYTES, _WORD_BYTES = 500, 100
 _MOST_COMPRESSED = 1040
 """Bytes that one byte can stand for at most in the compression of these formats."""
 _MGH_HEADER_BYTES = 284
+_MHA_DATA = re.compile(rb"^\s*ElementDataFile\s*=[ \t]*(.*?)\s*$", re.MULTILINE)
 _MHA_PLACE = re.compile(rb"^\s*(TransformMatrix|Rotation|Orientation)\s*=", re.MULTILINE)
+_NRRD_DATA = re.compile(rb"^data ?file\s*:[ \t]*(.*?)\s*$", re.MULTILINE | re.IGNORECASE)
+_NRRD_END = re.compile(rb"\r?\n\r?\n")
 _NRRD_GZIP = re.compile(rb"^encoding\s*:\s*(gz|gzip)\s*$", re.MULTILINE)
-_NRRD_PLACE = re.compile(rb"^space\s*:\s*\S", re.MULTILINE)
+_NRRD_PLACE = re.compile(
+    rb"^space\s*:\s*(right-anterior-superior|left-anterior-superior|left-posterior-superior|RAS|LAS|LPS)(-time|T)?\s*$",
+    re.MULTILINE | re.IGNORECASE,
+)
+"""Spaces whose axes are those of the patient; ``scanner-xyz`` and ``3D-right-handed`` are not."""
+_SLICE_NUMBER = re.compile(r"%\d*[di]")
+_UNITS = re.compile(r"^\s*(?:(?:space )?units\s*:|DistanceUnits\s*=)(.*)$", re.MULTILINE | re.IGNORECASE)
+_NOT_MM = {"m", "meter", "meters", "metre", "metres", "cm", "um", "\xb5m", "\u03bcm", "micron", "microns", "nm", "inch"}
 
 
 def read_itk(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | None = None) -> Image:
@@ -100,20 +112,60 @@ def image_from_itk(image: Any, source: object = "image") -> Image:
     return _image(source, array, _affine(image, 3), np.float32, True)
 
 
-def _check_fields(path: Path) -> None:
-    """Raise InputError for a header by which ITK would crash: it has room for short fields and ten dimensions."""
+def data_files(path: Path) -> list[Path]:
+    """Return the files in which the voxels of a MetaImage or NRRD header are; none where they follow the header.
+
+    Raises:
+        InputError: The header cannot be read.
+    """
     with open_file(path) as file:
         start = file.read(_HEADER_BYTES)
-    is_nrrd = path.suffix.lower() in {".nrrd", ".nhdr"}
-    for line in start.split(b"\n\n" if is_nrrd else b"ElementDataFile", 1)[0].split(b"\n"):
+    found = _NRRD_DATA.search(_NRRD_END.split(start, 1)[0]) if _is_nrrd(path) else _MHA_DATA.search(start)
+    if found is None or found[1].upper() == b"LOCAL":
+        return []
+    said = os.fsdecode(found[1])
+    if said.upper().split()[:1] == ["LIST"]:
+        names = os.fsdecode(start[found.end() :]).split("\n")
+        return [path.parent / name.strip() for name in names if name.strip()]
+    if _SLICE_NUMBER.search(said):  # one pattern for the names of all slices, then their numbers
+        pattern = _SLICE_NUMBER.sub("*", glob.escape(said.split()[0]))
+        return sorted(Path(name) for name in glob.glob(os.path.join(glob.escape(str(path.parent)), pattern)))
+    return [path.parent / said]
+
+
+def _is_nrrd(path: Path) -> bool:
+    return path.suffix.lower() in {".nrrd", ".nhdr"}
+
+
+def _header(path: Path) -> bytes:
+    """The fields of a MetaImage or NRRD header."""
+    with open_file(path) as file:
+        start = file.read(_HEADER_BYTES)
+    return (_NRRD_END.split(start, 1) if _is_nrrd(path) else start.split(b"ElementDataFile", 1))[0]
+
+
+def _check_fields(path: Path) -> None:
+    """Raise InputError for a header by which ITK would crash, or that is not measured in mm.
+
+    ITK has room for short fields and ten dimensions.
+    """
+    is_nrrd, header = _is_nrrd(path), _header(path)
+    for line in header.split(b"\n"):
         if is_nrrd and (line.startswith(b"#") or b":=" in line):  # comments and keys, which may have any length
             continue
         name, _, value = line.partition(b":" if is_nrrd else b"=")
         longest = max(map(len, line.split()), default=0)
         if len(line) > _FIELD_BYTES or longest > _WORD_BYTES:
-            raise InputError(f"{path}: damaged, its header has a line of {len(line)} characters; copy it again")
+            raise InputError(
+                f"{path}: its header has a line of {len(line)} characters, but lines of {_FIELD_BYTES} and words of "
+                f"{_WORD_BYTES} are the most that can be read; shorten it, or convert the image to .nii.gz"
+            )
         if name.strip() in {b"NDims", b"dimension"} and value.strip() not in {b"1", b"2", b"3", b"4"}:
             raise InputError(f"{path}: its header gives no number of dimensions from 1 to 4; copy it again")
+    for said in _UNITS.findall(header.decode("utf-8", "replace")):
+        for unit in said.replace('"', " ").lower().split():
+            if unit in _NOT_MM:
+                raise InputError(f"{path}: its header measures voxels in {unit}; convert it to mm first")
 
 
 def _check_checksum(path: Path, announced: int) -> None:
@@ -121,10 +173,11 @@ def _check_checksum(path: Path, announced: int) -> None:
     if path.suffix.lower() != ".nrrd":
         return
     with open_file(path) as file:
-        header, mark, _ = file.read(_HEADER_BYTES).partition(b"\n\n")
-        if not mark or not _NRRD_GZIP.search(header):
+        start = file.read(_HEADER_BYTES)
+        end = _NRRD_END.search(start)
+        if end is None or not _NRRD_GZIP.search(start[: end.start()]):
             return
-        file.seek(len(header) + len(mark))
+        file.seek(end.end())
         size = 0
         try:
             for piece in inflate(BytesIO(file.read())):
@@ -182,12 +235,7 @@ def _affine(image: Any, space: int) -> NDArray[np.float64]:
 
 def _says_place(path: Path) -> bool:
     """Whether a header says how the patient lies."""
-    with open_file(path) as file:
-        header = file.read(_HEADER_BYTES)
-    if path.suffix.lower() in {".nrrd", ".nhdr"}:
-        header = header.split(b"\n\n", 1)[0].replace(b"\r", b"")
-        return bool(_NRRD_PLACE.search(header))
-    return bool(_MHA_PLACE.search(header.split(b"ElementDataFile", 1)[0]))
+    return bool((_NRRD_PLACE if _is_nrrd(path) else _MHA_PLACE).search(_header(path)))
 
 
 def read_mgh(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | None = None) -> Image:

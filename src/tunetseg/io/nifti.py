@@ -408,6 +408,8 @@ def write_image(path: str | Path, array: NDArray, grid: Grid, *, oriented: bool 
     image = kind(stored, grid.affine, header)
     image.set_sform(grid.affine if oriented else None, code=int(oriented))
     image.set_qform(grid.affine if oriented else None, code=int(oriented))
+    if oriented and not Grid(image.get_qform(), grid.shape).same_lattice(grid):
+        image.set_qform(None, code=0)  # a qform holds no shear
     with whole_file(Path(path)) as partial:
         nib.save(image, partial)
 

@@ -10,7 +10,7 @@ from tunetseg.errors import InputError
 from tunetseg.io.bounded import open_file
 from tunetseg.io.nifti import Image
 
-__all__ = ["ENDINGS", "Reader", "image_stem", "is_dicom", "reader_for"]
+__all__ = ["ENDINGS", "Reader", "image_files", "image_stem", "is_dicom", "reader_for"]
 
 _ITK = (".mha", ".mhd", ".nrrd", ".nhdr")
 _ANALYZE = (".hdr", ".img")
@@ -51,6 +51,33 @@ def reader_for(path: str | Path) -> Reader | None:
     from tunetseg.io import formats
 
     return {"itk": formats.read_itk, "mgh": formats.read_mgh, "analyze": formats.read_analyze}[kind]
+
+
+def image_files(path: Path) -> list[Path]:
+    """Return the files that an image is read from; most have one.
+
+    Args:
+        path: An image, as for `read_image`.
+
+    Returns:
+        Header and data files, or all files of a folder of DICOM files; they need not exist.
+
+    Raises:
+        InputError: A file or folder that names others cannot be read.
+    """
+    kind = _kind(path)
+    if kind == "dicom":
+        from tunetseg.io.dicom.files import list_files
+
+        return list(dict.fromkeys(file.path for file in list_files(path)))
+    if kind == "itk":
+        from tunetseg.io.formats import data_files
+
+        return [path, *data_files(path)]
+    if path.name.lower().endswith(_ANALYZE):
+        endings = (".HDR", ".IMG", ".MAT") if path.suffix.isupper() else (".hdr", ".img", ".mat")
+        return [file for ending in endings if (file := path.with_suffix(ending)).is_file()]
+    return [path]
 
 
 def is_dicom(path: Path) -> bool:

@@ -20,7 +20,7 @@ __all__ = ["hidden_name", "locked", "remove_leftovers", "scratch_folder"]
 _HIDDEN = ".tunetseg-"
 _LEFTOVER = re.compile(r"\.tunetseg-([0-9a-f]{6})-([0-9]{1,9})-")
 _DAY = 24 * 3600.0
-"""Age from which what another computer began is a leftover, as nobody can tell whether its process lives."""
+"""Age from which what another computer or container began is a leftover, as its processes cannot be seen."""
 
 
 def hidden_name() -> str:
@@ -29,13 +29,18 @@ def hidden_name() -> str:
 
 
 def _host() -> str:
-    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+    """Digest of what makes process numbers comparable: the computer since it was started, and the container."""
+    facts = [socket.gethostname()]  # which containers may share, with a number 1 in each
+    with suppress(OSError):  # only Linux has these files
+        facts += [Path("/proc/sys/kernel/random/boot_id").read_text(), os.readlink("/proc/self/ns/pid")]
+    return hashlib.sha256(" ".join(facts).encode()).hexdigest()[:6]
 
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed processes left half-written in a folder.
 
-    Of processes of this computer it is known whether they still run; what others began is left alone for a day.
+    Of processes of this computer or container it is known whether they still run; what others began is left alone for
+    a day.
     """
     for place in folder.glob(f"{_HIDDEN}*"):
         with suppress(OSError):

@@ -7,6 +7,7 @@ import logging
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,14 +29,16 @@ from tunetseg.datasets import (
 )
 from tunetseg.errors import InputError
 from tunetseg.io import check_same_lattice, read_label_map
+from tunetseg.io.bounded import check_file
 from tunetseg.io.files import whole_file
+from tunetseg.io.readers import image_files
 from tunetseg.io.tensors import METADATA, read_tensor_header
 from tunetseg.limits import processors
 from tunetseg.preparation.prepare import Preprocessing, prepare
 from tunetseg.preparation.volume import read_volume
 from tunetseg.progress import Progress, silent
 
-__all__ = ["FORMAT", "Cache", "CachedCase", "is_whole", "map_arrays", "write_arrays"]
+__all__ = ["FORMAT", "Cache", "CachedCase", "is_whole", "map_arrays", "source_digests", "write_arrays"]
 
 FORMAT = 4
 """Raised whenever what is stored, or how it is computed, changes: old entries are then never found."""
@@ -102,8 +105,37 @@ def write_arrays(path: Path, arrays: dict[str, NDArray], facts: dict[str, str]) 
 @lru_cache(maxsize=2**16)
 def _file_digest(path: Path, size: int, changed: int) -> bytes:
     """Return the SHA-256 of a file, which several spacings ask for; its size and time say that it is the same."""
+    check_file(path)  # a header may name a device, which has no end
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
+
+
+def source_digests(case: Case, description: DatasetDescription) -> list[bytes]:
+    """Return the SHA-256 of each file of a case: of its images in the order of the channels, then of the reference.
+
+    Args:
+        case: Has all channels, and a reference segmentation.
+        description: Names the channels.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    assert case.reference is not None
+    images = dict.fromkeys(path for name in description.channel_names for path in _files(case, name))
+    digests = []
+    for path in (*images, *image_files(case.reference)):
+        try:
+            known = path.stat()
+            digests.append(_file_digest(path, known.st_size, known.st_mtime_ns))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); check the file or its link") from None
+    return digests
+
+
+def _files(case: Case, name: str) -> list[Path]:
+    """All files of one channel."""
+    series = case.series.get(name)
+    return image_files(case.images[name]) if series is None else [frame.file.path for frame in series.frames]
 
 
 def is_whole(path: Path) -> bool:
@@ -114,6 +146,12 @@ def is_whole(path: Path) -> bool:
         return {name: _checksum(array) for name, array in map_arrays(path).items()} == sums
     except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError):
         return False
+
+
+def _part(case: Case, name: str) -> int | tuple[str, str] | None:
+    """Which volume of a file, or which series of a folder or archive, a channel is."""
+    series = case.series.get(name)
+    return case.volumes.get(name) if series is None else (series.uid, series.key)
 
 
 class Cache:
@@ -149,9 +187,13 @@ class Cache:
         entry = self.folder / f"{case.id}-{self._key(case)}.safetensors"
         if not is_whole(entry):
             self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / f".{entry.name}.lock"):
+            lock = self.folder / f".{entry.name}.lock"
+            with FileLock(lock):
                 if not is_whole(entry):
                     write_arrays(entry, self._build(case), {"case": case.id})
+                # Who waits for this lock, or makes the file again, finds the entry whole.
+                with suppress(OSError):
+                    lock.unlink()
         return CachedCase(case.id, entry)
 
     def get_all(
@@ -197,22 +239,15 @@ class Cache:
     def _key(self, case: Case) -> str:
         facts = [FORMAT, asdict(self.settings), self._prepared_by(case), self._conventions(case)]
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-        paths = dict.fromkeys([case.images[name] for name in self.description.channel_names])
-        for path in (*paths, case.reference):
-            assert path is not None
-            try:
-                known = path.stat()
-                digest.update(_file_digest(path, known.st_size, known.st_mtime_ns))
-            except OSError as error:
-                raise InputError(f"{path}: cannot be read ({error.strerror}); check the file or its link") from None
+        for one in source_digests(case, self.description):
+            digest.update(one)
         return digest.hexdigest()[:16]
 
     def _prepared_by(self, case: Case) -> dict:
         """What decides the arrays, besides the content of the files and the settings."""
         whole = self.description.to_dict()
         channels = [
-            (channel["name"], channel["normalisation"], case.volumes.get(channel["name"]))
-            for channel in whole["channels"]
+            (channel["name"], channel["normalisation"], _part(case, channel["name"])) for channel in whole["channels"]
         ]
         return {"channels": channels, "foreground": whole["foreground"], "regions": self.description.region_names}
 

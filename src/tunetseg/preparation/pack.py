@@ -24,7 +24,7 @@ from tunetseg.io.files import make_folder
 from tunetseg.io.scratch import scratch_folder
 from tunetseg.limits import processors
 from tunetseg.preparation.cache import FORMAT as CACHE_FORMAT
-from tunetseg.preparation.cache import Cache, CachedCase, is_whole, write_arrays
+from tunetseg.preparation.cache import Cache, CachedCase, is_whole, source_digests, write_arrays
 from tunetseg.preparation.pack_format import (
     ENDING,
     FORMAT,
@@ -95,6 +95,7 @@ def write_pack(
             raise InputError(f"{folder}: no usable case is left to pack; repair the broken ones")
         header = _header(entries, cache, {case.id: case for case in cases})
         divided = _divide(entries, header, part_size)
+        header = msgspec.structs.replace(header, pack=_digest(header, divided))
         names = [part_name(number, len(divided)) for number in range(1, len(divided) + 1)]
         for number, (name, own) in enumerate(zip(names, divided, strict=True), start=1):
             whole = msgspec.structs.replace(header, part=number, parts=len(divided), cases=own)
@@ -151,7 +152,7 @@ def _pack_case(case: Case, cache: Cache, target: Path, keep: bool) -> Entry:
         site=case.site,
         grade=case.grade,
         dataset=case.dataset.name if case.dataset else None,
-        source=_source_digest(case, cache.description),
+        source=hashlib.sha256(b"".join(source_digests(case, cache.description))).hexdigest(),
         shape=(x, y, z),
         scale=scale,
         offset=offset,
@@ -161,20 +162,11 @@ def _pack_case(case: Case, cache: Cache, target: Path, keep: bool) -> Entry:
     )
 
 
-def _source_digest(case: Case, description: DatasetDescription) -> str:
-    digest = hashlib.sha256()
-    for path in (*dict.fromkeys(case.images[name] for name in description.channel_names), case.reference):
-        assert path is not None
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
-
-
 def _header(entries: Sequence[Entry], cache: Cache, cases: dict[str, Case]) -> Header:
-    """The header that all parts share; its cases are still to be filled in."""
+    """The header that all parts share; its digest and its cases are still to be filled in."""
     description = cache.description
     datasets = {found.name: found.to_dict() for entry in entries if (found := cases[entry.id].dataset)}
-    header = Header(
+    return Header(
         format=FORMAT,
         software=__version__,
         pack="0" * 64,
@@ -186,10 +178,8 @@ def _header(entries: Sequence[Entry], cache: Cache, cases: dict[str, Case]) -> H
         denoise=cache.settings.denoise,
         channels=description.channel_names,
         regions=description.region_names,
-        cases=tuple(entries),
+        cases=(),
     )
-    digest = hashlib.sha256(msgspec.json.encode(header)).hexdigest()
-    return msgspec.structs.replace(header, pack=digest, cases=())
 
 
 def _divide(entries: Sequence[Entry], header: Header, part_size: float) -> list[tuple[Entry, ...]]:
@@ -211,6 +201,11 @@ def _divide(entries: Sequence[Entry], header: Header, part_size: float) -> list[
         parts[-1].append(msgspec.structs.replace(entry, begin=begin))
         used, begin = used + own, begin + entry.size
     return [tuple(part) for part in parts]
+
+
+def _digest(header: Header, divided: Sequence[tuple[Entry, ...]]) -> str:
+    """Digest of the contents of all parts; the same cases, divided in another way, have another."""
+    return hashlib.sha256(msgspec.json.encode((header, divided))).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -362,10 +357,11 @@ def _open_parts(path: Path) -> list[tuple[Path, Header, int]]:
     if not names:
         raise InputError(f"{path}: is not a pack; its folder holds no {ENDING} file")
     found = [(name, *read_header(name)) for name in names]
-    packs = {header.pack: name for name, header, _ in found}
+    # The digest of earlier versions did not say how the cases are divided.
+    packs = {(header.pack, header.parts): name for name, header, _ in found}
     if not path.is_dir():
-        own = read_header(path)[0].pack
-        found = [part for part in found if part[1].pack == own]
+        own = read_header(path)[0]
+        found = [part for part in found if (part[1].pack, part[1].parts) == (own.pack, own.parts)]
     elif len(packs) > 1:
         raise InputError(f"{path}: {' and '.join(map(str, packs.values()))} are of different packs; keep one pack")
     parts = {header.part: (name, header, begin) for name, header, begin in found}

@@ -35,6 +35,7 @@ class PreparedCase:
         grid: That of the reference's scan, in its order of axes; arrays are in LPS order.
         record: How they were made.
         inputs: Files that they were made of.
+        oriented: False where the reference's scan does not say how the patient lies.
     """
 
     images: dict[str, NDArray[np.float32]]
@@ -42,6 +43,7 @@ class PreparedCase:
     grid: Grid
     record: Record
     inputs: tuple[Path, ...] = ()
+    oriented: bool = True
 
     def save(self, folder: Path) -> None:
         """Write an image per channel, the mask of the brain, and the record.
@@ -55,7 +57,7 @@ class PreparedCase:
         check_free(folder, [*self.images], self.inputs)
         (folder / RECORD).unlink(missing_ok=True)
         for name, array in names.items():
-            write_image(folder / name, array, self.grid)
+            write_image(folder / name, array, self.grid, oriented=self.oriented)
         self.record.save(folder)
 
 
@@ -96,20 +98,23 @@ def prepare_case(
     Args:
         case: Its scans.
         description: Channels that are needed.
-        find_brain: Returns the brain's mask in the reference; None if the skull has been removed.
+        find_brain: Returns the brain's mask in the reference; None if the skull has been removed, so that 0 is outside
+            of the brain.
         brain: How the brain is found, for the record.
         reference: Channel that the others are registered to.
-        registered: The scans lie upon each other already; only grid and skull are changed.
+        registered: The scans are already registered; only grid and skull are changed.
         progress: Called after every scan.
 
     Raises:
-        InputError: A scan is missing, damaged, or does not fit, or no brain was found.
+        InputError: A scan is missing, damaged, or does not fit, or does not say how the patient lies and would have to
+            be moved, or no brain was found.
     """
     case.check(description.channel_names)
     if reference not in case.images:
         raise InputError(f"{case.id}: no {reference} image; register to one of {', '.join(case.images)}")
     images = {name: _read(case, name) for name in description.channel_names}
     first = images[reference]
+    _check_orientation(case, images, reference, registered)
     steps = len(images) + 1
     mask = first.array != 0 if find_brain is None else find_brain(first)
     progress(case.id, 1, steps)
@@ -117,10 +122,13 @@ def prepare_case(
     for number, (name, image) in enumerate(images.items()):
         move = np.eye(4) if registered or name == reference else _register(case, first, reference, image, name)
         scans[name] = _scan(case, name, image, move)
-        found[name] = first.array if name == reference else regrid(image.array, image.grid, first.grid, move=move)
+        found[name] = first.array
+        if name != reference:
+            found[name] = regrid(image.array, image.grid, first.grid, move=move, masked=find_brain is None)
         progress(case.id, number + 2, steps)
     prepared = {name: np.where(mask, array, 0).astype(np.float32) for name, array in found.items()}
-    return PreparedCase(prepared, mask, first.stored, Record(reference, scans, brain), tuple(case.images.values()))
+    record, inputs = Record(reference, scans, brain), tuple(case.images.values())
+    return PreparedCase(prepared, mask, first.stored, record, inputs, first.oriented)
 
 
 def read_mask(path: Path, image: Image) -> NDArray[np.bool_]:
@@ -134,11 +142,17 @@ def read_mask(path: Path, image: Image) -> NDArray[np.bool_]:
         Booleans, shape of ``image.array``.
 
     Raises:
-        InputError: The file cannot be read, or marks nothing that the image shows.
+        InputError: The file cannot be read, marks nothing that the image shows, or is on another grid and one of the
+            two does not say how the patient lies.
     """
     given = read_image(path)
     mask = given.array != 0
     if not given.grid.same_lattice(image.grid):
+        if not (given.oriented and image.oriented):
+            raise InputError(
+                f"{path}: is on another grid than the image, and one of them does not say how the patient lies; give a "
+                "mask on the grid of the image"
+            )
         mask = regrid_masks(mask[None], given.grid, image.grid)[0]
     if not mask.any() or mask.all():
         raise InputError(f"{path}: marks {'everything' if mask.all() else 'nothing'} in the image; a mask is needed")
@@ -149,6 +163,21 @@ def _read(case: Case, name: str) -> Image:
     if name in case.series:
         return case.series[name].read()
     return read_image(case.images[name], volume=case.volumes.get(name))
+
+
+def _check_orientation(case: Case, images: dict[str, Image], reference: str, registered: bool) -> None:
+    """Raise InputError where a scan would be moved by an affine that is a guess."""
+    first = images[reference]
+    for name, image in images.items():
+        same = image.grid.same_lattice(first.grid)
+        if name == reference or (image.oriented and first.oriented) or (registered and same):
+            continue
+        unsaid = reference if image.oriented else name
+        hint = ", or choose --registered if the voxels of both show the same places" if same else ""
+        raise InputError(
+            f"{case.source(unsaid)}: does not say how the patient lies, so that {case.source(name)} cannot be brought "
+            f"to the grid of {case.source(reference)}; set the orientation in its header{hint}"
+        )
 
 
 def _register(case: Case, first: Image, reference: str, image: Image, name: str) -> NDArray[np.float64]:
@@ -167,6 +196,6 @@ def _scan(case: Case, name: str, image: Image, move: NDArray[np.float64]) -> Raw
     series = case.series.get(name)
     if series is None:
         return RawScan(case.images[name].name, image.stored, move)
-    place = case.images[name]
-    folder = place if place.suffix.lower() == ".zip" else place.parent
-    return RawScan(series.name, series.grid, move, str(folder.resolve()), series.uid, series.key)
+    files = [frame.file for frame in series.frames]
+    place = files[0].path if files[0].member else Path(os.path.commonpath([file.path.parent for file in files]))
+    return RawScan(series.name, series.grid, move, str(place.resolve()), series.uid, series.key)

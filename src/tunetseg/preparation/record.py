@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,9 +30,9 @@ class RawScan:
         source: The file or series, as sentences call it.
         grid: Where its voxels lie, in its own order of axes.
         move: Its world coordinates to those of the prepared images in mm, shape (4, 4).
-        place: Folder or archive of a DICOM series; empty for other files.
+        place: Folder or archive that holds all slices of a DICOM series; empty for other files.
         uid: Of the DICOM series.
-        key: Its number.
+        key: Its number, which depends on what else was found with it.
     """
 
     source: str
@@ -45,16 +46,21 @@ class RawScan:
         """Return the DICOM series.
 
         Raises:
-            InputError: The scan was no DICOM, or has been moved away.
+            InputError: The scan was no DICOM, or its files have been moved away or changed.
         """
         if not self.place:
             raise InputError(f"{self.source}: was not read from DICOM, so no DICOM SEG object can refer to its series")
         from tunetseg.io.dicom import find_series
 
-        for one in find_series(self.place).series:
-            if (one.uid, one.key) == (self.uid, self.key):
+        own = [one for one in find_series(self.place).series if one.uid == self.uid]
+        # Echoes of one series may share a grid; their numbers tell them apart, without the letter of a shared number.
+        number = self.key.rstrip(ascii_lowercase)
+        own.sort(key=lambda one: one.key.rstrip(ascii_lowercase) != number)
+        for one in own:
+            if one.usable and one.grid.same_lattice(self.grid):
                 return one
-        raise InputError(f"{self.place}: no longer holds {self.source}; put the DICOM files back where they were")
+        fault = "holds other slices than those that were prepared of" if own else "no longer holds"
+        raise InputError(f"{self.place}: {fault} {self.source}; put the DICOM files back where they were")
 
 
 @dataclass(frozen=True, eq=False)

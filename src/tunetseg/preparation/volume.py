@@ -90,7 +90,7 @@ def read_volume(
     Args:
         case: Says where the files are.
         description: Says which channels are needed, and in which order.
-        missing: ``allow`` is content with one channel; zeros stand in place of the others.
+        missing: ``allow`` accepts one channel; the others are replaced by zeros.
         grids: ``any`` brings images on other grids to that of the reference; ``one`` refuses them.
         reference: As for `stack_images`.
 
@@ -131,7 +131,7 @@ def stack_images(
     Args:
         images: Channel -> image.
         description: Says which channels are needed, and in which order.
-        missing: ``allow`` is content with one channel; zeros stand in place of the others.
+        missing: ``allow`` accepts one channel; the others are replaced by zeros.
         grids: ``any`` brings images on other grids to that of the reference; ``one`` refuses them.
         reference: Channel on whose grid the volume lies; by default the first, and T1ce where the grids differ.
 

@@ -12,6 +12,8 @@ import pytest
 from tunetseg.errors import InputError
 from tunetseg.io.dicom import DicomCase, find_dicom_cases
 
+from .conftest import SEQUENCES
+
 pydicom = pytest.importorskip("pydicom", reason="the extra dicom is not installed")
 
 Write = Callable[..., list[Path]]
@@ -136,6 +138,46 @@ def test_t1_from_after_the_injection(folder: Path, write_series: Write) -> None:
         path.unlink()
     write_series(folder / "x", ARRAY, number=8, SeriesDescription="AX T1", AcquisitionTime="113000", **T1)
     assert warned(only(folder)) == [("t1-after-contrast", "warning")]
+
+
+def test_t1_from_before_the_injection_is_taken(folder: Path, write_series: Write) -> None:
+    """Even where one from after it has thinner slices, and where the series with contrast agent was repeated."""
+    for number, description, time, step in (
+        (8, "SAG T1 SE", "103000", 1.0),
+        (10, "AX T1 SE +C", "104000", 3.0),
+    ):
+        write_series(folder / description, ARRAY, number=number, step=step, SeriesDescription=description,
+                     AcquisitionTime=time, **T1)  # fmt: skip
+    case = only(folder)
+    assert (case.channels["t1"].key, case.channels["t1ce"].name) == ("1", "series 10 (AX T1 SE +C)")
+    (said,) = (one for one in case.findings if one.code == "several-series" and one.message.startswith("t1:"))
+    assert "the one acquired before contrast agent was given, not series 8" in said.message
+    assert warned(case) == []
+
+
+def test_t1_from_between_two_with_contrast_agent(folder: Path, write_series: Write) -> None:
+    for path in (folder / "DICOM").rglob("t1[0-9]*"):
+        path.unlink()
+    for number, description, time in ((7, "AX T1", "103000"), (8, "AX T1 SE +C", "104000")):
+        write_series(folder / description, ARRAY, number=number, SeriesDescription=description, AcquisitionTime=time,
+                     **T1)  # fmt: skip
+    case = only(folder)
+    assert (case.channels["t1"].key, case.channels["t1ce"].key) == ("7", "8")
+    assert warned(case) == [("t1-after-contrast", "warning")]
+
+
+def test_choice_applies_to_the_examinations_that_have_it(tmp_path: Path, write_series: Write) -> None:
+    for visit in (1, 2):
+        for number, (channel, tags) in enumerate(SEQUENCES.items(), start=10 * visit + 1):
+            write_series(tmp_path / f"{visit}" / channel, ARRAY, number=number, StudyInstanceUID=f"1.2.{visit}",
+                         AcquisitionTime=f"{10 + visit}{number}00", **tags)  # fmt: skip
+    first, second = find_dicom_cases(tmp_path, choose={"t1": "12", "t1ce": "11"})
+    assert [first.channels[name].key for name in ("t1", "t1ce")] == ["12", "11"]
+    assert [second.channels[name].key for name in ("t1", "t1ce")] == ["21", "22"]
+    assert [one.code for one in second.findings].count("choice-elsewhere") == 2
+    assert warned(second) == []
+    with pytest.raises(InputError, match=r"there is no series 77 for t1ce; choose from series 11"):
+        find_dicom_cases(tmp_path, choose={"t1ce": "77"})
 
 
 def test_other_frame_of_reference(folder: Path, write_series: Write) -> None:

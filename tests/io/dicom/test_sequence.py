@@ -54,6 +54,31 @@ MPRAGE = {"echo_time": 2.9, "repetition_time": 2200, "inversion_time": 900, "sca
         ("T2 post-op", T2, "t2"),
         ("T1 post op", SPIN_ECHO_T1, "t1"),
         ("PD/T2 dual echo", T2, "t2"),
+        # Signs, and words written together
+        ("AX T1 C-", SPIN_ECHO_T1, "t1"),
+        ("t1_se_C-_tra", SPIN_ECHO_T1, "t1"),
+        ("T1 -C", SPIN_ECHO_T1, "t1"),
+        ("T1 (-C)", SPIN_ECHO_T1, "t1"),
+        ("T1 -GD", SPIN_ECHO_T1, "t1"),
+        ("T1 SE TRA KM-", SPIN_ECHO_T1, "t1"),
+        ("T1-Gd", SPIN_ECHO_T1, "t1ce"),
+        ("T1 GD-DTPA", SPIN_ECHO_T1, "t1ce"),
+        ("T1 KM-MPR", SPIN_ECHO_T1, "t1ce"),
+        ("T1+", SPIN_ECHO_T1, "t1ce"),
+        ("AX T1 (+)", SPIN_ECHO_T1, "t1ce"),
+        ("T1post", SPIN_ECHO_T1, "t1ce"),
+        ("T1 INJ", SPIN_ECHO_T1, "t1ce"),
+        ("T1 sans injection", SPIN_ECHO_T1, "t1"),
+        ("AX T1 W/", SPIN_ECHO_T1, "t1ce"),
+        ("AX T1 W/ FS", SPIN_ECHO_T1, "t1"),
+        # After something else than an injection
+        ("T1 post RT", SPIN_ECHO_T1, "t1"),
+        ("T1 POST TX", SPIN_ECHO_T1, "t1"),
+        ("T1 post-operative", SPIN_ECHO_T1, "t1"),
+        ("T1 post chemo", SPIN_ECHO_T1, "t1"),
+        ("T1 POST FOSSA", SPIN_ECHO_T1, "t1"),
+        ("T1 POST RT +C", SPIN_ECHO_T1, "t1ce"),
+        ("T1 GD pre op", SPIN_ECHO_T1, "t1ce"),
     ],
 )
 def test_clear(description: str, tags: dict[str, Any], channel: str) -> None:
@@ -117,6 +142,9 @@ def test_likely(description: str, tags: dict[str, Any], channel: str) -> None:
         ("T1", FLAIR, ("flair", "t1")),
         ("T1 +C", T2, ("t1ce", "t2")),
         ("T1 pre and post contrast", SPIN_ECHO_T1, ("t1", "t1ce")),
+        ("T1 with and without contrast", SPIN_ECHO_T1, ("t1", "t1ce")),
+        ("AX T1 W/WO", SPIN_ECHO_T1, ("t1", "t1ce")),
+        ("T1 +/- C", SPIN_ECHO_T1, ("t1", "t1ce")),
         ("T1 T2", {}, ("t1", "t2")),
     ],
 )
@@ -139,6 +167,12 @@ def test_no_agent(agent: str) -> None:
 def test_protocol_counts_where_the_description_is_silent() -> None:
     assert guess_sequence(SequenceTags("Brain axial", protocol="T1 +C")).channel == "t1ce"
     assert guess_sequence(SequenceTags("AX T2", protocol="DWI and T1")).channel == "t2"
+
+
+def test_protocol_of_an_examination_with_both() -> None:
+    protocol = "MRI BRAIN W/WO CONTRAST"
+    assert guess_sequence(SequenceTags("AX T1", protocol=protocol)).channel == "t1"
+    assert guess_sequence(SequenceTags("AX T1", protocol=protocol, contrast_agent="Dotarem")).channel == "t1ce"
 
 
 def test_sequence_name_of_the_vendor() -> None:

@@ -133,6 +133,20 @@ def test_copies_are_left_out(tmp_path: Path, write_series: Write) -> None:
     np.testing.assert_array_equal(series.read().array.shape, (5, 6, 4))
 
 
+def test_other_slices_under_one_uid_are_kept(tmp_path: Path, write_series: Write) -> None:
+    def same(dataset: Any, index: int) -> None:
+        dataset.SOPInstanceUID = "1.2.3.4" if index < 2 else f"1.2.3.5.{index}"
+
+    paths = write_series(tmp_path, blank(), each=same)
+    (tmp_path / "copy").write_bytes(paths[1].read_bytes())
+    series = only(tmp_path)
+    assert codes(series) == [("copies", "note"), ("repeated-uid", "warning")]
+    assert "1 slice is there twice" in series.findings[0].message
+    assert "1 slice has the SOP instance UID of another slice" in series.findings[1].message
+    image = series.read()
+    np.testing.assert_array_equal(image.stored.from_lps(image.array), blank().transpose(2, 1, 0))
+
+
 def test_other_pixels_in_one_place_are_refused(tmp_path: Path, write_series: Write) -> None:
     write_series(tmp_path / "a", blank(), SeriesInstanceUID="1.2.3")
     write_series(
@@ -206,6 +220,56 @@ def test_echoes_of_one_series_are_volumes_of_their_own(tmp_path: Path, write_ser
     assert codes(first) == codes(second) == [("several-volumes", "note")]
     assert first.read().array.min() == 12
     assert second.read().array.min() == 90
+
+
+def test_echo_times_that_differ_by_rounding(tmp_path: Path, write_series: Write) -> None:
+    write_series(tmp_path, blank(), each=lambda d, i: setattr(d, "EchoTime", 2.49 if i < 2 else 2.51))
+    series = only(tmp_path)
+    assert (series.key, codes(series), series.grid.shape) == ("1", [], (5, 6, 4))
+
+
+def test_close_echoes_are_volumes_of_their_own(tmp_path: Path, write_series: Write) -> None:
+    for echo in (2.2, 2.7, 3.2):
+        write_series(tmp_path / str(echo), blank(), SeriesInstanceUID="1.2.3", EchoTime=echo,
+                     each=lambda d, i, e=echo: setattr(d, "SOPInstanceUID", f"1.{round(10 * e)}.{i}"))  # fmt: skip
+    assert [codes(one) for one in find_series(tmp_path).series] == [[("several-volumes", "note")]] * 3
+
+
+NORMALISED = ["ORIGINAL", "PRIMARY", "M", "ND", "NORM"]
+
+
+@pytest.mark.parametrize("odd", [lambda i: i % 2 == 0, lambda i: i > 1, lambda i: i == 3])
+def test_slices_that_were_corrected_otherwise_stay_in_the_volume(
+    tmp_path: Path, write_series: Write, odd: Callable[[int], bool]
+) -> None:
+    def each(dataset: Any, index: int) -> None:
+        if odd(index):
+            dataset.ImageType = NORMALISED
+
+    write_series(tmp_path, blank(), each=each)
+    series = only(tmp_path)
+    assert codes(series) == [("mixed-corrections", "warning")]
+    image = series.read()
+    np.testing.assert_array_equal(image.stored.from_lps(image.array), blank().transpose(2, 1, 0))
+
+
+def test_two_whole_reconstructions_are_volumes_of_their_own(tmp_path: Path, write_series: Write) -> None:
+    write_series(tmp_path / "a", blank(), SeriesInstanceUID="1.2.3")
+    write_series(tmp_path / "b", blank() + 1, SeriesInstanceUID="1.2.3", ImageType=NORMALISED,
+                 each=lambda d, i: setattr(d, "SOPInstanceUID", f"1.9.{i}"))  # fmt: skip
+    assert [codes(one) for one in find_series(tmp_path).series] == [[("several-volumes", "note")]] * 2
+
+
+def test_halves_of_one_stack_are_warned_of(tmp_path: Path, write_series: Write) -> None:
+    """Nothing says whether water and fat were exported by halves, or one volume has wrong tags."""
+
+    def each(dataset: Any, index: int) -> None:
+        dataset.ImageType = ["DERIVED", "PRIMARY", "DIXON", "WATER" if index < 2 else "FAT"]
+
+    write_series(tmp_path, blank(), each=each)
+    found = find_series(tmp_path).series
+    assert [codes(one) for one in found] == [[("several-volumes", "warning")]] * 2
+    assert "although their slices make one stack" in found[0].findings[0].message
 
 
 def test_enhanced_file(tmp_path: Path, write_enhanced: Callable[..., Path]) -> None:

@@ -83,7 +83,7 @@ def find_dicom_cases(
     Args:
         place: Folder, with whatever folders and series in it, or archive.
         channels: Names of the channels that are needed.
-        choose: Channel -> key or UID of its series, which counts before any guess.
+        choose: Channel -> key or UID of its series, which counts before any guess in the examinations that have it.
         progress: Called after every file.
 
     Returns:
@@ -91,11 +91,15 @@ def find_dicom_cases(
         `DicomCase.channels` and refused by a finding.
 
     Raises:
-        InputError: There is no DICOM image, pydicom is not installed, or a chosen series is not there.
+        InputError: There is no DICOM image, pydicom is not installed, or no examination has a chosen series.
     """
     contents = find_series(place, progress=progress)
     examinations = sorted({one.examination for one in contents.series})
     name = _case_name(Path(place))
+    for channel, key in (choose or {}).items():
+        if not any(key in {one.key, one.uid} for one in contents.series):
+            known = ", ".join(one.name for one in contents.series)
+            raise InputError(f"{name}: there is no series {key} for {channel}; choose from {known}")
     cases = []
     for number in examinations:
         series = tuple(one for one in contents.series if one.examination == number)
@@ -130,14 +134,22 @@ def _case(
 ) -> DicomCase:
     chosen: dict[str, Series] = {}
     findings = list(shared)
-    taken = {channel: _named(name, series, channel, key) for channel, key in choose.items()}
+    taken: dict[str, Series] = {}
+    for channel, key in choose.items():
+        named = _named(name, series, channel, key)
+        if named is not None:
+            taken[channel] = named
+        else:  # another examination has it
+            message = f"{channel}: series {key} is not in this examination, so its tags decide here"
+            findings.append(Finding("choice-elsewhere", "note", message))
+    first = _first_enhanced(series, taken)
     for channel in channels:
         if channel in taken:
             chosen[channel] = taken[channel]
             findings += _against_choice(channel, taken[channel])
             continue
         free = [one for one in series if one not in taken.values()]
-        best, said = _best(free, channel)
+        best, said = _best(free, channel, first if channel == "t1" else None)
         findings += said
         if best is not None:
             chosen[channel] = best
@@ -146,17 +158,28 @@ def _case(
         if twice is not None:
             raise InputError(f"{name}: {one.name} is given as {channel} and as {twice}; each needs its own series")
         findings += one.findings
-    findings += _together(chosen)
+    findings += _together(chosen, first)
     return DicomCase(name, chosen, series, tuple(dict.fromkeys(findings)))
 
 
-def _named(name: str, series: Sequence[Series], channel: str, key: str) -> Series:
+def _named(name: str, series: Sequence[Series], channel: str, key: str) -> Series | None:
     found = [one for one in series if key in {one.key, one.uid}]
-    if len(found) != 1:
-        fault = f"there is no series {key}" if not found else f"{len(found)} volumes are called {key}"
+    if len(found) > 1:
         known = ", ".join(one.name for one in series)
-        raise InputError(f"{name}: {fault} for {channel}; choose from {known}")
-    return found[0]
+        raise InputError(f"{name}: {len(found)} volumes are called {key} for {channel}; choose from {known}")
+    return found[0] if found else None
+
+
+def _first_enhanced(series: Sequence[Series], taken: Mapping[str, Series]) -> Series | None:
+    """The first series that shows contrast agent, as far as tags and the user's choice say."""
+    enhanced = [one for one in series if one.guess.channel == "t1ce" or one is taken.get("t1ce")]
+    return min((one for one in enhanced if one.rank is not None), key=lambda one: one.rank or 0, default=None)
+
+
+def _is_after(series: Series, enhanced: Series | None) -> bool:
+    if enhanced is None or enhanced.rank is None or series.rank is None:
+        return False
+    return series.rank > enhanced.rank
 
 
 def _against_choice(channel: str, series: Series) -> list[Finding]:
@@ -171,17 +194,17 @@ def _against_choice(channel: str, series: Series) -> list[Finding]:
     return [Finding("choice-contradicted", "warning", message)]
 
 
-def _best(series: Sequence[Series], channel: str) -> tuple[Series | None, list[Finding]]:
-    """The series of a channel, and why it or that none was taken."""
+def _best(series: Sequence[Series], channel: str, enhanced: Series | None) -> tuple[Series | None, list[Finding]]:
+    """The series of a channel, best from before ``enhanced``, and why it or that none was taken."""
     fitting = [one for one in series if one.guess.channel == channel]
-    usable = sorted((one for one in fitting if one.usable), key=_quality, reverse=True)
+    usable = sorted((one for one in fitting if one.usable), key=lambda one: _quality(one, enhanced), reverse=True)
     if not usable:
         return None, [_missing(series, fitting, channel)]
     best = usable[0]
     findings = []
     if len(usable) > 1:
         others = ", ".join(one.name for one in usable[1:])
-        why = _why(best, usable[1])
+        why = _why(best, usable[1], enhanced)
         level: Level = "warning" if why is None else "note"
         message = (
             f"{channel}: {len(usable)} series fit; {best.name} was taken, "
@@ -197,17 +220,24 @@ def _best(series: Sequence[Series], channel: str) -> tuple[Series | None, list[F
     return best, findings
 
 
-def _quality(series: Series) -> tuple[bool, bool, float, int]:
-    """Certain before uncertain, original before derived, thin before thick, repeated before first."""
+def _quality(series: Series, enhanced: Series | None) -> tuple[bool, bool, bool, float, int]:
+    """Before contrast agent rather than after, certain, original, thin, and repeated rather than first."""
     original = "DERIVED" not in {word.upper() for word in series.frames[0].tags.image_type}
     largest = round(max(series.grid.spacing), 1)
-    return series.guess.certain, original, -largest, -1 if series.rank is None else series.rank
+    rank = -1 if series.rank is None else series.rank
+    return not _is_after(series, enhanced), series.guess.certain, original, -largest, rank
 
 
-def _why(best: Series, second: Series) -> str | None:
+def _why(best: Series, second: Series, enhanced: Series | None) -> str | None:
     """What made a series better than the next; None where only its number did."""
-    reasons = ("the clearer one", "the original one", "the one with thinner slices", "the one acquired later")
-    pairs = zip(_quality(best), _quality(second), reasons, strict=True)
+    reasons = (
+        "the one acquired before contrast agent was given",
+        "the clearer one",
+        "the original one",
+        "the one with thinner slices",
+        "the one acquired later",
+    )
+    pairs = zip(_quality(best, enhanced), _quality(second, enhanced), reasons, strict=True)
     return next((reason for first, other, reason in pairs if first != other), None)
 
 
@@ -223,21 +253,15 @@ def _missing(series: Sequence[Series], fitting: Sequence[Series], channel: str) 
     return Finding("missing-channel", "refuse", f"{message}; choose one by its number if its tags mislead")
 
 
-def _together(chosen: Mapping[str, Series]) -> list[Finding]:
-    """What is odd about the chosen series as a set."""
+def _together(chosen: Mapping[str, Series], enhanced: Series | None) -> list[Finding]:
+    """What is odd about the chosen series as a set, of which ``enhanced`` is the first with contrast agent."""
     findings = []
     spaces = {one.space for one in chosen.values()}
     if len(spaces) > 1 or "" in spaces:
         message = "the series do not share a frame of reference, so they may need registration first"
         findings.append(Finding("frame-of-reference", "warning", message))
-    native, enhanced = chosen.get("t1"), chosen.get("t1ce")
-    if (
-        native is not None
-        and enhanced is not None
-        and native.rank is not None
-        and enhanced.rank is not None
-        and native.rank > enhanced.rank
-    ):
+    native = chosen.get("t1")
+    if native is not None and enhanced is not None and _is_after(native, enhanced):
         message = (
             f"{native.name} was acquired after {enhanced.name}, so it may show contrast agent too; "
             "choose a T1 from before the injection"

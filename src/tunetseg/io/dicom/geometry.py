@@ -40,6 +40,12 @@ class Plane:
     shape: tuple[int, int]
     thickness: float | None = None
 
+    @property
+    def place(self) -> tuple[float, ...]:
+        """Position and directions, rounded so that copies of a slice have the same."""
+        numbers = np.concatenate([self.position, self.along_row, self.along_column])
+        return tuple(np.round(numbers, 2).tolist())
+
 
 @dataclass(frozen=True, eq=False)
 class Stack:

@@ -46,8 +46,7 @@ class Frame:
         plane: Where it lies; None where the file does not say.
         slope: Factor of the stored values.
         intercept: Added to the product.
-        kind: Frames of one volume share it: image type, echo.
-        tags: For guessing the sequence.
+        tags: For guessing the sequence, and for telling volumes apart.
     """
 
     file: StoredFile
@@ -56,7 +55,6 @@ class Frame:
     plane: Plane | None
     slope: float
     intercept: float
-    kind: tuple[Any, ...]
     tags: SequenceTags
 
 
@@ -272,7 +270,6 @@ def _frame(file: StoredFile, dataset: "Dataset", groups: _Groups | None, number:
         _plane(dataset, position, orientation, measures),
         1.0 if slope is None else slope,
         _number(values, "RescaleIntercept") or 0.0,
-        (tags.image_type, None if tags.echo_time is None else round(tags.echo_time), tags.diffusion),
         tags,
     )
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from tunetseg.errors import InputError
 from tunetseg.io.dicom.files import StoredFile, opened, quiet, read_dataset
-from tunetseg.io.dicom.geometry import Plane
 from tunetseg.io.dicom.headers import Frame
 from tunetseg.limits import LIMITS, check_memory
 
@@ -34,7 +33,7 @@ def without_copies(frames: Sequence[Frame]) -> list[Frame]:
     for frame in frames:
         plane = frame.plane
         assert plane is not None
-        places[_place(plane)].append(frame)
+        places[plane.place].append(frame)
     doubtful = [frame for group in places.values() if len(group) > 1 for frame in group]
     # Only single-frame files: frames of one file are never copies of each other by accident.
     hashes = _pixel_hashes({frame.file for frame in doubtful})
@@ -42,18 +41,13 @@ def without_copies(frames: Sequence[Frame]) -> list[Frame]:
     kept = []
     for frame in frames:
         mark = hashes.get(frame.file)
-        copy = (_place(frame.plane), mark, frame.number) if mark and frame.plane is not None else None
+        copy = (frame.plane.place, mark, frame.number) if mark and frame.plane is not None else None
         if copy is not None and copy in seen:
             continue
         if copy is not None:
             seen.add(copy)
         kept.append(frame)
     return kept
-
-
-def _place(plane: Plane) -> tuple[float, ...]:
-    numbers = np.concatenate([plane.position, plane.along_row, plane.along_column])
-    return tuple(np.round(numbers, 2).tolist())
 
 
 def _pixel_hashes(files: set[StoredFile]) -> dict[StoredFile, bytes]:

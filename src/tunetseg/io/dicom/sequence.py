@@ -106,17 +106,38 @@ _WEIGHTINGS = {
     "pd": r"\b(?:pd|pdw|proton ?dens\w*)\b",
 }
 _AGENT = (
-    r"(?:contrast\w*|kontrast\w*|gad|gado\w*|gd|km|mdc|c|ce|dotarem|clariscan|gadovist|magnevist|prohance"
+    r"(?:contrast\w*|kontrast\w*|gad|gado\w*|gd|km|mdc|civ|inj\w*|c|ce|dotarem|clariscan|gadovist|magnevist|prohance"
     r"|omniscan|vueway)"
 )
+_TREATMENT = (
+    r"(?:op\w*|rt|rtx|xrt|crt|tx|srs|radi\w*|chemo\w*|tmz|gamma ?knife|cyber ?knife|surg\w*|treat\w*|therap\w*"
+    r"|resect\w*|crani\w*|biops\w*|bx)\b"
+)
+_BEFORE = rf"pre(?! ?{_TREATMENT})"
+# The posterior fossa is abbreviated too. Words such as T1post are written together.
+_AFTER = rf"(?:\b|(?<=t1)|(?<=t1w))post(?! ?(?:{_TREATMENT}|fossa|ictal|traum\w*))"
 _WITHOUT = (
-    rf"\b(?:pre|ohne|without|w ?o|no|non|sans|senza|sin|vor) ?{_AGENT}\b"
-    r"|\b(?:pre|nativ\w*|unenhanced|noncontrast|plain)\b"
+    rf"\b(?:{_BEFORE}|ohne|without|w ?o|no|non|sans|senza|sin|vor|before|avant) ?{_AGENT}\b"
+    rf"|\b{_BEFORE}\b|\b(?:nativ\w*|unenhanced|noncontrast|plain)\b"
 )
 _WITH = (
-    rf"\+ ?{_AGENT}\b|\b{_AGENT} ?\+|\b(?:post|with|nach|mit|after|avec|apres|con|w) ?{_AGENT}\b|\bpost\b(?! ?op)"
-    rf"|\bt1w? ?{_AGENT}\b|\b(?:ce|gd|gad|gado\w*|km|mdc|contrast\w*|kontrast\w*|enhanced|dotarem|gadovist)\b"
+    rf"\+ ?{_AGENT}\b|\b{_AGENT} ?\+|\b(?:with|nach|mit|after|avec|apres|con|w) ?{_AGENT}\b"
+    rf"|{_AFTER}(?: ?{_AGENT})?\b|\bt1w? ?{_AGENT}\b|\bt1w? ?\+ *$|\bt1w?\+ "
+    r"|\b(?:ce|gd|gad|gado\w*|km|mdc|civ|inj\w*|contrast\w*|kontrast\w*|enhanced|dotarem|gadovist)\b"
 )
+_PLUS_MINUS = (
+    r"\+ ?/ ?-|\b(?:w|with|mit|avec|con)\b[ /]*(?:and|und|et|e|y|&)?[ /]*\b(?:w/?o|without|ohne|sans|senza|sin)\b"
+    r"|\b(?:w/?o|without|ohne|sans|senza|sin) *(?:and|und|et|e|y|&) *(?:w|with|mit|avec|con)\b"
+)
+# A hyphen before a word is a minus only after a space or bracket: T1-Gd is with contrast agent, T1 -Gd without.
+_MINUS = rf"(?<![^\s_(\[])-{_AGENT}(?![a-z0-9])|(?<![a-z]){_AGENT}-(?![^\s_)\],;])"
+_SIGNS = {
+    _PLUS_MINUS: " with contrast without contrast ",
+    _MINUS: " without contrast ",
+    r"(?<![a-z0-9])w/\s*$": " with contrast ",
+}
+"""Signs that `_plain` would drop, and what they mean; in lower case."""
+
 _NO_AGENT = {"", "no", "none", "n", "0", "nein", "nil", "without", "unknown"}
 
 
@@ -159,6 +180,13 @@ def guess_sequence(tags: SequenceTags) -> SequenceGuess:
 
 def _plain(text: str) -> str:
     return re.sub(r"[\s_\-/.,;:()\[\]]+", " ", text.lower()).strip()
+
+
+def _spelled_out(text: str) -> str:
+    text = text.lower()
+    for sign, words in _SIGNS.items():
+        text = re.sub(sign, words, text)
+    return text
 
 
 def _other_kind(tags: SequenceTags) -> str:
@@ -262,10 +290,12 @@ def _contrast(tags: SequenceTags) -> tuple[tuple[str, ...], str, bool]:
     """Which T1 it is, why, and whether that is certain."""
     agent = tags.contrast_agent.strip().lower() not in _NO_AGENT
     for source, text in (("description", tags.description), ("protocol", tags.protocol)):
-        plain = _plain(text)
+        plain = _plain(_spelled_out(text))
         rest = re.sub(_WITHOUT, " ", plain)
         without, with_agent = rest != plain, bool(re.search(_WITH, rest))
         if without and with_agent:
+            if source == "protocol":
+                break  # that of an examination with series of both kinds
             return ("t1", "t1ce"), f"the {source} says both with and without contrast agent", False
         if without:
             reason = f"the {source} says without contrast agent"

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tunetseg.errors import InputError
-from tunetseg.findings import Finding, refusals
+from tunetseg.findings import Finding, Level, refusals
 from tunetseg.io.dicom.files import StoredFile, list_files, looks_like_dicom, opened, quiet, read_dataset
 from tunetseg.io.dicom.geometry import Stack, stack_planes, straighten
 from tunetseg.io.dicom.headers import TAGS, Frame, Header, read_header
+from tunetseg.io.dicom.kinds import make_one_stack, split_volumes
 from tunetseg.io.dicom.pixels import read_voxels, without_copies
 from tunetseg.io.dicom.sequence import SequenceGuess, guess_sequence
 from tunetseg.io.extras import need
@@ -252,17 +253,23 @@ def _letters(number: int) -> str:
 
 
 def _volumes(group: list[Header], patient: int, examination: int, rank: int | None) -> list[Series]:
-    """The volumes of one series: echoes and kinds of images apart."""
+    """The volumes of one series."""
     header = group[0]
-    kinds: dict[tuple[Any, ...], list[Frame]] = defaultdict(list)
-    for one in group:
-        for frame in one.frames:
-            kinds[frame.kind].append(frame)
     found = []
-    ordered = sorted(kinds.items(), key=lambda item: (item[0][1] or 0, item[0][0], item[0][2]))
-    for part, (_, frames) in enumerate(ordered, start=1):
-        key = str(header.number) if len(ordered) == 1 else f"{header.number}.{part}"
-        stack, kept, findings = _volume(group, frames, _series_name(key, header.description), (part, len(ordered)))
+    parts = split_volumes([frame for one in group for frame in one.frames])
+    level: Level = "warning" if len(parts) > 1 and make_one_stack(parts) else "note"
+    for part, frames in enumerate(parts, start=1):
+        key = str(header.number) if len(parts) == 1 else f"{header.number}.{part}"
+        name = _series_name(key, header.description)
+        stack, kept, findings = _volume(group, frames, name, len(parts))
+        if len(parts) > 1:
+            message = f"{name}: volume {part} of {len(parts)} in one series"
+            if level == "warning":
+                message += (
+                    ", told apart by echo time or image type, although their slices make one stack; if they are one "
+                    "volume, export it with the same tags in every slice"
+                )
+            findings.insert(0, Finding("several-volumes", level, message))
         found.append(
             Series(
                 key=key,
@@ -284,20 +291,15 @@ def _volumes(group: list[Header], patient: int, examination: int, rank: int | No
 
 
 def _volume(
-    group: list[Header], frames: list[Frame], name: str, part: tuple[int, int]
+    group: list[Header], frames: list[Frame], name: str, count: int
 ) -> tuple[Stack | None, tuple[Frame, ...], list[Finding]]:
     """The slices of one volume in order, and what is odd about them."""
-    findings = []
-    number, count = part
-    if count > 1:
-        findings.append(Finding("several-volumes", "note", f"{name}: volume {number} of {count} in one series"))
     files = {frame.file for frame in frames}
     faults = {one.fault for one in group if one.fault and one.frames and one.frames[0].file in files}
     if faults:
         refused = [Finding(code, "refuse", f"{name}: {reason}") for code, reason in sorted(faults)]
-        return None, tuple(frames), findings + refused
-    stack, kept, more = _ordered(frames, name)
-    findings += more
+        return None, tuple(frames), refused
+    stack, kept, findings = _ordered(frames, name)
     expected = max(one.expected for one in group)
     if stack is not None and count == 1 and expected > len(kept):
         message = f"{name}: holds {len(kept)} of the {expected} images that the scanner counted"
@@ -316,15 +318,29 @@ def _series_name(key: str, description: str) -> str:
 def _ordered(frames: Sequence[Frame], name: str) -> tuple[Stack | None, tuple[Frame, ...], list[Finding]]:
     """Slices in order, without copies."""
     findings: list[Finding] = []
-    unique = list({(frame.uid or frame.file, frame.number): frame for frame in frames}.values())
-    if any(frame.plane is None for frame in unique):
+    if any(frame.plane is None for frame in frames):
         message = f"{name}: does not say where its slices lie; export the series again"
-        return None, tuple(unique), [Finding("no-geometry", "refuse", message)]
-    kept = without_copies(unique)
+        return None, tuple(frames), [Finding("no-geometry", "refuse", message)]
+    marks = [(frame.uid or frame.file, frame.number) for frame in frames]
+    places = [frame.plane.place for frame in frames if frame.plane is not None]
+    kept = without_copies([*dict(zip(zip(marks, places, strict=True), frames, strict=True)).values()])
     if len(kept) < len(frames):
         count = len(frames) - len(kept)
         message = f"{name}: {count} {'slice is' if count == 1 else 'slices are'} there twice; the copies are left out"
         findings.append(Finding("copies", "note", message))
+    shared = len(kept) - len({(frame.uid or frame.file, frame.number) for frame in kept})
+    if shared:
+        message = (
+            f"{name}: {shared} {'slice has' if shared == 1 else 'slices have'} the SOP instance UID of another slice "
+            "in another place; all were kept, but export the series again before other files refer to it"
+        )
+        findings.append(Finding("repeated-uid", "warning", message))
+    if len({frame.tags.image_type for frame in kept}) > 1:
+        message = (
+            f"{name}: its slices were not all corrected alike (image type), so brightness may change from slice to "
+            "slice; look at the images, or export the series again"
+        )
+        findings.append(Finding("mixed-corrections", "warning", message))
     stack, more = stack_planes([frame.plane for frame in kept if frame.plane is not None], name)
     if stack is not None:
         kept = [kept[number] for number in stack.order]
