@@ -1,4 +1,4 @@
-"""Everything that a short time on a GPU is for, in one command: checks, step benchmark, and a trained model.
+"""Check a GPU, time a training step on it, and train a model, in one command.
 
     python benchmarks/accelerator.py PACK [--out FOLDER] [--minutes 9.3] [--recipe robust] [--fold 0]
         [--base-filters 16] [--batch-size N] [--device cuda] [--skip tests agreement] [--rounds 12] [--epochs-factor 20]

@@ -55,7 +55,7 @@ class Result:
 
 
 class Work:
-    """A folder with copies of the valid inputs, which is mended after each case."""
+    """A folder with copies of the valid inputs, which is restored after each case."""
 
     def __init__(self, root: Path) -> None:
         self.valid, self.folder = root / "valid", root / "work"

@@ -219,7 +219,7 @@ def cleaned(volume: Volume) -> Volume:
 
 
 def passes(fault: Fault, made: Volume, plain: Volume, findings: list[Finding]) -> bool:
-    """Return whether a fault was found, or mended."""
+    """Return whether a fault was found, or corrected."""
     if fault.code:
         return any(finding.code == fault.code and finding.level != "note" for finding in findings)
     one, two = (volume.array != 0 for volume in (made, plain))
@@ -234,14 +234,14 @@ def dice(result: Segmentation, plain: Segmentation) -> str:
 
 
 def try_faults(volumes: list[tuple[str, Volume]]) -> None:
-    """Print how many of the faults of several patients were found or mended."""
+    """Print how many of the faults of several patients were found or corrected."""
     for name, fault in FAULTS.items():
         missed = []
         for number, (case, volume) in enumerate(volumes):
             made = cleaned(fault.make(volume, volumes[number - 1][1]))
             if not passes(fault, made, volume, check_volume(made, GLIOMA)):
                 missed.append(case)
-        kind = fault.code or "mended"
+        kind = fault.code or "corrected"
         print(f"{name:<30} {kind:<14} {len(volumes) - len(missed)} of {len(volumes)}", *missed, flush=True)
 
 

@@ -167,13 +167,13 @@ def test_help_needs_nothing_heavy():
     assert run.stdout.strip() == "[]"
 
 
-def test_lesions_and_the_strict_twin_are_written(side, tmp_path, capsys):
+def test_lesions_and_the_strict_version_are_written(side, tmp_path, capsys):
     out, lesions = tmp_path / "scores.csv", tmp_path / "lesions.csv"
     call(side, side, "--rules", "brats2026-gli", "--labels", "2021", "--strict", "--out", out, "--lesions", lesions)
     assert lesions.read_text().startswith("case,region,lesion,volume_ml,counted,matched,components,dice,hd95,nsd\n")
     assert (tmp_path / "scores-strict.csv").exists()
     printed = capsys.readouterr().out
-    assert "strict twin of brats2026-gli" in printed
+    assert "strict version of brats2026-gli" in printed
     assert "lesions found, by volume" in printed
     with pytest.raises(InputError, match=r"\.csv"):
         call(side, side, "--lesions", tmp_path / "lesions.txt")

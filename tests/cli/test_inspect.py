@@ -56,7 +56,7 @@ def test_a_missing_sequence_is_warned_of(cohort: Path) -> None:
     case.images["flair"].unlink()
     (found,) = inspect_place(case.images["t1"].parent, find_description("glioma"))
     assert (found.findings[0].code, found.findings[0].level) == ("missing-channel", "warning")
-    assert found.findings[0].message.startswith("no flair image: zeros stand in place")
+    assert found.findings[0].message.startswith("no flair image: replaced by zeros")
     assert "thick-slices" in [finding.code for finding in found.findings], "the others are checked"
 
 

@@ -74,6 +74,19 @@ def test_help_is_fast_and_needs_no_torch(name: str | None) -> None:
     assert min(seconds) < limit
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_o_is_short_for_out(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    words = capsys.readouterr().out.replace(",", " ").split()
+    assert ("-o" in words) == ("--out" in words)
+
+
+def test_o_is_read(tmp_path: Path, patient: Path) -> None:
+    words = [str(next(patient.glob("*_seg.nii.gz")))] * 2
+    assert main(["evaluate", *words, "-o", str(tmp_path / "scores.csv")]) == 0
+    assert (tmp_path / "scores.csv").is_file()
+
+
 # Exit codes.
 
 

@@ -242,7 +242,7 @@ def test_an_interruption_says_what_is_done(
     assert [row["case"] for row in rows(tmp_path / "volumes.csv")] == [cases[0].id]
 
 
-def test_tables_are_mended_from_manifests(mri_cohort: Path, model: Ensemble, tmp_path: Path) -> None:
+def test_tables_are_restored_from_manifests(mri_cohort: Path, model: Ensemble, tmp_path: Path) -> None:
     cases = find_cases(mri_cohort)[:2]
     segment_patients(cases, tmp_path, model)
     before = (tmp_path / "volumes.csv").read_bytes()

@@ -150,7 +150,7 @@ def test_patients_who_lack_sequences(
     }
     assert missing == {first.id: ["t1", "t2"], second.id: ["t1", "flair", "t2"]}
     said = capsys.readouterr().out
-    assert f"WARNING: {first.id}: no t1 or t2 image: zeros stand in place, so expect worse results" in said
+    assert f"WARNING: {first.id}: no t1 or t2 image: replaced by zeros, so expect worse results" in said
     assert segment("--t1ce", first.images["t1ce"], out=tmp_path / "one") == 0
     assert json.loads((tmp_path / f"one/{first.id}.json").read_text())["missing"] == ["t1", "flair", "t2"]
     assert segment(tmp_path / "cohort", "--without", "ct") == 2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tunetseg.datasets import NoCaseError, case_from_files, find_cases, find_description
+from tunetseg.datasets import NoCaseError, case_from_files, find_cases, find_description, find_patients
 from tunetseg.datasets.cohort import folders_below
 from tunetseg.errors import InputError
 
@@ -135,7 +135,7 @@ def test_bids(tmp_path: Path) -> None:
     bids(tmp_path, "02", "1")
     bids(tmp_path, "02", "2")
     (tmp_path / "dataset_description.json").write_text("{}")
-    lay(tmp_path / "derivatives/experts/sub-01/anat", "sub-01", ("dseg", "desc-brain_mask"))
+    lay(tmp_path / "derivatives/experts/sub-01/anat", "sub-01", ("desc-tumour_dseg", "desc-brain_mask"))
     first, second, third = find_cases(tmp_path)
     assert (first.id, second.id, third.id) == ("sub-01", "sub-02_ses-1", "sub-02_ses-2")
     for case in (first, second, third):
@@ -143,9 +143,85 @@ def test_bids(tmp_path: Path) -> None:
     assert first.images["t1"].name == "sub-01_T1w.nii.gz"
     assert first.images["t1ce"].name == "sub-01_ce-gadolinium_T1w.nii.gz"
     assert second.patient == third.patient != first.patient
-    assert first.reference == tmp_path / "derivatives/experts/sub-01/anat/sub-01_dseg.nii.gz"
+    assert first.reference == tmp_path / "derivatives/experts/sub-01/anat/sub-01_desc-tumour_dseg.nii.gz"
+    (finding,) = first.findings
+    assert (finding.level, finding.message) == ("note", "<case>_desc-tumour_dseg.nii.gz was taken as the reference")
     assert second.reference is None
     assert [case.id for case in find_cases(own)] == ["sub-01"]
+
+
+def test_derivatives_and_source_data_of_bids_are_no_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bids(tmp_path, "01")
+    for place in ("derivatives/fmriprep", "sourcedata"):
+        lay(tmp_path / place / "sub-01/anat", "sub-01", ("desc-preproc_T1w", "T2w", "t1"))
+        lay(tmp_path / place / "sub-09/anat", "sub-09", ("T1w",))
+    lay(tmp_path / "derivatives/fmriprep/sub-01/anat", "sub-01", ("dseg", "desc-aseg_dseg", "label-GM_dseg"))
+    monkeypatch.chdir(tmp_path)
+    for root in (tmp_path, Path()):
+        (case,) = find_cases(root)
+        case.check(CHANNELS)
+        assert (case.id, case.images["t1"].name) == ("sub-01", "sub-01_T1w.nii.gz")
+        assert (case.reference, case.findings) == (None, ()), "tissues are not a tumour"
+    (case, _) = find_cases(tmp_path / "derivatives/fmriprep")
+    assert (case.images["t2"].name, case.reference) == ("sub-01_T2w.nii.gz", None), "a folder that is named is read"
+    (tmp_path / "derivatives").rename(tmp_path / "copy")
+    (tmp_path / "copy/fmriprep/dataset_description.json").write_text('{"DatasetType": "derivative"}')
+    (case, _) = find_cases(tmp_path / "copy")
+    assert case.reference is None, "the description says it too"
+
+
+@pytest.mark.parametrize("name", ["dseg", "label-Tumor_dseg", "desc-lesions_dseg", "space-orig_seg-brats2020_dseg"])
+def test_references_of_bids(tmp_path: Path, name: str) -> None:
+    lay(bids(tmp_path, "01"), "sub-01", (name, "desc-aseg_dseg"))
+    (case,) = find_cases(tmp_path)
+    assert case.reference is not None
+    assert case.reference.name == f"sub-01_{name}.nii.gz"
+    assert [finding.message for finding in case.findings] == [f"<case>_{name}.nii.gz was taken as the reference"]
+
+
+def test_label_maps_alone_are_references_wherever_they_lie(tmp_path: Path) -> None:
+    lay(tmp_path / "derivatives/experts/sub-01/anat", "sub-01", ("dseg",))
+    (case,) = find_cases(tmp_path)
+    assert case.reference is not None
+
+
+def test_references_of_two_pipelines_are_a_fault_of_the_reference(tmp_path: Path) -> None:
+    bids(tmp_path, "01")
+    for rater in ("a", "b"):
+        lay(tmp_path / f"derivatives/{rater}/sub-01/anat", "sub-01", ("desc-tumour_dseg",))
+    (case,) = find_cases(tmp_path)
+    with pytest.raises(InputError, match=r"reference is given twice, as sub-01_desc-tumour_dseg\.nii\.gz and .*/b/"):
+        case.check(CHANNELS)
+    (case,) = find_patients(tmp_path, GLIOMA)
+    case.check(CHANNELS)
+    assert case.reference is None
+    assert [finding.code for finding in case.findings] == ["several-references"]
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (("T1w", "run-2_T1w", "run-1_T1w"), "run-2_T1w"),
+        (("run-9_T1w", "run-10_T1w"), "run-10_T1w"),
+        (("T1w", "acq-3d_T1w", "acq-3d_run-2_T1w"), "T1w"),
+    ],
+)
+def test_which_of_several_images_of_bids_is_taken(tmp_path: Path, names: Sequence[str], taken: str) -> None:
+    lay(tmp_path, "sub-01", (*names, "T2w"))
+    (case,) = find_cases(tmp_path)
+    case.check(("t1", "t2"))
+    assert case.images["t1"].name == f"sub-01_{taken}.nii.gz"
+    finding = next(finding for finding in case.findings if finding.code == "several-files")
+    assert finding.level == "note"
+    assert finding.message.startswith(f"t1: <case>_{taken}.nii.gz was taken, not <case>_")
+    assert all(f"<case>_{name}.nii.gz" in finding.message for name in names)
+
+
+def test_images_of_bids_that_nothing_tells_apart(tmp_path: Path) -> None:
+    lay(tmp_path, "sub-01", ("acq-a_T1w", "acq-b_T1w", "T2w"))
+    (case,) = find_cases(tmp_path)
+    with pytest.raises(InputError, match="t1 is given twice, as sub-01_acq-a_T1w"):
+        case.check(("t1", "t2"))
 
 
 def test_a_reference_in_a_folder_of_its_own(tmp_path: Path) -> None:
@@ -155,8 +231,10 @@ def test_a_reference_in_a_folder_of_its_own(tmp_path: Path) -> None:
     first, _ = find_cases(tmp_path)
     assert first.reference == tmp_path / "labels/p1_seg.nii.gz"
     lay(tmp_path / "labels", "p2", ["seg"])
-    with pytest.raises(InputError, match="case p2 is there twice"):
-        find_cases(tmp_path)
+    first, second = find_cases(tmp_path)
+    first.check(CHANNELS)
+    with pytest.raises(InputError, match=rf"reference is given twice, as p2_seg\.nii\.gz and {tmp_path}/labels/p2_seg"):
+        second.check(CHANNELS)
 
 
 def test_kits(tmp_path: Path) -> None:
@@ -174,8 +252,46 @@ def test_examinations_of_the_same_file_names_are_called_by_their_folders(tmp_pat
         lay(tmp_path / folder, "brain")
     assert [case.id for case in find_cases(tmp_path)] == ["anna", "bert"]
     lay(tmp_path / "bert", "other")
+    brain, other = find_cases(tmp_path)
     with pytest.raises(InputError, match="case brain is there twice"):
-        find_cases(tmp_path)
+        brain.check(CHANNELS)
+    other.check(CHANNELS)
+
+
+def test_visits_are_cases_of_one_patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("P1/2019", "P1/2020-05-01", "P2/2019", "P2/follow-up 2"):
+        lay(tmp_path / folder, "", OLD, "")
+    lay(tmp_path / "P3/visit1", "P3_v1")
+    names = ["P1_2019", "P1_2020-05-01", "P2_2019", "P2_follow-up 2", "P3_v1"]
+    monkeypatch.chdir(tmp_path)
+    for root in (tmp_path, Path()):
+        cases = find_cases(root)
+        assert [case.id for case in cases] == names
+        assert [case.patient for case in cases] == [f"glioma/P{number}" for number in (1, 1, 2, 2, 3)]
+        for case in cases:
+            case.check(CHANNELS)
+    assert [(case.id, case.patient) for case in find_cases(tmp_path / "P1")] == [
+        ("2019", "glioma/2019"),
+        ("2020-05-01", "glioma/2020-05-01"),
+    ], "folders right in the cohort's are patients"
+
+
+def test_folders_of_one_name_are_told_apart_by_those_above(tmp_path: Path) -> None:
+    for folder in ("north/001", "south/001", "south/002", "003"):
+        lay(tmp_path / folder, "", OLD, "")
+    cases = find_cases(tmp_path)
+    assert [case.id for case in cases] == ["002", "003", "north_001", "south_001"]
+    assert len({case.patient for case in cases}) == 4
+
+
+def test_names_of_releases_stay_whatever_their_folders_are_called(tmp_path: Path) -> None:
+    lay(tmp_path / "BraTS/2021", "BraTS2021_00001")
+    lay(tmp_path / "BraTS/2023", "BraTS-GLI-00002-000", NEW, "-")
+    cases = find_cases(tmp_path)
+    assert [(case.id, case.patient) for case in cases] == [
+        ("BraTS-GLI-00002-000", "numbered/00002"),
+        ("BraTS2021_00001", "numbered/00001"),
+    ]
 
 
 def test_files_that_are_not_images_are_left_out(tmp_path: Path) -> None:
@@ -238,12 +354,47 @@ def test_one_case_in_two_folders(tmp_path: Path) -> None:
         find_cases(tmp_path)
 
 
+def test_one_subject_in_two_folders_of_bids(tmp_path: Path) -> None:
+    bids(tmp_path / "a", "01")
+    bids(tmp_path / "b", "01")
+    bids(tmp_path / "b", "02")
+    twice, once = find_cases(tmp_path)
+    once.check(CHANNELS)
+    with pytest.raises(InputError, match=r"b/sub-01/anat: case sub-01 is there twice, also in .*/a/sub-01/anat"):
+        twice.without("t1", "reference").check(("t2",))
+
+
 def test_one_channel_in_two_files(tmp_path: Path) -> None:
     lay(tmp_path, "p")
     lay(tmp_path, "p", ["t2"], ending=".nii")
     (case,) = find_cases(tmp_path)
     with pytest.raises(InputError, match=r"t2 is given twice, as p_t2\.nii and p_t2\.nii\.gz; keep one"):
         case.check(CHANNELS)
+    (case,) = find_patients(tmp_path, GLIOMA, without=["t2"])
+    case.check(CHANNELS, missing="allow")
+
+
+def test_the_order_of_templates_is_a_preference(tmp_path: Path) -> None:
+    names = ("T1", "T1c", "T2", "FLAIR")
+    lay(tmp_path, "UCSF-PDGM-0004", (*names, *(f"{name}_bias" for name in names), "tumor_segmentation"))
+    (case,) = find_cases(tmp_path)
+    case.check(CHANNELS)
+    taken = [case.images[channel].name for channel in ("t1", "t1ce", "t2", "flair")]
+    assert taken == [f"UCSF-PDGM-0004_{name}_bias.nii.gz" for name in names]
+    messages = [finding.message for finding in case.findings]
+    assert "t1: <case>_T1_bias.nii.gz was taken, not <case>_T1.nii.gz" in messages
+    lay(tmp_path, "UCSF-PDGM-0004", ["seg"])
+    (case,) = find_cases(tmp_path)
+    with pytest.raises(InputError, match="reference is given twice"):
+        case.check(CHANNELS)
+
+
+def test_accents_are_the_same_in_either_form(tmp_path: Path) -> None:
+    lay(tmp_path, "Mu\u0308ller", ("t1", "t2"))
+    lay(tmp_path, "M\u00fcller", ("t1ce", "flair"))
+    (case,) = find_cases(tmp_path)
+    assert case.id == "M\u00fcller"
+    case.check(CHANNELS)
 
 
 def test_where_there_is_no_case(tmp_path: Path) -> None:
@@ -448,5 +599,5 @@ def test_a_pair_of_header_and_voxels_is_one_image(tmp_path: Path) -> None:
         for ending in (".hdr", ".img"):
             (tmp_path / f"anna_{name}{ending}").touch()
     (case,) = find_cases(tmp_path)
-    assert case.faults == ()
+    assert case.faults == {}
     assert case.images["t1"] == tmp_path / "anna_t1.hdr"

@@ -12,7 +12,7 @@ from tunetseg.errors import InputError
 
 NNUNET: dict[str, Any] = {
     "channel_names": {"0": "T1", "1": "T1 Gd"},
-    "labels": {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [2, 3], "enhancing": 3, "ignore": 4},
+    "labels": {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [2, 3], "enhancing": 3},
     "regions_class_order": [1, 2, 3],
     "numTraining": 2,
     "file_ending": ".nii.gz",
@@ -58,13 +58,40 @@ def test_a_folder_of_images_is_described_by_the_folder_above(tmp_path: Path) -> 
 
 def test_nnunet_without_regions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     raw = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "tumor": 2, "kidney": 1}}
-    with caplog.at_level(logging.INFO, "tunetseg"):
+    with caplog.at_level(logging.WARNING, "tunetseg"):
         described = find_description(lay(tmp_path / "kits", raw))
     assert described.scheme.regions == {"kidney": (1, 2), "tumor": (2,)}
     assert described.scheme.values == {1: "kidney", 2: "tumor"}
     assert described.channels[0].normalisation.kind == "clip"
     assert described.foreground.kind == "above"
-    assert "kidney, tumor" in caplog.text
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"{tmp_path / 'kits/dataset.json'}: its labels are taken as nested regions: kidney holds the labels [1, 2]; "
+        "tumor holds the labels [2]; a TOML file gives others"
+    )
+
+
+def test_regions_and_single_labels_are_not_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    find_description(lay(tmp_path / "a", NNUNET))
+    find_description(lay(tmp_path / "b", NNUNET | {"labels": {"background": 0, "tumour": 1}}))
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".nii"])
+def test_other_formats_of_nnunet(tmp_path: Path, ending: str) -> None:
+    files = [f"imagesTr/case_000{n}{ending}" for n in (0, 1)]
+    folder = lay(tmp_path / "x", NNUNET | {"file_ending": ending}, *files, f"labelsTr/case{ending}")
+    (case,) = find_cases(folder)
+    case.check(("t1", "t1-gd"))
+    assert case.reference == folder / f"labelsTr/case{ending}"
+
+
+def test_names_in_other_scripts_are_numbered(tmp_path: Path) -> None:
+    raw = {"channel_names": {"0": "\u9020\u5f71", "1": "\u5e73\u626b"}, "labels": {"\u810f": 1, "\u7624": 2}}
+    described = find_description(lay(tmp_path / "\u6570\u636e", raw))
+    assert (described.name, described.channel_names) == ("unnamed", ("channel0", "channel1"))
+    assert described.scheme.regions == {"region0": (1, 2), "region1": (2,)}
+    assert (described.channels[1].title, described.regions[1].title) == ("\u5e73\u626b", "\u7624")
 
 
 def test_the_order_in_which_nnunet_writes_regions(tmp_path: Path) -> None:
@@ -137,6 +164,7 @@ def test_the_first_version_of_nnunet_wrote_the_keys_of_the_decathlon(tmp_path: P
         (NNUNET | {"labels": {"a": [1, 2], "b": 300}}, "must lie inside|expected `int` <= 255"),
         (NNUNET | {"file_ending": ".png"}, r"file_ending '\.png' cannot be read; convert the images"),
         (NNUNET | {"channel_names": [1024, 1024]}, r"not the dataset.json of nnU-Net or the Decathlon"),
+        (NNUNET | {"labels": {"a": 1, "ignore": 2}}, r"the label 'ignore' \(2\), .*, is not supported; give these"),
         (NNUNET | {"file_ending": []}, r"file_ending \[\] cannot be read; convert the images"),
     ],
 )

@@ -97,6 +97,8 @@ def test_a_split_of_someone_else(tmp_path: Path) -> None:
     assert ([case.id for case in training], [case.id for case in validation]) == (["c1"], ["b1", "a1"])
     with pytest.raises(InputError, match=r"splits_final\.json: has 2 folds, so fold is 0 to 1, not 2"):
         read_split(path, 2, cases)
+    with pytest.raises(InputError, match=r"splits_final\.json: has 2 folds, so fold is 0 to 1, not -1"):
+        read_split(path, -1, cases)
     for folds, fault in (
         ((["a1"], ["a2"]), "patient a is in both 'train' and 'val' of fold 0"),
         ((["a1"], ["nobody"]), "case 'nobody' is not in the cohort"),
@@ -110,3 +112,10 @@ def test_a_split_of_someone_else(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(InputError, match=r"not a list of folds, each with the lists 'train' and 'val'"):
             read_split(path, 0, cases)
+
+
+def test_a_split_names_cases_in_either_form_of_accents(tmp_path: Path) -> None:
+    cases = [Case("Mu\u0308ller", {}), Case("Ren\u00e9e", {})]
+    path = tmp_path / "splits_final.json"
+    path.write_text(json.dumps([{"train": ["M\u00fcller"], "val": ["Rene\u0301e"]}]))
+    assert read_split(path, 0, cases) == ([cases[0]], [cases[1]])

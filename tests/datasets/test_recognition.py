@@ -125,6 +125,7 @@ def test_names_that_people_have(name: str, dataset: str, case: str, role: str) -
     [
         "notes.txt", "t1.dcm", ".nii.gz", "BraTS2021_00005.nii.gz", "BraTS2021_00005_unc_whole.nii.gz",
         "imagesTr/BRATS_001_0000.nii.gz", "imaging.nii.gz", "sub-01_desc-brain_mask.nii.gz", "sub-01_dwi.nii.gz",
+        "sub-01_desc-aseg_dseg.nii.gz", "sub-01_label-GM_dseg.nii.gz",
     ],
 )  # fmt: skip
 def test_names_that_say_nothing(name: str) -> None:

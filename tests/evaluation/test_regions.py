@@ -89,7 +89,7 @@ def test_the_penalty_is_the_diagonal_of_the_file_not_of_the_tumour(tmp_path, fla
     assert any("the grid's diagonal in voxels" in line for line in summary_lines(scores.summary))
 
 
-def test_what_the_official_code_skips_is_left_out_and_the_strict_twin_counts_it(tmp_path, flat, save, treated):
+def test_what_the_official_code_skips_is_left_out_and_the_strict_version_counts_it(tmp_path, flat, save, treated):
     references = flat(tmp_path / "r", a=treated, b=treated, c=np.zeros_like(treated))
     predictions = flat(tmp_path / "p", a=treated, c=np.zeros_like(treated))
     save(tmp_path / "p/b.nii.gz", treated[:-1])
@@ -104,7 +104,7 @@ def test_what_the_official_code_skips_is_left_out_and_the_strict_twin_counts_it(
     assert "Cases that it scores differently: whole 2, core 2" in lines
     titles = [table.title for table in summary_tables(scores.summary)]
     assert titles[0] == "3 cases, rules brats2026-gli, mean ± SD"
-    assert "3 cases, strict twin of brats2026-gli, mean ± SD" in titles
+    assert "3 cases, strict version of brats2026-gli, mean ± SD" in titles
 
 
 def test_missing_files_count_under_the_official_rules_too(tmp_path, flat, treated):
@@ -126,7 +126,7 @@ def test_both_tables_are_written(tmp_path, flat, treated):
     assert "strict" not in facts
 
 
-def test_strict_twin_of_2019_penalises(tmp_path, flat, tumour):
+def test_strict_version_of_2019_penalises(tmp_path, flat, tumour):
     predictions, references = flat(tmp_path / "p", a=tumour(enhancing=0)), flat(tmp_path / "r", a=tumour())
     scores = evaluate(predictions, references, rules="brats2019", strict=True)
     assert math.isnan(scores.rows[2]["hd95"])

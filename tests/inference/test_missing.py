@@ -98,7 +98,7 @@ def test_a_model_that_was_trained_with_dropped_channels(case: Case, tiny_model: 
     save_model(path, network, replace(spec, training={"channel_dropout": 0.3}))
     *_, finding = segment(case.without("t2"), model=path, missing="allow").warnings
     assert finding.code == "missing-channel"
-    assert finding.message == "no t2 image: zeros stand in place, so expect worse results"
+    assert finding.message == "no t2 image: replaced by zeros, so expect worse results"
     both = load_model(tiny_model, path, device="cpu")
     *_, finding = segment(case.without("t2"), model=both, missing="allow").warnings
     assert finding.message.endswith("the model is not known to have been trained with missing images")

@@ -47,7 +47,7 @@ def test_no_other_matching_has_a_greater_sum_of_dice(seed):
     assert all(lesion.components == (lesion.dice > 0) for lesion in match.lesions)
 
 
-def test_means_are_of_matched_pairs_only_and_of_all_by_the_strict_twin():
+def test_means_are_of_matched_pairs_only_and_of_all_by_the_strict_version():
     reference, prediction = line(0, 1, 10, 20, 21), line(0, 1, 20, 30, 40)
     row = score_region(prediction, reference, region="r", spacing=UNIT, rules=RULES["brats2026-men"])
     pair = (1 + 2 / 3) / 2
@@ -118,7 +118,7 @@ def test_size_rule_at_its_borders():
     assert (row["lesion_tp"], row["lesion_fp"], row["lesion_fn"], row["f1"]) == (0, 0, 1, 0)
 
 
-def test_spacing_of_the_official_code_is_reversed_and_that_of_the_strict_twin_is_not():
+def test_spacing_of_the_official_code_is_reversed_and_that_of_the_strict_version_is_not():
     reference, prediction = line(*range(4)), line(*range(1, 6))
     spacing = (2.0, 1.0, 5.0)
     rules = RULES["brats2026-men"]

@@ -186,7 +186,7 @@ def test_agrees_with_a_slow_implementation(seed, challenge):
             assert row[column] == pytest.approx(wanted, rel=1e-6, abs=1e-6), (region, column)
 
 
-def test_radiotherapy_does_not_count_false_positives_but_its_strict_twin_does():
+def test_radiotherapy_does_not_count_false_positives_but_its_strict_version_does():
     prediction = np.zeros((1, 20, 20, 20), bool)
     prediction[0, 3:9, 3:9, 3:9] = True
     nothing = np.zeros_like(prediction)

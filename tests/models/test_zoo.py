@@ -52,6 +52,13 @@ def test_a_packaged_model_of_several_files(packaged: Path) -> None:
     assert [path.stem for path in find_models(["zzz", "aaa"])] == ["fold0", "fold1", "model"]
 
 
+def test_one_file_of_a_packaged_model(packaged: Path) -> None:
+    assert find_models(["zzz/fold1"]) == (packaged / "zzz/fold1.safetensors",)
+    assert list(packaged_models()) == ["aaa", "robust", "zzz"]
+    with pytest.raises(InputError, match=r"not a packaged model \(aaa, robust, zzz, zzz/fold0, zzz/fold1\)"):
+        find_models(["zzz/fold2"])
+
+
 def test_files_and_run_folders(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     path = tmp_path / "run" / zoo.MODEL
@@ -62,7 +69,9 @@ def test_files_and_run_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["nothing", "/nowhere/model.safetensors", "."])
 def test_a_model_that_is_not_there(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"not a packaged model \(fast, robust\), not a file, and not a run folder"):
+    with pytest.raises(
+        InputError, match=r"not a packaged model \(fast, robust, .*robust/fold-4\), not a file, and not a run folder"
+    ):
         find_models([name])
 
 
@@ -80,6 +89,9 @@ def test_a_folder_named_like_a_packaged_model(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(InputError, match=r"write \./fast for the folder"):
         find_models(["fast"])
     assert find_models(["./fast"]) == (Path("fast/model.safetensors"),)
+    shutil.copytree(packaged.parent, tmp_path / "robust/fold-0")
+    with pytest.raises(InputError, match=r"write \./robust/fold-0 for the folder"):
+        find_models(["robust/fold-0"])
 
 
 def test_a_name_that_is_too_long_for_a_file() -> None:

@@ -74,7 +74,7 @@ def test_numbers_and_words(report: Path, patient: Segmentation) -> None:
     text = report.read_text(encoding="utf-8")
     for volume in patient.volumes_ml.values():
         assert f">{volume:.1f}</td>" in text
-    assert "<strong>missing</strong>; zeros stand in its place" in text
+    assert "<strong>missing</strong>; replaced by zeros" in text
     assert text.index("Warning:") < text.index("Note:"), "warnings come first"
     assert "Rules brats2020" in text
     assert '"sha256"' in text or "&#34;sha256&#34;" in text

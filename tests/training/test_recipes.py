@@ -110,7 +110,7 @@ def test_unknown_fields_are_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("fast", None, "unknown recipe 'fast'; choose from adapt, kits, narrow, paper, quick, refine, robust, or give"),
+        ("fast", None, "unknown recipe 'fast'; choose from adapt, fine15, kits, narrow, paper, quick, refine, robust"),
         ("a.toml", None, "a.toml: there is no such file"),
         ("a.toml", "l2 = ", "a.toml: invalid TOML"),
         ("a.json", "{", "a.json: invalid JSON"),

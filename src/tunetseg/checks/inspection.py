@@ -81,7 +81,8 @@ def inspect_case(case: Case, description: DatasetDescription) -> Inspection:
     try:
         volume = read_volume(case, description, missing="allow", grids="any")
         findings += check_volume(volume, description)
-        findings = [*missing_channels(volume.missing), *findings]
+        if not any(found.code == "missing-channel" for found in findings):  # said already where it is refused
+            findings = [*missing_channels(volume.missing), *findings]
     except InputError as fault:
         if not refusals(findings):
             findings = [*findings, Finding("unreadable", "refuse", str(fault))]

@@ -19,7 +19,7 @@ def missing_channels(names: Sequence[str], *, trained: bool = True) -> list[Find
     """
     if not names:
         return []
-    sentence = f"no {listed(names, 'or')} image: zeros stand in place, so expect worse results"
+    sentence = f"no {listed(names, 'or')} image: replaced by zeros, so expect worse results"
     if not trained:
         sentence += "; the model is not known to have been trained with missing images"
     findings = [Finding("missing-channel", "warning", sentence)]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from tunetseg.cli.options import OptionalPath, optional
+from tunetseg.cli.options import OptionalOutPath, OptionalPath, optional
 
 __all__ = ["compare"]
 
@@ -16,7 +16,7 @@ def compare(
     scores: tuple[str, ...] = ("dice", "hd95"),
     names: Annotated[tuple[str, ...], optional("NAME")] = (),
     common: bool = False,
-    out: OptionalPath = None,
+    out: OptionalOutPath = None,
     plot: OptionalPath = None,
     report: OptionalPath = None,
 ) -> None:

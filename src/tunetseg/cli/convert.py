@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from tunetseg.cli.options import optional
+from tunetseg.cli.options import OutPath, optional
 
 __all__ = ["convert"]
 
@@ -16,7 +16,7 @@ def convert(
     results: Annotated[tuple[Path, ...], tyro.conf.Positional, optional("RESULT")],
     *,
     to: tuple[Format, ...],
-    out: Path,
+    out: OutPath,
     dataset: Annotated[str | None, optional("NAME-OR-FILE")] = None,
 ) -> None:
     """Write results for other programs: colour tables, segmentations of 3D Slicer, the names of BIDS.

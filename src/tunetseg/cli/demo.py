@@ -1,14 +1,15 @@
 """``tunet demo``."""
 
-from pathlib import Path
 from typing import Literal
+
+from tunetseg.cli.options import OutPath
 
 __all__ = ["demo"]
 
 
 def demo(
     *,
-    out: Path,
+    out: OutPath,
     seed: int = 0,
     engine: Literal["auto", "openvino", "onnxruntime", "torch"] = "auto",
     device: str = "auto",

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from tunetseg.cli.options import OptionalFloat, OptionalInt, OptionalPath, OptionalText, optional
+from tunetseg.cli.options import OptionalFloat, OptionalInt, OptionalOutPath, OptionalPath, OptionalText, optional
 
 __all__ = ["evaluate"]
 
@@ -24,7 +24,7 @@ def evaluate(
     match_iou: OptionalFloat = None,
     lesions: OptionalPath = None,
     cells: bool = False,
-    out: OptionalPath = None,
+    out: OptionalOutPath = None,
     report: OptionalPath = None,
     tables: bool = False,
     labels: OptionalText = None,
@@ -51,7 +51,7 @@ def evaluate(
             REFERENCES must hold the images of the patients, which show where the brain is.
         thresholds: Thresholds of uncertainty, such as 0 10 25 50 75, instead of 0 2.5 ... 100; implies --uncertainty.
         tolerance: Score surface Dice too, at this many mm, over areas and over surface voxels (NSD).
-        strict: Score by the strict twin of the rules too, which leaves nothing out: failed cases, missed and false
+        strict: Score by the strict version of the rules too, which leaves nothing out: failed cases, missed and false
             lesions count.
         match_iou: Match lesions one to one from this IoU on, such as 0.5, whatever the rules say of them, and score
             F1, segmentation quality and panoptic quality.
@@ -121,7 +121,7 @@ def _check_targets(out: Path | None, report: Path | None, lesions: Path | None, 
         check_target(lesions, ".csv")
     if report is not None:
         check_new_page(report)
-    twin = strict_target(out) if out is not None and strict else None
-    targets = [path.resolve() for path in (out, twin, lesions) if path is not None]
+    strict_table = strict_target(out) if out is not None and strict else None
+    targets = [path.resolve() for path in (out, strict_table, lesions) if path is not None]
     if len({*targets}) < len(targets):
         raise InputError("two of the tables would be the same file; name each another")

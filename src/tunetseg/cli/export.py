@@ -4,7 +4,7 @@ from typing import Annotated
 
 import tyro
 
-from tunetseg.cli.options import OptionalPath, optional
+from tunetseg.cli.options import OptionalOutPath, optional
 
 __all__ = ["export"]
 
@@ -12,7 +12,7 @@ __all__ = ["export"]
 def export(
     models: Annotated[tuple[str, ...], tyro.conf.Positional, optional("MODEL")],
     *,
-    out: OptionalPath = None,
+    out: OptionalOutPath = None,
     openvino: bool = False,
 ) -> None:
     """Write models as ONNX, which OpenVINO and ONNX Runtime run without PyTorch.

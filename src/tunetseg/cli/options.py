@@ -9,6 +9,7 @@ __all__ = [
     "FlairPath",
     "OptionalFloat",
     "OptionalInt",
+    "OptionalOutPath",
     "OptionalPath",
     "OptionalText",
     "OutPath",
@@ -38,3 +39,4 @@ T1cePath = Annotated[Path | None, optional("PATH", "--t1c")]
 T2Path = Annotated[Path | None, optional("PATH", "--t2w")]
 FlairPath = Annotated[Path | None, optional("PATH", "--t2f")]
 OutPath = Annotated[Path, tyro.conf.arg(metavar="PATH", aliases=("-o",))]
+OptionalOutPath = Annotated[Path | None, optional("PATH", "-o")]

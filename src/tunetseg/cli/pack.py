@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from tunetseg.cli.options import OptionalInt, OptionalPath, OptionalText, optional
+from tunetseg.cli.options import OptionalInt, OptionalPath, OptionalText, OutPath, optional
 
 __all__ = ["pack"]
 
@@ -14,7 +14,7 @@ def pack(
     cohort: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="COHORT")],
     *,
     spacing: float,
-    out: Path,
+    out: OutPath,
     part_size: float = 60.0,
     dataset: Annotated[str | None, optional("NAME-OR-FILE")] = None,
     labels: OptionalText = None,

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from tunetseg.datasets import DatasetDescription
     from tunetseg.networks import SegmentationNetwork
 
-from tunetseg.cli.options import OptionalPath, OptionalText, optional
+from tunetseg.cli.options import OptionalPath, OptionalText, OutPath, optional
 
 __all__ = ["paper"]
 
@@ -20,7 +20,7 @@ def paper(
     what: Annotated[What, tyro.conf.Positional],
     sources: Annotated[tuple[Path, ...], tyro.conf.Positional, optional("SOURCE")] = (),
     *,
-    out: Path,
+    out: OutPath,
     images: OptionalPath = None,
     model: OptionalText = None,
     network: OptionalText = None,
@@ -91,6 +91,8 @@ def _network(model: str | None, name: str | None) -> "tuple[SegmentationNetwork,
         return create_network(name), find_description("brats2020"), name
     path, *others = find_models([] if model is None else [model])
     if others and model is not None:
-        raise InputError(f"--model {model}: is the mean of {len(others) + 1} models; name the file of one")
+        raise InputError(
+            f"--model {model}: is the mean of {len(others) + 1} models; name one, such as robust/fold-0, or its file"
+        )
     network, spec = load_network(path)
     return network, spec.dataset, spec.network.name

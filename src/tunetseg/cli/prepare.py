@@ -53,7 +53,7 @@ def prepare(
         brain: Program that finds the brain; auto takes the first of HD-BET, SynthStrip and deepbet that is installed,
             none says that the skull has been removed already.
         mask: Your own mask of the brain, in the space of the reference, instead of a program.
-        registered: The scans lie upon each other already.
+        registered: The scans are already registered.
     """
     from functools import partial
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from tunetseg.cli.options import OptionalPath, optional
+from tunetseg.cli.options import OptionalOutPath, OptionalPath, optional
 
 __all__ = ["report"]
 
@@ -18,7 +18,7 @@ def report(
     dataset: Annotated[str | None, optional("NAME-OR-FILE")] = None,
     scores: Annotated[Path | None, optional("SCORES.CSV")] = None,
     each: bool = False,
-    out: OptionalPath = None,
+    out: OptionalOutPath = None,
 ) -> None:
     """Write a page that anyone can open in a browser, without a network: of a patient, a cohort, or a training.
 

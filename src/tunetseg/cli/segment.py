@@ -63,16 +63,16 @@ def segment(
     PATIENT is the folder of a case or of a cohort, or a folder or zip archive of DICOM files; or give the file of each
     sequence with --t1 --t1ce --t2 --flair, and of any other channel with --image. The images must be co-registered and,
     for brains, skull-stripped ('tunet prepare' does both); they may lie on different grids. Regions of the default
-    model: whole tumour (WT), tumour core (TC), enhancing tumour (ET). Where a patient lacks a sequence, zeros stand in
-    its place, and a warning says so; a DICOM series that is not found must be left out with --without. A broken case
-    among several is left out, and the exit code is 2. The model has seen adults with glioma before treatment only: it
-    finds a tumour in most brains without one. Research use, not a medical device.
+    model: whole tumour (WT), tumour core (TC), enhancing tumour (ET). A missing sequence is replaced by zeros, and a
+    warning says so; a DICOM series that is not found must be left out with --without. A broken case among several is
+    skipped, and the exit code is 2. The model has seen adults with glioma before treatment only: it finds a tumour in
+    most brains without one. Research use, not a medical device.
 
     Args:
         patients: Folders of cases or cohorts, folders or archives of DICOM files.
         out: Folder of the results; one process at a time writes to it, or one per list of --cases.
-        model: Packaged models, model files or run folders; several are averaged. By default robust, a mean of five;
-            fast is one model.
+        model: Packaged models, model files, run folders or study folders; several are averaged. By default robust, the
+            mean of five; fast is one model.
         t1: T1 image.
         t1ce: Contrast-enhanced T1 image.
         t2: T2 image.

@@ -29,7 +29,7 @@ def serve(
             connection is not encrypted: put a proxy with HTTPS before it, or reach it through an SSH tunnel.
         port: Number of the port; 0 takes one that is free.
         name: Further names by which the server is called, such as that of a proxy.
-        model: Packaged models, model files or run folders; several are averaged.
+        model: Packaged models, model files, run folders or study folders; several are averaged.
         engine: What runs the network: auto is PyTorch on a GPU, else OpenVINO, which needs no PyTorch.
         device: auto, cpu, cuda or mps.
         max_gb: Size of all uploads and results together, in GB.

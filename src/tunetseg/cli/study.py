@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tunetseg.studies.launch import Submission
     from tunetseg.training import Recipe
 
-from tunetseg.cli.options import OptionalFloat, OptionalInt, OptionalPath, OptionalText, optional
+from tunetseg.cli.options import OptionalFloat, OptionalInt, OptionalPath, OptionalText, OutPath, optional
 
 __all__ = ["study"]
 
@@ -24,7 +24,7 @@ _NETWORKS = ("tunet", "tunet-seb", "tunet-reb1", "tunet-reb1-seb", "tunet-reb2",
 def study(
     cohort: Annotated[Path | None, tyro.conf.Positional, optional("COHORT")] = None,
     *,
-    out: Path,
+    out: OutPath,
     networks: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME[:OPTION=VALUE]")] = _NETWORKS,
     recipe: str = "quick",
     folds: OptionalInt = None,

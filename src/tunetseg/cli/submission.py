@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from tunetseg.cli.options import OptionalPath, OptionalText
+from tunetseg.cli.options import OptionalOutPath, OptionalPath, OptionalText
 
 __all__ = ["submission"]
 
@@ -19,7 +19,7 @@ def submission(
     labels: OptionalText = None,
     uncertainty: bool = False,
     challenge: OptionalText = None,
-    out: OptionalPath = None,
+    out: OptionalOutPath = None,
 ) -> None:
     """Check a folder of segmentations as a challenge would, and zip it.
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import tyro
 
-from tunetseg.cli.options import OptionalFloat, OptionalInt, OptionalPath, OptionalText, optional
+from tunetseg.cli.options import OptionalFloat, OptionalInt, OptionalPath, OptionalText, OutPath, optional
 from tunetseg.errors import InputError
 from tunetseg.training.config import TrainConfig
 from tunetseg.training.recipes import Recipe, find_recipe
@@ -32,15 +32,16 @@ class Arguments:
     Args:
         cohort: Folder of cases with reference segmentations, or a pack.
         out: Run folder.
-        recipe: paper, quick, narrow, refine, robust, adapt, kits, or a .toml or .json file, such as the recipe.json of
-            a run.
+        recipe: paper, quick, narrow, refine, robust, adapt, fine15, kits, or a .toml or .json file, such as the
+            recipe.json of a run.
         network: Name of the network, see 'tunet info'.
         network_options: Options of the network, such as levels=3 coupling=separate.
         base_filters: Filters of the network's first level.
         fold: Fold kept for validation, or 'all' to train on every case.
         split: File of the folds, such as nnU-Net's splits_final.json; by default they follow the recipe's seed.
         run_seed: Seed of weights, order and augmentation; by default the recipe's, which folds follow too.
-        pretrained: Packaged model, model file or run folder whose weights to start from.
+        pretrained: Packaged model of one file, such as fast or robust/fold-0, model file or run folder whose weights to
+            start from.
         dataset: Dataset of the cohort, or a TOML file that describes it; by default the files tell.
         labels: Dataset whose label values the references have; by default each dataset's own.
         device: auto, cpu, cuda or mps.
@@ -61,7 +62,7 @@ class Arguments:
     """
 
     cohort: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="COHORT")]
-    out: Path
+    out: OutPath
     recipe: str = "quick"
     network: str = "tunet-seb"
     network_options: Annotated[tuple[str, ...], optional("NAME=VALUE ...")] = ()

@@ -17,7 +17,7 @@ def tune(
     predictions: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PREDICTIONS")],
     references: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="REFERENCES")],
     *,
-    out: Annotated[Path, tyro.conf.arg(metavar="FILE.toml")],
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE.toml", aliases=("-o",))],
     model: Annotated[tuple[Path, ...], optional("FILE")] = (),
     objective: Literal["both", "lesion", "dice"] = "both",
     calibration: Literal["temperature", "isotonic", "none"] = "temperature",
@@ -41,7 +41,7 @@ def tune(
         references: Cohort with reference segmentations.
         out: File to write, which --postprocessing of 'tunet segment' takes.
         model: Model files that what was chosen is stored in too; their weights stay as they are.
-        objective: What is made best: lesion-wise Dice, plain Dice, or the mean of both.
+        objective: What is optimised: lesion-wise Dice, plain Dice, or the mean of both.
         calibration: Curve per region that makes probabilities agree with frequencies, for uncertainty maps; none fits
             none.
         rules: Lesion-wise rules.

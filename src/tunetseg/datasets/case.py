@@ -1,12 +1,14 @@
 """The files of one case."""
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tunetseg.datasets.description import DatasetDescription
+from tunetseg.datasets.templates import REFERENCE
 from tunetseg.errors import InputError
 from tunetseg.findings import Finding, listed, refusals
 from tunetseg.io.bounded import check_file, read_text
@@ -34,10 +36,11 @@ class Case:
         site: Hospital, where names tell.
         grade: ``HGG`` or ``LGG``, where folders or tables tell.
         dataset: The dataset that the names fit.
-        faults: What is wrong with the files, found by looking at their names.
+        faults: What is wrong with the files, found by looking at their names -> the channel or ``reference`` that it
+            concerns; empty where it concerns the whole case.
         series: Channel -> DICOM series.
         unused: DICOM series of the examination that are no channel, as sentences call them.
-        findings: What was noticed when DICOM series were chosen.
+        findings: What was noticed when files or DICOM series were chosen.
     """
 
     id: str
@@ -48,7 +51,7 @@ class Case:
     site: str = ""
     grade: str | None = None
     dataset: DatasetDescription | None = None
-    faults: tuple[str, ...] = ()
+    faults: dict[str, str] = field(default_factory=dict)
     series: dict[str, "Series"] = field(default_factory=dict, repr=False)
     unused: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = field(default=(), repr=False)
@@ -59,24 +62,33 @@ class Case:
         return self.patient_id or self.id
 
     def without(self, *channels: str) -> "Case":
-        """Return the case as if it had no images of some channels."""
-        return replace(self, images={name: path for name, path in self.images.items() if name not in channels})
+        """Return the case as if it had no images of some channels; ``reference`` leaves out the reference."""
+        return replace(
+            self,
+            images={name: path for name, path in self.images.items() if name not in channels},
+            reference=None if REFERENCE in channels else self.reference,
+            faults={fault: role for fault, role in self.faults.items() if role not in channels},
+        )
 
     def source(self, channel: str) -> str:
         """Return the file or series of a channel, as errors name it."""
         return self.series[channel].name if channel in self.series else str(self.images[channel])
 
     def check(self, channels: Sequence[str], *, missing: Missing = "raise") -> None:
-        """Raise InputError if a channel is missing, its file is not there, refused, or given twice.
+        """Raise InputError if a channel is missing, its file is not there, refused, or a file is given twice.
+
+        Faults of channels that are not needed do not count, nor those of a reference that is left out.
 
         Args:
             channels: Names of the channels that are needed.
             missing: ``allow`` is content with one of them.
         """
-        if self.faults:
-            raise InputError(self.faults[0])
+        for fault, role in self.faults.items():
+            if role in {"", REFERENCE, *channels}:
+                raise InputError(fault)
         for finding in refusals(self.findings):
-            raise InputError(f"{self.id}: {finding.message}")
+            if missing == "raise" or finding.code != "missing-channel":
+                raise InputError(f"{self.id}: {finding.message}")
         present = [channel for channel in channels if channel in self.images]
         if not present or (missing == "raise" and len(present) < len(channels)):
             absent = [channel for channel in channels if channel not in self.images]
@@ -106,6 +118,8 @@ def _refuse(path: Path, channel: str) -> None:
 def read_case_list(path: str | Path) -> list[str]:
     """Return the case names of a text file, such as a run folder's ``validation.txt``: one name per line.
 
+    Names are in Unicode's form NFC, as those of cases are.
+
     Raises:
         InputError: The file cannot be read, or names no case.
     """
@@ -113,7 +127,7 @@ def read_case_list(path: str | Path) -> list[str]:
         lines = read_text(path).split("\n")  # names may hold characters that Python takes for the end of a line
     except InputError as fault:
         raise InputError(f"{fault}; a text file of case names is needed") from None
-    names = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    names = list(dict.fromkeys(unicodedata.normalize("NFC", line.strip()) for line in lines if line.strip()))
     if not names:
         raise InputError(f"{path}: names no case; a text file of case names is needed")
     return names

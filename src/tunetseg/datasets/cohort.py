@@ -1,19 +1,22 @@
 """Finding the cases of a folder by the names of its files."""
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from tunetseg.datasets.bids import entity_order, is_bids, without_derivatives
 from tunetseg.datasets.case import Case, Missing
 from tunetseg.datasets.catalogue import packaged_descriptions
 from tunetseg.datasets.description import DatasetDescription
 from tunetseg.datasets.folders import describe_folder
 from tunetseg.datasets.patients import PatientRow, read_patient_tables
 from tunetseg.datasets.recognition import REFERENCE, Match, match_file, patient_of
+from tunetseg.datasets.visits import visited_patient
 from tunetseg.errors import InputError
-from tunetseg.findings import Finding
+from tunetseg.findings import Finding, listed
 from tunetseg.io.nifti import was_written_here
 from tunetseg.io.readers import ENDINGS, image_stem
 from tunetseg.limits import LIMITS
@@ -80,7 +83,8 @@ def find_cases(
     """Return every case below a folder, of one or several datasets, sorted by name.
 
     The folder may be one case's own. Only names are read, and the table of patients that a release may have; a case
-    with missing or doubled files is listed too and says so when it is checked.
+    with missing or doubled files is listed too and says so when it is checked. So is a case that is there twice, unless
+    it has the name of a release.
 
     Args:
         folder: A case, a cohort, or several cohorts' folders.
@@ -90,7 +94,7 @@ def find_cases(
 
     Raises:
         NoCaseError: There is no case in the folder.
-        InputError: There is no such folder, or two cases have one name.
+        InputError: There is no such folder, it cannot be read, or a case of a release is there twice.
     """
     if not str(folder):
         raise InputError("the name of the folder is empty; name the folder of a case or a cohort")
@@ -101,7 +105,7 @@ def find_cases(
         raise InputError(f"{root}: there is no such folder")
     folders = folders_below(root)
     descriptions = [dataset] if dataset is not None else _descriptions(root, also)
-    cases = _cases(folders, descriptions)
+    cases = _cases(_absolute(root), folders, descriptions)
     if not cases:
         raise NoCaseError(f"{root}: no case found ({_held(folders)}); expected {_expected(descriptions)}")
     tables = read_patient_tables((_absolute(root).parent, *folders), [c.dataset for c in cases if c.dataset])
@@ -137,7 +141,8 @@ def _held(folders: Sequence[Path]) -> str:
 
 def _expected(descriptions: Sequence[DatasetDescription]) -> str:
     """Examples of names, for an error."""
-    layout = descriptions[-1].files if len(descriptions) == 1 else packaged_descriptions()["glioma"].files
+    alone = len(descriptions) == 1 and not descriptions[0].generic
+    layout = descriptions[0].files if alone else packaged_descriptions()["brats2021"].files
     names = [given if isinstance(given, str) else given[0] for given in layout.channels.values()]
     files = ", ".join(name.partition("#")[0].replace("{case}", "<case>") + ".nii.gz" for name in names)
     others = "" if len(descriptions) == 1 else ", the names of a known dataset, or BIDS names"
@@ -145,12 +150,19 @@ def _expected(descriptions: Sequence[DatasetDescription]) -> str:
 
 
 _Files = list[tuple[Path, Match]]
-"""Files of one case, and what their names say."""
+"""Files, and what their names say."""
+
+_Given = list[tuple[Path, int | None, int]]
+"""Files that fit one channel or the reference, each with its volume and the rank of its template."""
 
 
-def _cases(folders: Sequence[Path], descriptions: Sequence[DatasetDescription]) -> list[Case]:
+_Groups = dict[tuple[Path, str], _Files]
+"""Folder from which the templates count, and name of the case -> files that share both."""
+
+
+def _cases(root: Path, folders: Sequence[Path], descriptions: Sequence[DatasetDescription]) -> list[Case]:
     """Cases of the files in some folders; files of one case share the folder from which its templates count."""
-    grouped: dict[tuple[Path, str], _Files] = {}
+    found: _Files = []
     unknown: dict[Path, list[Path]] = {}
     for folder in folders:
         place = _absolute(folder)
@@ -159,15 +171,25 @@ def _cases(folders: Sequence[Path], descriptions: Sequence[DatasetDescription]) 
             match = match_file(place / name, descriptions)
             if match is not None:
                 check_name(Path(match.case))
-                grouped.setdefault((match.root, match.case), []).append((folder / name, match))
+                found.append((folder / name, match))
             else:
                 unknown.setdefault(folder, []).append(folder / name)
+    grouped: _Groups = {}
+    for path, match in without_derivatives(found, root):
+        grouped.setdefault((match.root, match.case), []).append((path, match))
     cases: dict[str, Case] = {}
-    for (folder, name), found in _told_apart(_joined(grouped)).items():
+    for (folder, name), files in _told_apart(_joined(grouped), root).items():
         if name in cases:
-            raise InputError(f"{folder}: case {name} is there twice, also in {_folder(cases[name])}; name one folder")
-        case = _case(name, found)
-        cases[name] = replace(case, findings=_unused(case, unknown))
+            fault = f"{folder}: case {name} is there twice, also in {_folder(cases[name])}; name one folder"
+            if not any(match.description.generic or is_bids(match) for _, match in files):
+                raise InputError(fault)  # a release is there twice, or two that share patients
+            cases[name] = replace(cases[name], faults={fault: "", **cases[name].faults})
+            continue
+        case = _case(name, files)
+        visited = visited_patient(folder, root) if _is_generic(files) else None
+        if visited is not None and name.startswith(visited) and case.dataset is not None:
+            case = replace(case, patient_id=patient_of(visited, case.dataset)[0] or None)
+        cases[name] = replace(case, findings=(*case.findings, *_unused(case, unknown)))
     return list(cases.values())
 
 
@@ -199,26 +221,39 @@ def _folder(case: Case) -> Path:
     return next(path for path in (*case.images.values(), case.reference) if path is not None).parent
 
 
-def _joined(grouped: dict[tuple[Path, str], _Files]) -> dict[tuple[Path, str], _Files]:
-    """A reference may lie in a folder of its own, as the derivatives of BIDS do: it joins the images of its case."""
+def _joined(grouped: _Groups) -> _Groups:
+    """References may lie in folders of their own, as the derivatives of BIDS do: they join the images of their case."""
     joined = dict(grouped)
     for keys in _by_name(grouped):
         alone = [key for key in keys if all(_is_reference(match) for _, match in grouped[key])]
         others = [key for key in keys if key not in alone]
-        if len(alone) == len(others) == 1 and not any(_is_reference(match) for _, match in grouped[others[0]]):
-            joined[others[0]] = grouped[others[0]] + joined.pop(alone[0])
+        if len(others) == 1:
+            joined[others[0]] = [file for key in (others[0], *alone) for file in joined.pop(key)]
     return joined
 
 
-def _told_apart(grouped: dict[tuple[Path, str], _Files]) -> dict[tuple[Path, str], _Files]:
-    """Files of no known dataset that have the same names in several folders are called by their folders."""
+def _told_apart(grouped: _Groups, root: Path) -> _Groups:
+    """Files of no known dataset that have the same names in several folders are called by their folders.
+
+    Folders of the same name, and those that are visits by their names, are called by the folder above them too.
+    """
     shared = Counter(folder for folder, _ in grouped)
     names = {key: key[1] for key in grouped}
     for keys in _by_name(grouped):
-        generic = all(match.description.generic for key in keys for _, match in grouped[key])
+        generic = all(_is_generic(grouped[key]) for key in keys)
         if len(keys) > 1 and generic and all(shared[folder] == 1 for folder, _ in keys):
             names |= {key: key[0].name for key in keys}
+    counts = Counter(names.values())
+    for (folder, name), called in list(names.items()):
+        if called == folder.name and shared[folder] == 1 and _is_generic(grouped[folder, name]):
+            twice = counts[called] > 1 and root in folder.parent.parents
+            if twice or visited_patient(folder, root) is not None:
+                names[folder, name] = f"{folder.parent.name}_{called}"
     return {(folder, names[folder, name]): found for (folder, name), found in grouped.items()}
+
+
+def _is_generic(files: _Files) -> bool:
+    return all(match.description.generic for _, match in files)
 
 
 def _by_name(grouped: Iterable[tuple[Path, str]]) -> Iterable[list[tuple[Path, str]]]:
@@ -238,30 +273,59 @@ def _case(name: str, found: _Files) -> Case:
     matches = [match for _, match in found]
     images = [match for match in matches if not _is_reference(match)] or matches
     first = next((match for match in images if not match.description.generic), images[0])
-    files: dict[str, list[tuple[Path, int | None]]] = {}
+    files: dict[str, _Given] = {}
     for path, match in found:
         same = match if match.description is first.description else match_file(_absolute(path), [first.description])
         for role, volume in same.roles if same is not None and same.case == match.case else ():
-            files.setdefault(role, []).append((path, volume))
-    faults = tuple(
-        f"{given[0][0].parent}: {role} is given twice, as {' and '.join(path.name for path, _ in given)}; keep one"
-        for role, given in files.items()
-        if len(given) > 1
-    )
-    reference = files.pop(REFERENCE, [(None, None)])[0][0]
+            files.setdefault(role, []).append((path, volume, same.rank if same is not None else 0))
+    faults, findings = {}, []
+    for role, given in files.items():
+        best = files[role] = _preferred(role, given)
+        # Findings name no patient.
+        taken, *others = (
+            unicodedata.normalize("NFC", path.name).replace(matches[0].case, "<case>")
+            for path, _, _ in (*best, *(one for one in given if one not in best))
+        )
+        if len(best) > 1:
+            faults[_doubled(role, [path for path, _, _ in best])] = role
+        elif len(given) > 1:
+            findings.append(Finding("several-files", "note", f"{role}: {taken} was taken, not {listed(others, 'or')}"))
+        elif role == REFERENCE and first.description.name == "bids":
+            findings.append(Finding("reference", "note", f"{taken} was taken as the reference"))
+    reference = files.pop(REFERENCE, [(None, None, 0)])[0][0]
     patient, site = patient_of(name, first.description)
     grades = first.description.files.grades
     return Case(
         name,
         {channel: given[0][0] for channel, given in files.items()},
         reference,
-        {channel: volume for channel, ((_, volume), *_) in files.items() if volume is not None},
+        {channel: volume for channel, ((_, volume, _), *_) in files.items() if volume is not None},
         patient or None,
         site,
         next((part for part in (first.root.parent.name, first.root.name) if part in grades), None),
         first.description,
         faults,
+        findings=tuple(findings),
     )
+
+
+def _preferred(role: str, given: _Given) -> _Given:
+    """Of several images of a channel in one folder, that of the first template, or with BIDS of the last run."""
+    if role == REFERENCE or len({path.parent for path, _, _ in given}) > 1:
+        return given
+    first = min(rank for _, _, rank in given)
+    best = [one for one in given if one[2] == first]
+    orders = [entity_order(path) for path, _, _ in best]
+    known = [order for order in orders if order is not None]
+    if len(known) < len(best):
+        return best
+    return [one for one, order in zip(best, known, strict=True) if order == min(known)]
+
+
+def _doubled(role: str, paths: Sequence[Path]) -> str:
+    folder = paths[0].parent
+    names = [path.name if path.parent == folder else str(path) for path in paths]
+    return f"{folder}: {role} is given twice, as {' and '.join(names)}; keep one"
 
 
 def _with_row(case: Case, row: PatientRow | None) -> Case:
@@ -310,7 +374,7 @@ def case_from_files(
         for role, volume in found.roles
         if role == channel and volume is not None
     }
-    called = name or (match.case if match else stem) or "patient"
+    called = unicodedata.normalize("NFC", name or (match.case if match else stem) or "patient")
     case = Case(called, dict(images), volumes=volumes, dataset=_told(match))
     case.check(channels, missing=missing)
     _check_names(images, matches)

@@ -124,7 +124,7 @@ class FileLayout(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     Names are templates without ``.nii`` or ``.nii.gz``: ``{case}`` is the name of the case, ``*`` any characters, and
     folders are separated by ``/``, as in ``imagesTr/{case}_0000``. A template without ``{case}`` belongs to the case
     that is called like its folder. ``#2`` at the end is the third volume of a 4-D file. Where several templates fit a
-    name, the most literal one counts.
+    name, the most literal one counts. Where several images of a folder fit one channel, the first template counts.
 
     Args:
         case: Regular expression of a case's name. Its group ``patient`` is the same for all cases of a patient, its

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from tunetseg.datasets.case import Case
 from tunetseg.datasets.cohort import NoCaseError, find_cases
 from tunetseg.datasets.description import DatasetDescription
+from tunetseg.datasets.templates import REFERENCE
 from tunetseg.errors import InputError
+from tunetseg.findings import Finding
 from tunetseg.io.readers import is_dicom
 from tunetseg.progress import Progress, silent
 
@@ -39,7 +41,7 @@ def find_patients(
 
     Returns:
         The cases, those of DICOM with their series. A channel for which no series was found is a finding of level
-        ``refuse``.
+        ``refuse``. A reference that is given twice is left out.
 
     Raises:
         NoCaseError: There is neither a case nor a DICOM image.
@@ -52,7 +54,7 @@ def find_patients(
             cases = find_cases(place, dataset, also=needed)
             if series:
                 raise InputError(f"{path}: holds no DICOM, but the series of {', '.join(series)} are named")
-            return [case.without(*without) for case in cases]
+            return [_without_doubled_reference(case.without(*without)) for case in cases]
         except NoCaseError as error:
             fault = error
     channels = [name for name in needed.channel_names if name not in without]
@@ -66,6 +68,14 @@ def find_patients(
                 f"{fault}; for DICOM: {other}" if fault and "install" in str(other) else str(other)
             ) from None
         raise fault from None
+
+
+def _without_doubled_reference(case: Case) -> Case:
+    """Leave out a reference that is given twice: images can be segmented without one."""
+    if REFERENCE not in case.faults.values():
+        return case
+    message = "the reference is given twice, so none is used; keep one file to compare with"
+    return replace(case.without(REFERENCE), findings=(*case.findings, Finding("several-references", "note", message)))
 
 
 def _cases(place: Path, examinations: Sequence["DicomCase"]) -> list[Case]:
@@ -90,8 +100,14 @@ def _case(name: str, found: "DicomCase") -> Case:
         {channel: one.frames[0].file.path for channel, one in found.channels.items()},
         series=dict(found.channels),
         unused=tuple(one.name for one in found.series if one not in used),
-        findings=found.findings,
+        findings=tuple(map(_with_way_out, found.findings)),
     )
+
+
+def _with_way_out(finding: Finding) -> Finding:
+    if finding.code != "missing-channel" or finding.level != "refuse":
+        return finding
+    return replace(finding, message=f"{finding.message}; or go on without the channel, with --without")
 
 
 def with_series(case: Case) -> Case:

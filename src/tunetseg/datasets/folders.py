@@ -10,6 +10,7 @@ from typing import Any
 from tunetseg.datasets.description import DatasetDescription
 from tunetseg.errors import InputError
 from tunetseg.io.bounded import parse_json, read_text
+from tunetseg.io.readers import ENDINGS
 
 __all__ = ["describe_folder"]
 
@@ -25,14 +26,14 @@ def describe_folder(folder: Path, packaged: Mapping[str, DatasetDescription]) ->
 
     Channels are named as the file names them, in lower case. Regions are nnU-Net's where the file has regions.
     Otherwise a label's region holds that label and all greater ones, which is the order of organ and tumour in the
-    Decathlon; a dataset of another order needs a description of its own.
+    Decathlon, and a warning says so; a dataset of another order needs a description of its own.
 
     Args:
         folder: Holds ``dataset.json``, ``imagesTr`` and mostly ``labelsTr``.
         packaged: The packaged datasets; one that the file names, such as MSD's Task01, describes the folder.
 
     Raises:
-        InputError: The file cannot be read, or its regions are not nested.
+        InputError: The file cannot be read, its regions are not nested, or it has nnU-Net's label ``ignore``.
     """
     path = folder / "dataset.json"
     try:
@@ -42,16 +43,16 @@ def describe_folder(folder: Path, packaged: Mapping[str, DatasetDescription]) ->
         if raw.get("name") == "BRATS" and not nnunet:
             return packaged["msd-task01"]
         names = raw["channel_names" if "channel_names" in raw else "modality"]
-        channels = [_channel(names[key]) for key in sorted(names, key=int)]
-        regions, labels = _regions(raw)
+        channels = [_channel(n, names[key]) for n, key in enumerate(sorted(names, key=int))]
+        regions, labels = _regions(path, raw)
     except InputError:
         raise
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"{path}: not the dataset.json of nnU-Net or the Decathlon ({error!r})") from None
-    if raw.get("file_ending", ".nii.gz") not in (".nii.gz", ".nii"):  # it may be anything, lists too
+    if raw.get("file_ending", ".nii.gz") not in ENDINGS:  # it may be anything, lists too
         raise InputError(f"{path}: file_ending {raw['file_ending']!r} cannot be read; convert the images to .nii.gz")
     description = {
-        "name": _key(Path(os.path.realpath(folder)).name),
+        "name": _key(Path(os.path.realpath(folder)).name) or "unnamed",
         "title": str(raw.get("name", Path(os.path.realpath(folder)).name)),
         "channels": channels,
         "foreground": _BODY if all(channel["name"] == "ct" for channel in channels) else {},
@@ -63,23 +64,28 @@ def describe_folder(folder: Path, packaged: Mapping[str, DatasetDescription]) ->
 
 
 def _key(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._").lower() or "unnamed"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._").lower()
 
 
-def _channel(name: str) -> dict[str, Any]:
+def _channel(number: int, name: str) -> dict[str, Any]:
     if name.upper() == "CT":
         return {"name": "ct", "title": name, "normalisation": _CT}
-    return {"name": _key(name), "title": name}
+    return {"name": _key(name) or f"channel{number}", "title": name}
 
 
-def _regions(raw: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def _regions(path: Path, raw: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Regions, outermost first, and meanings of the labels."""
     if "channel_names" not in raw:  # value -> name
-        return _cumulative({name: int(value) for value, name in raw["labels"].items() if int(value) > 0})
-    values = {name: value for name, value in raw["labels"].items() if name not in {"background", "ignore"}}
+        return _cumulative(path, {name: int(value) for value, name in raw["labels"].items() if int(value) > 0})
+    if "ignore" in raw["labels"]:
+        raise InputError(
+            f"{path}: the label 'ignore' ({raw['labels']['ignore']}), whose voxels neither train nor count, is not "
+            "supported; give these voxels another label and remove 'ignore' from the file"
+        )
+    values = {name: value for name, value in raw["labels"].items() if name != "background"}
     if any(isinstance(value, list) for value in values.values()):
         return _regions_of_nnunet(values, raw.get("regions_class_order", ())), {}
-    return _cumulative({name: int(value) for name, value in values.items()})
+    return _cumulative(path, {name: int(value) for name, value in values.items()})
 
 
 def _regions_of_nnunet(values: Mapping[str, Any], order: Sequence[int]) -> list[dict[str, Any]]:
@@ -91,18 +97,24 @@ def _regions_of_nnunet(values: Mapping[str, Any], order: Sequence[int]) -> list[
     for n, (name, labels) in enumerate(ordered):
         own = [value for value in labels if n + 1 == len(ordered) or value not in ordered[n + 1][1]]
         label = written.get(name) if written.get(name) in own else next(iter(own), None)
-        regions.append({"name": _key(name), "title": name, "labels": labels, "label": label})
+        regions.append({"name": _key(name) or f"region{n}", "title": name, "labels": labels, "label": label})
     return regions
 
 
-def _cumulative(labels: dict[str, int]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def _cumulative(path: Path, labels: dict[str, int]) -> tuple[list[dict[str, Any]], dict[str, str]]:
     ordered = sorted(labels.items(), key=lambda item: item[1])
     regions = [
-        {"name": _key(name), "title": name, "labels": [other for _, other in ordered if other >= value], "label": value}
-        for name, value in ordered
+        {
+            "name": _key(name) or f"region{n}",
+            "title": name,
+            "labels": [other for _, other in ordered if other >= value],
+            "label": value,
+        }
+        for n, (name, value) in enumerate(ordered)
     ]
     if len(regions) > 1:
-        _LOG.info("regions nested in the order of label values: %s", ", ".join(name for name, _ in ordered))
+        held = "; ".join(f"{region['name']} holds the labels {region['labels']}" for region in regions)
+        _LOG.warning("%s: its labels are taken as nested regions: %s; a TOML file gives others", path, held)
     return regions, {str(value): name for name, value in ordered}
 
 

@@ -1,6 +1,7 @@
 """Cross-validation folds: split by patient with dataset, site and grade kept in proportion, or read from a file."""
 
 import random
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,13 +41,13 @@ def read_split(path: str | Path, fold: int, cases: Sequence[Case]) -> tuple[list
         raise InputError(
             f"{path}: not a list of folds, each with the lists 'train' and 'val' of case names ({error})"
         ) from None
-    if fold >= len(folds):
+    if not 0 <= fold < len(folds):
         raise InputError(f"{path}: has {len(folds)} folds, so fold is 0 to {len(folds) - 1}, not {fold}")
-    known = {case.id: case for case in cases}
-    unknown = [name for name in (*folds[fold].train, *folds[fold].val) if name not in known]
+    known = {_composed(case.id): case for case in cases}
+    sides = [[_composed(name) for name in side] for side in (folds[fold].train, folds[fold].val)]
+    unknown = [name for side in sides for name in side if name not in known]
     if unknown:
         raise InputError(f"{path}: case {unknown[0]!r} is not in the cohort; name cases as 'tunet inspect' shows them")
-    sides = folds[fold].train, folds[fold].val
     training, validation = ([known[name] for name in dict.fromkeys(side)] for side in sides)
     if not training or not validation:
         raise InputError(f"{path}: fold {fold} has no case to {'validate' if training else 'train'} on")
@@ -54,6 +55,11 @@ def read_split(path: str | Path, fold: int, cases: Sequence[Case]) -> tuple[list
     if both:
         raise InputError(f"{path}: patient {min(both)} is in both 'train' and 'val' of fold {fold}; keep one side")
     return training, validation
+
+
+def _composed(name: str) -> str:
+    """In the form NFC, as some file systems write accents as letters of their own."""
+    return unicodedata.normalize("NFC", name)
 
 
 def split_folds(cases: list[Case], folds: int = 5, seed: int = 0) -> list[list[Case]]:

@@ -1,6 +1,7 @@
 """Which case of which dataset a file belongs to, by its name."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +18,18 @@ class Match:
     """What the name of a file says.
 
     Args:
-        case: Name of the case.
+        case: Name of the case, in Unicode's form NFC whatever the form of the file's name.
         root: Folder from which the dataset's templates count; a case's files lie under one.
         description: The dataset.
         roles: Channel, or ``REFERENCE``, and the volume of a 4-D file; several for a file of several channels.
+        rank: Position of the template that fits among those of the dataset, whose first is preferred.
     """
 
     case: str
     root: Path
     description: DatasetDescription
     roles: tuple[tuple[str, int | None], ...]
+    rank: int = 0
 
 
 def nifti_stem(path: Path) -> str | None:
@@ -67,7 +70,8 @@ def _match(path: Path, stem: str, description: DatasetDescription) -> Match | No
         for template, other in fits
         if (template.literal, template.depth, other) == (best.literal, best.depth, case)
     )
-    return Match(case, path.parents[best.depth - 1], description, roles)
+    composed = unicodedata.normalize("NFC", case)
+    return Match(composed, path.parents[best.depth - 1], description, roles, layout.templates.index(best))
 
 
 def patient_of(case: str, description: DatasetDescription) -> tuple[str, str]:

@@ -45,7 +45,7 @@ class Settings:
         dataset: Dataset of both sides; None: names say.
         uncertainty: Score uncertainty and probability maps too.
         tolerance: Millimetres of the surface Dice; None: it is not scored.
-        strict: Score every case by the strict twin of the rules too.
+        strict: Score every case by the strict version of the rules too.
         lesions: Make one row per lesion too.
         cells: Score within the Voronoi cell of each lesion too.
         by_default: Neither rules nor a dataset were named, so that the summary says which are usual.
@@ -116,7 +116,7 @@ class CaseResult:
         prediction: Label scheme of the prediction; None where it was not scored.
         status: Whether the prediction was scored, or why it counts as an empty one.
         fault: What is wrong with the prediction or its maps, if anything.
-        strict_rows: One per region by the strict twin of the rules, where it was requested.
+        strict_rows: One per region by the strict version of the rules, where it was requested.
         lesions: One row per lesion of every region, where these were requested.
         reliability: Region -> reliability of its probabilities near the border, where there are any.
     """

@@ -51,8 +51,8 @@ def evaluate(
     Each side is one label map, as an array, an image of nibabel, a `Segmentation` or a file, or a folder of many: a
     flat folder of ``<case>.nii.gz``, or a cohort. Axes may be in any order: label maps on the same lattice are
     reoriented without loss. In a cohort, a reference whose prediction is missing, unreadable, on another grid or of
-    label values that no scheme has counts as one with an empty prediction, and is listed; none is ever left out, but
-    where the official code of the rules skips it (`Rules.skip_failed`), which is listed too.
+    label values that no scheme has counts as one with an empty prediction, and is listed. None is left out, except
+    where the official code of the rules skips it (`Rules.skip_failed`); these are listed too.
 
     Args:
         prediction: The prediction or predictions.
@@ -74,7 +74,7 @@ def evaluate(
             Implies ``uncertainty``.
         tolerance: Millimetres; if given, the surface Dice at this tolerance is scored too, over areas
             (``surface_dice``) and over surface voxels (``nsd``, unless the rules have a tolerance of their own).
-        strict: Score by the strict twin of the rules too (`Rules.strict`), which leaves nothing out.
+        strict: Score by the strict version of the rules too (`Rules.strict`), which leaves nothing out.
         match_iou: Match lesions one to one from this IoU on, whatever the rules say of them (`Rules.matched_by_iou`).
         lesions: Make one row per lesion too, with its normalised surface Dice at the tolerance, by default 1 mm; rules
             that count no lesions match them one to one.

@@ -1,6 +1,7 @@
 """Which files of a folder are label maps, and of which case, by the names that datasets give them."""
 
 import os
+import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,7 @@ class FolderNames:
         return match_file(Path(os.path.abspath(path)), self.descriptions)
 
     def _case_and_role(self, path: Path) -> tuple[str, bool]:
-        stem = nifti_stem(path) or path.name
+        stem = unicodedata.normalize("NFC", nifti_stem(path) or path.name)
         match = self._match(path)
         if match is not None and match.roles[0][0] == REFERENCE:
             return match.case, True

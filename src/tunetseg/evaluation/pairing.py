@@ -136,7 +136,7 @@ def list_label_files(side: Path, dataset: DatasetDescription | None = None) -> d
             f"{side}: no label map found; expected <case>.nii.gz directly in the folder, or a cohort folder with "
             "reference segmentations such as <case>_seg.nii.gz"
         )
-    faults = [fault for case in cases for fault in case.faults]
+    faults = [fault for case in cases for fault, role in case.faults.items() if role in {"", "reference"}]
     if faults:
         raise InputError(faults[0])
     return {case.id: _of_cohort(case, case.reference) for case in cases if case.reference is not None}

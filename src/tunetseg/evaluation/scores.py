@@ -27,7 +27,7 @@ class Scores:
             `score_maps`, and ``status``: ``scored``, or ``missing``, ``unreadable`` or ``misaligned`` for a prediction
             that counts as empty. NaN where the rules leave a score out.
         summary: Rules, label schemes, cases and the statistics of every region, ready for JSON.
-        strict_rows: The rows by the strict twin of the rules, where it was requested.
+        strict_rows: The rows by the strict version of the rules, where it was requested.
         lesions: One row per lesion of every case and region, where these were requested: ``case``, ``region`` and the
             values of `lesion_rows`.
 
@@ -111,7 +111,7 @@ class Scores:
             InputError: The file cannot be written, or another program's ``.json`` would be overwritten.
         """
         target = check_scores_target(path)
-        twin = check_scores_target(strict_target(target)) if self.strict_rows else None
+        strict_table = check_scores_target(strict_target(target)) if self.strict_rows else None
         page = "" if report is None else self._page(report, predictions)
         with ExitStack() as stack:
             aside = stack.enter_context(written_together(target.parent))
@@ -122,8 +122,8 @@ class Scores:
                 folder = stack.enter_context(written_together(place.parent)) if apart else aside
                 (folder / place.name).write_text(page, encoding="utf-8")
             files = write_scores(self.rows, self.summary, aside / target.name)
-            if twin is not None:
-                files += write_scores(self.strict_rows, strict_summary(self.summary), aside / twin.name)
+            if strict_table is not None:
+                files += write_scores(self.strict_rows, strict_summary(self.summary), aside / strict_table.name)
             if tables:
                 files += write_tables({target.stem: self.summary["regions"]}, PAPER_GROUPS, aside / target.name)
         return [*(target.with_name(file.name) for file in files), *([] if report is None else [Path(report)])]
@@ -149,7 +149,7 @@ class Scores:
 
 
 def strict_target(path: Path) -> Path:
-    """Return where the table by the strict twin of the rules goes."""
+    """Return where the table by the strict version of the rules goes."""
     return path.with_name(f"{path.stem}-strict.csv")
 
 

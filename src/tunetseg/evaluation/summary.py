@@ -38,7 +38,7 @@ def summarise_cases(
     Returns:
         ``software``, ``note``, ``rules``, ``labels`` (per side: schemes and a sentence), ``cases`` (those that were
         not scored, with reasons), ``regions`` (region -> score -> `Summary`, and how often it was empty) and, where
-        requested, ``strict`` (``rules`` and ``regions`` of the strict twin, ``differing``: region -> number of cases
+        requested, ``strict`` (``rules`` and ``regions`` of the strict version, ``differing``: region -> number of cases
         that the two score differently), ``lesion_recall`` (region -> `recall_by_size`) and ``reliability`` (region ->
         ``brier`` and ``bins`` of probability near the border, over the voxels of all cases).
     """
@@ -95,15 +95,15 @@ def _look_older(results: Sequence[CaseResult], rules: Rules) -> bool:
 
 
 def strict_summary(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the summary of the strict twin alone, with what the two have in common.
+    """Return the summary of the strict version alone, with what the two have in common.
 
     Args:
-        summary: Of an evaluation that has a strict twin.
+        summary: Of an evaluation that has a strict version.
     """
-    twin = summary["strict"]
+    strict = summary["strict"]
     common = {name: value for name, value in summary.items() if name != "strict"}
     cases = {**summary["cases"], "left_out": False}
-    return {**common, "cases": cases, "rules": twin["rules"], "regions": twin["regions"]}
+    return {**common, "cases": cases, "rules": strict["rules"], "regions": strict["regions"]}
 
 
 def _regions(rows: Sequence[Mapping[str, Any]], rules: Rules) -> dict[str, Any]:
@@ -117,8 +117,8 @@ def _strict(
     rows: Sequence[Mapping[str, Any]], strict: Sequence[Mapping[str, Any]], settings: Settings
 ) -> dict[str, Any]:
     differing = dict.fromkeys((row["region"] for row in rows), 0)
-    for row, twin in zip(rows, strict, strict=True):
-        differing[row["region"]] += any(not _same(row[name], twin[name]) for name in SCORES if name in twin)
+    for row, other in zip(rows, strict, strict=True):
+        differing[row["region"]] += any(not _same(row[name], other[name]) for name in SCORES if name in other)
     rules = settings.rules.strict()
     return {"rules": _rules(rules, settings), "regions": _regions(strict, rules), "differing": differing}
 

@@ -70,12 +70,13 @@ def summary_tables(summary: Mapping[str, Any]) -> list[TextTable]:
 
     Returns:
         One table of the label maps, and one each of surfaces, lesions and uncertainty where these were requested; then
-        the same by the strict twin of the rules and the lesions found by volume, where these were requested.
+        the same by the strict version of the rules and the lesions found by volume, where these were requested.
     """
     cases, rules = summary["cases"]["references"], summary["rules"]["name"]
     tables = _tables(f"{_count(cases, 'case')}, rules {rules}, mean ± SD", summary["regions"])
     if "strict" in summary:
-        tables += _tables(f"{_count(cases, 'case')}, strict twin of {rules}, mean ± SD", summary["strict"]["regions"])
+        title = f"{_count(cases, 'case')}, strict version of {rules}, mean ± SD"
+        tables += _tables(title, summary["strict"]["regions"])
     if "lesion_recall" in summary:
         tables.append(_recall_table(summary["lesion_recall"]))
     return tables
@@ -192,7 +193,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     if "strict" in summary:
         counts = ", ".join(f"{region} {number}" for region, number in summary["strict"]["differing"].items())
         lines.append(
-            f"Strict twin: {summary['strict']['rules']['description']}. Cases that it scores differently: {counts}."
+            f"Strict version: {summary['strict']['rules']['description']}. Cases that it scores differently: {counts}."
         )
     extra = cases["predictions_without_reference"]
     if extra:

@@ -74,7 +74,7 @@ def read_case(case: Case, dataset: DatasetDescription, settings: Settings) -> Re
     scheme = choose_scheme(settings.labels, case.dataset, dataset)
     record = read_record(case)
     reference = settings.reference if record is None else record.reference
-    volume = read_volume(case, dataset, missing=settings.missing, grids="any", reference=reference)
+    volume = read_volume(case.without("reference"), dataset, missing=settings.missing, grids="any", reference=reference)
     return ReadCase(case, volume, scheme, record, time.monotonic() - began)
 
 

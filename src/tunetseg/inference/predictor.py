@@ -259,7 +259,8 @@ def load_model(
     """Return one trained model, or several that are averaged, ready to segment.
 
     Args:
-        models: Packaged models, model files or run folders; several are averaged. By default the default model.
+        models: Packaged models, model files, run folders or study folders; several are averaged. By default the
+            default model.
         engine: ``openvino``, ``onnxruntime``, ``torch``, or ``auto``: PyTorch on a GPU, else OpenVINO where it is
             installed, computes rightly and every model has its ONNX file, else PyTorch.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.

@@ -69,8 +69,8 @@ def segment(
             model's.
         postprocessing: Rules; by default those of the model.
         name: Name of the case; by default that of its files, or ``patient``.
-        missing: ``allow`` is content with any one channel; zeros stand in place of those that are missing, and a note
-            of the result names them.
+        missing: ``allow`` accepts a patient with at least one channel; missing channels are replaced by zeros, and a
+            warning in ``findings`` names them.
         calibrated: Let uncertainty follow from calibrated probabilities, where the model has a calibration. Labels and
             probabilities are the same either way.
         reference: Channel on whose grid the patient is segmented; by default the first, and T1ce where grids differ.

@@ -254,7 +254,7 @@ class Rules:
         )
 
     def strict(self) -> "Rules":
-        """Return the strict twin, which leaves nothing out and counts every miss.
+        """Return the strict version, which leaves nothing out and counts every miss.
 
         A case whose prediction cannot be scored counts like a missing one; a region that is empty on both sides is
         perfect, and one that is empty on one side is a miss, with the penalty, or the grid's diagonal
@@ -262,8 +262,8 @@ class Rules:
 
         Examples:
             >>> from tunetseg.metrics import RULES
-            >>> twin = RULES["brats2019"].strict()
-            >>> twin.name, twin.for_grid((240, 240, 155), (1, 1, 1)).penalty_mm == math.hypot(240, 240, 155)
+            >>> strict = RULES["brats2019"].strict()
+            >>> strict.name, strict.for_grid((240, 240, 155), (1, 1, 1)).penalty_mm == math.hypot(240, 240, 155)
             ('brats2019-strict', True)
         """
         diagonal = "mm" if self.penalty_mm is None and self.diagonal is None else self.diagonal

@@ -36,8 +36,8 @@ def find_models(names: Sequence[str | Path] = ()) -> tuple[Path, ...]:
     """Return the files of some models.
 
     Args:
-        names: Packaged models, model files, run folders, or folders of studies, whose ensemble is meant; none: the
-            default model.
+        names: Packaged models, single files of those that have several, such as ``robust/fold-0``, model files, run
+            folders, or folders of studies, whose ensemble is meant; none: the default model.
 
     Raises:
         InputError: There is no model of one of the names.
@@ -49,6 +49,9 @@ def _find(name: str | Path) -> tuple[Path, ...]:
     if not str(name):
         raise InputError("the name of the model is empty; name a packaged model, a model file or a run folder")
     packaged = packaged_models()
+    packaged |= {
+        f"{model}/{file.stem}": (file,) for model, files in packaged.items() if len(files) > 1 for file in files
+    }
     path = Path(name)
     if os.path.isfile(path / ENSEMBLE) and str(name) not in packaged:
         return _ensemble(path)

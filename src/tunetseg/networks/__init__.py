@@ -1,4 +1,4 @@
-"""Networks: the paper's blocks, sub-network and cascade; a registry of them and of rivals by name.
+"""Networks: the paper's blocks, sub-network and cascade; a registry of them and of other networks by name.
 
 What needs PyTorch is imported when it is first used, so that names and options can be read without it.
 """

@@ -27,8 +27,10 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         fold: Fold whose cases are kept for validation, or ``"all"`` to train on every case. Losses and scores that are
             then logged as validation are of cases that were trained on.
         split: File of the folds, as nnU-Net's ``splits_final.json``; None: they follow the seed of the recipe.
-        seed: Seed of weights, order and augmentation; None: the recipe's. The folds follow the recipe's alone.
-        pretrained: Packaged model, model file or run folder whose weights the first stage starts from.
+        seed: Seed of weights, order and augmentation (``--run-seed`` on the command line); None: the recipe's. The
+            folds follow the recipe's alone.
+        pretrained: Packaged model of one file, such as ``fast`` or ``robust/fold-0``, model file or run folder whose
+            weights the first stage starts from.
         dataset: Name or TOML file of the dataset's description; None: the files tell.
         labels: Dataset whose label values the references have; None: each dataset's own.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.

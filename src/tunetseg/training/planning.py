@@ -148,7 +148,8 @@ def plan(config: TrainConfig) -> Plan:
         (start, *more) = find_models((config.pretrained,))
         if more:
             raise InputError(
-                f"{config.pretrained}: is the mean of {len(more) + 1} models; name one, such as 'fast', or its file"
+                f"{config.pretrained}: is the mean of {len(more) + 1} models; "
+                "name one, such as 'robust/fold-0', or its file"
             )
     result = Plan(
         config,

@@ -43,9 +43,9 @@ _LOG = logging.getLogger(__name__)
 def train(config: TrainConfig | None = None, *, progress: Progress = silent, **settings: Any) -> Path:
     """Train one model.
 
-    The work is `plan`, `prepare` and `fit`. Interrupted by Ctrl-C or SIGTERM, it saves after the step, and the same
-    call with ``resume=True`` continues to the same weights as if it had not been interrupted. Nothing is printed; see
-    the logger ``tunetseg``.
+    The work is `plan`, `prepare` and `fit`. Interrupted by Ctrl-C, SIGTERM or SIGUSR1, it saves after the step, and the
+    same call with ``resume=True`` continues to the same weights as if it had not been interrupted. Nothing is printed;
+    see the logger ``tunetseg``.
 
     Args:
         config: The run.
@@ -58,7 +58,7 @@ def train(config: TrainConfig | None = None, *, progress: Progress = silent, **s
     Raises:
         InputError: Cohort, recipe, network or run folder cannot be used.
         KeyboardInterrupt: Ctrl-C was pressed.
-        Terminated: SIGTERM arrived.
+        Terminated: SIGTERM or SIGUSR1 arrived.
 
     Examples:
         >>> train(cohort="brats2021", out="runs/fold-0", recipe="quick", fold=0)  # doctest: +SKIP
@@ -277,7 +277,7 @@ def _tell_changes(before: Any, now: dict[str, Any]) -> None:
     if changed:
         _LOG.warning(
             "the run was started in another environment (%s), so its weights will not be bit for bit those of an "
-            "unbroken run",
+            "uninterrupted run",
             ", ".join(changed),
         )
 

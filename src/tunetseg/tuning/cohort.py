@@ -152,7 +152,7 @@ def tune(
             `tunetseg.evaluation.pairing.pair_files`. Each prediction must come from a model that never saw the case.
         base: Rules to start from; by default those of the dataset of the first reference.
         candidates: Values that are tried.
-        objective: What is made best: lesion-wise Dice, plain Dice, or the mean of both.
+        objective: What is optimised: lesion-wise Dice, plain Dice, or the mean of both.
         rules: Lesion-wise rules.
         folds: Folds by which the honest figure is nested; patients stay together.
         seed: Seed of these folds.
