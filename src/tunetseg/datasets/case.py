@@ -81,7 +81,7 @@ class Case:
 
         Args:
             channels: Names of the channels that are needed.
-            missing: ``allow`` is content with one of them.
+            missing: ``allow`` accepts a case that has at least one of them.
         """
         for fault, role in self.faults.items():
             if role in {"", REFERENCE, *channels}:

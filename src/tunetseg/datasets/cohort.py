@@ -347,7 +347,7 @@ def case_from_files(
         images: Channel -> file, for every channel of ``description``.
         description: The channels that are needed.
         name: What to call the case; by default as the name of the first file says.
-        missing: ``allow`` is content with one channel.
+        missing: ``allow`` accepts one channel.
 
     Raises:
         InputError: A channel is unknown or missing, a file is not there or given twice, or the names say that the

@@ -7,6 +7,7 @@ from typing import Literal
 
 from tunetseg.datasets import Case, DatasetDescription, NoCaseError, find_cases, nifti_stem
 from tunetseg.datasets.cohort import check_name
+from tunetseg.datasets.templates import REFERENCE
 from tunetseg.errors import InputError
 from tunetseg.evaluation.naming import FolderNames, described_above, names_of_folder
 from tunetseg.io.files import read_json
@@ -136,7 +137,7 @@ def list_label_files(side: Path, dataset: DatasetDescription | None = None) -> d
             f"{side}: no label map found; expected <case>.nii.gz directly in the folder, or a cohort folder with "
             "reference segmentations such as <case>_seg.nii.gz"
         )
-    faults = [fault for case in cases for fault, role in case.faults.items() if role in {"", "reference"}]
+    faults = [fault for case in cases for fault, role in case.faults.items() if role in {"", REFERENCE}]
     if faults:
         raise InputError(faults[0])
     return {case.id: _of_cohort(case, case.reference) for case in cases if case.reference is not None}

@@ -57,7 +57,7 @@ def segment_cases(
         report: Save a page of each case too.
         labels: Dataset or year whose label values are used; by default those of each case's own dataset.
         postprocessing: Rules; by default those of the model.
-        missing: ``allow`` is content with any one channel of a case.
+        missing: ``allow`` accepts a case that has at least one channel.
         calibrated: Let uncertainty follow from calibrated probabilities, where the model has a calibration.
         reference: As for `segment`.
         grid: As for `segment`.

@@ -19,6 +19,7 @@ from tunetseg.datasets import (
     find_scheme,
     with_series,
 )
+from tunetseg.datasets.templates import REFERENCE
 from tunetseg.errors import InputError
 from tunetseg.io import Image, image_from_array, image_from_nibabel, read_image
 from tunetseg.preparation import Grids, Volume, read_volume, stack_images
@@ -74,7 +75,7 @@ def read_case(case: Case, dataset: DatasetDescription, settings: Settings) -> Re
     scheme = choose_scheme(settings.labels, case.dataset, dataset)
     record = read_record(case)
     reference = settings.reference if record is None else record.reference
-    volume = read_volume(case.without("reference"), dataset, missing=settings.missing, grids="any", reference=reference)
+    volume = read_volume(case.without(REFERENCE), dataset, missing=settings.missing, grids="any", reference=reference)
     return ReadCase(case, volume, scheme, record, time.monotonic() - began)
 
 

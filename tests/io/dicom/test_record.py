@@ -1,4 +1,4 @@
-"""The DICOM series of a scan that was prepared is found again, whatever else was found with it."""
+"""A prepared DICOM series is found again among the series of its examination."""
 
 from collections.abc import Callable
 from pathlib import Path
