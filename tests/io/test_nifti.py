@@ -186,6 +186,29 @@ def test_types_of_voxels(path: Path, kind: np.dtype) -> None:
 # Several volumes
 
 
+@pytest.mark.parametrize("endian", ["<", ">"])
+@pytest.mark.parametrize(("slope", "inter"), [(2.5, 0), (11.7727, -3.1), (1, 5), (-0.001, 7), (1e30, 1e38)])
+@pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i2"])
+def test_scaled_integers_have_the_values_of_nibabel(
+    tmp_path: Path, kind: str, slope: float, inter: float, endian: str
+) -> None:
+    limits = np.iinfo(kind)
+    stored = np.random.default_rng(1).integers(limits.min, limits.max + 1, (7, 6, 5)).astype(kind)
+    header = nib.Nifti1Header(endianness=endian)
+    header.set_data_dtype(kind)
+    image = nib.Nifti1Image(stored, np.diag([-1, -1, 1, 1]), header)
+    path = tmp_path / "p_t2.nii"
+    nib.save(image, path)
+    content = bytearray(path.read_bytes())
+    content[112:120] = np.array([slope, inter], f"{endian}f4").tobytes()
+    path.write_bytes(content)
+    expected = np.asarray(nib.load(path).dataobj, np.float32)
+    assert np.array_equal(read_image(path).array, expected)
+    (volume,) = read_volumes(path, [None])
+    assert np.array_equal(volume.array, expected)
+    assert volume.array.dtype == np.float32
+
+
 @pytest.fixture
 def four(tmp_path: Path) -> Path:
     path = tmp_path / "four.nii.gz"

@@ -14,7 +14,7 @@ from tunetseg.datasets import Case, case_from_files, find_cases, find_descriptio
 from tunetseg.datasets.phantom import Phantom, write_patient
 from tunetseg.errors import InputError
 from tunetseg.io import Grid, Image, image_from_array, nifti, read_image
-from tunetseg.preparation import read_volume, stack_images, volume
+from tunetseg.preparation import read_volume, sparse, stack_images
 from tunetseg.preparation.regrid import regrid
 
 BRATS = find_description("brats2020")
@@ -81,7 +81,7 @@ def test_a_shortage_of_memory_is_no_fault_of_a_disk(folder: Path, monkeypatch: p
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
-    monkeypatch.setattr(volume.mmap, "mmap", refuse)
+    monkeypatch.setattr(sparse.mmap, "mmap", refuse)
     with pytest.raises(MemoryError, match=r"no memory for an array of shape \(4, 24, 24, 16\)"):
         read_volume(only_case(folder), BRATS)
 

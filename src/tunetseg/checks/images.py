@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tunetseg.checks.sample import Sample, take_sample
+from tunetseg.checks.sample import Sample, shows_brain, take_sample
 from tunetseg.checks.sequences import check_sequences
 from tunetseg.checks.thresholds import THRESHOLDS
 from tunetseg.datasets import DatasetDescription
@@ -46,7 +46,7 @@ def check_volume(volume: Volume, description: DatasetDescription) -> list[Findin
         ['thick-slices']
     """
     sample = take_sample(volume, description)
-    findings = check_grid(volume.grid, head=sample is not None)
+    findings = check_grid(volume.grid, description)
     if not volume.oriented:
         message = "the header does not say how the patient lies; x to the left, y to the front and z up are assumed"
         findings.append(Finding("no-orientation", "note", message))
@@ -59,12 +59,12 @@ def check_volume(volume: Volume, description: DatasetDescription) -> list[Findin
     return sorted(findings, key=lambda finding: order.index(finding.level))
 
 
-def check_grid(grid: Grid, *, head: bool) -> list[Finding]:
+def check_grid(grid: Grid, description: DatasetDescription) -> list[Finding]:
     """Return what is unusual about the size of voxels and of the field of view.
 
     Args:
         grid: Of the images.
-        head: Whether they show a head, of which the size is known.
+        description: Says whether they show a brain, whose size is known.
     """
     limits = THRESHOLDS
     size = " x ".join(f"{edge:.3g}" for edge in grid.spacing)
@@ -72,7 +72,7 @@ def check_grid(grid: Grid, *, head: bool) -> list[Finding]:
     if not all(low <= edge <= high for edge in grid.spacing):
         message = f"voxels of {size} mm, but {low:g} to {high:g} mm are possible; correct the header"
         return [Finding("voxel-size", "refuse", message)]
-    if not head:
+    if not shows_brain(description):
         return []
     if min(grid.shape) < 2:
         message = f"a single slice, shape {grid.shape}; give the whole volume"

@@ -10,7 +10,7 @@ from scipy import ndimage
 from tunetseg.datasets import DatasetDescription
 from tunetseg.preparation import Volume
 
-__all__ = ["SEQUENCES", "Sample", "take_sample"]
+__all__ = ["SEQUENCES", "Sample", "shows_brain", "take_sample"]
 
 SEQUENCES = ("t1", "t1ce", "t2", "flair")
 """Channels of a brain, by the names that descriptions use."""
@@ -61,6 +61,11 @@ class Sample:
         return {name: (value - value.mean()) / (value.std() or 1.0) for name, value in values.items()}
 
 
+def shows_brain(description: DatasetDescription) -> bool:
+    """Return whether a dataset holds MRI of brains without skull."""
+    return description.foreground.kind == "nonzero" and len(set(description.channel_names) & set(SEQUENCES)) >= 3
+
+
 def take_sample(volume: Volume, description: DatasetDescription) -> Sample | None:
     """Return a coarse copy of a volume, or None where it is not the MRI of a brain.
 
@@ -68,9 +73,9 @@ def take_sample(volume: Volume, description: DatasetDescription) -> Sample | Non
         volume: Its channels in the order of the description.
         description: Names of the channels.
     """
-    names = description.channel_names
-    if description.foreground.kind != "nonzero" or len(set(names) & set(SEQUENCES)) < 3:
+    if not shows_brain(description):
         return None
+    names = description.channel_names
     present = [number for number, name in enumerate(names) if name not in volume.missing]
     steps = [max(1, round(_SPACING / size)) for size in volume.grid.spacing]
     # No axis is left with less than eight voxels by it.

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ from tunetseg.models.device import Precision
 from tunetseg.models.engines import Engine, RunnableNetwork, choose_engine
 from tunetseg.models.store import ModelSpec, file_hash, read_spec
 from tunetseg.models.zoo import find_models, shown_name
-from tunetseg.preparation import Prepared, Preprocessing, Volume, prepare
+from tunetseg.preparation import Prepared, Preprocessing, Volume, find_working_grid, prepare
 from tunetseg.progress import Progress, silent
 
 __all__ = ["Ensemble", "Predictor", "load_model"]
@@ -160,21 +160,23 @@ class Ensemble:
         mean: NDArray[np.float32] | None = None
         numbers = iter(range(count))
         for key, members in groupby(zip(self.paths, self.specs, strict=True), _preparation):
-            ready = prepare(volume, *key)
+            grid = find_working_grid(volume, *key)
             total: NDArray[np.float32] | None = None
-            try:
-                for path, spec, network in self._loaded(list(members), ready.array.shape):
-                    probabilities = self._predict_one(
-                        path, spec, network, ready, _part(progress, task, next(numbers), count)
-                    )
-                    total = probabilities if total is None else np.add(total, probabilities, out=total)
-                    del probabilities, network  # or they would be held while the next model runs
-            finally:  # also where the progress function cancels
-                if not self.keep:
-                    self.engine.release()
+            with ThreadPoolExecutor(1) as pool:
+                ready = pool.submit(prepare, volume, *key, grid)  # while the first network is loaded and compiled
+                try:
+                    for path, spec, network in self._loaded(list(members), (len(volume.array), *grid.shape)):
+                        part = _part(progress, task, next(numbers), count)
+                        probabilities = self._predict_one(path, spec, network, ready.result(), part)
+                        total = probabilities if total is None else np.add(total, probabilities, out=total)
+                        del probabilities, network  # or they would be held while the next model runs
+                finally:  # also where the progress function cancels
+                    if not self.keep:
+                        self.engine.release()
             assert total is not None
             total /= count
-            restored = ready.restore(total)  # is linear, so that of the sum is enough
+            del ready
+            restored = grid.restore(total)  # is linear, so that of the sum is enough
             mean = restored if mean is None else np.add(mean, restored, out=mean)
         assert mean is not None
         return mean
@@ -182,7 +184,7 @@ class Ensemble:
     def _loaded(
         self, members: list[tuple[Path, ModelSpec]], shape: tuple[int, ...]
     ) -> Iterator[tuple[Path, ModelSpec, RunnableNetwork]]:
-        """Yield models with their networks; while one runs, the next is loaded and compiled in a thread."""
+        """Yield models with their networks; while one runs, the next is compiled in a thread, if it has to be."""
 
         def load(path: Path, spec: ModelSpec) -> RunnableNetwork:
             network = self._network(path)
@@ -192,12 +194,16 @@ class Ensemble:
 
         with ThreadPoolExecutor(1) as pool:
             coming: Future[RunnableNetwork] = pool.submit(load, *members[0])
-            for number, (path, spec) in enumerate(members, start=1):
+            for (path, spec), following in zip_longest(members, members[1:]):
                 network = coming.result()
-                if number < len(members):
-                    coming = pool.submit(load, *members[number])
+                # Reading weights takes less time alone than it takes from the network that runs.
+                later = following is not None and self.engine.shares and following[1].network == spec.network
+                if following is not None and not later:
+                    coming = pool.submit(load, *following)
                 yield path, spec, network
                 del network
+                if following is not None and later:
+                    coming = pool.submit(load, *following)
 
     def _predict_one(
         self, path: Path, spec: ModelSpec, network: RunnableNetwork, ready: Prepared, progress: Progress

@@ -3,13 +3,14 @@
 import logging
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tunetseg.checks import check_result, check_volume, missing_channels, refusals
+from tunetseg.checks import check_grid, check_result, check_volume, missing_channels, refusals
 from tunetseg.datasets import Case, LabelScheme, Missing, Postprocessing, check_case_name
 from tunetseg.errors import InputError
 from tunetseg.inference.inputs import (
@@ -159,13 +160,16 @@ def segment_volume(
     dataset = model.dataset
     rules = postprocessing or dataset.postprocessing
     label_scheme = scheme or dataset.scheme
-    findings = [*(source.findings if source is not None else ()), *check_volume(volume, dataset)]
-    for finding in refusals(findings):
+    known = source.findings if source is not None else ()
+    for finding in refusals([*known, *check_grid(volume.grid, dataset)]):
         raise InputError(f"{case}: {finding.message}")
-    try:
-        probabilities = model.predict(volume, task=case, progress=progress)
-    except InputError as error:
-        raise InputError(f"{case}: {error}") from None
+    with ThreadPoolExecutor(1) as pool:
+        unusual = pool.submit(check_volume, volume, dataset)  # while the model is loaded
+        try:
+            probabilities = model.predict(volume, task=case, progress=progress)
+        except InputError as error:
+            raise InputError(f"{case}: {error}") from None
+        findings = [*known, *unusual.result()]
     masks, notes = postprocess(probabilities, dataset.region_names, volume.grid.voxel_ml * 1000, rules)
     foreground = foreground_mask(volume.array, dataset.foreground)
     findings += check_result(masks, probabilities[0], foreground, dataset)

@@ -1,6 +1,13 @@
 """From files to the arrays that networks see: volumes, normalisation, resampling, cache."""
 
-from tunetseg.preparation.prepare import Prepared, Preprocessing, foreground_mask, prepare
+from tunetseg.preparation.prepare import (
+    Prepared,
+    Preprocessing,
+    WorkingGrid,
+    find_working_grid,
+    foreground_mask,
+    prepare,
+)
 from tunetseg.preparation.volume import Grids, Regridded, Volume, read_volume, stack_images
 
 __all__ = [
@@ -9,6 +16,8 @@ __all__ = [
     "Preprocessing",
     "Regridded",
     "Volume",
+    "WorkingGrid",
+    "find_working_grid",
     "foreground_mask",
     "prepare",
     "read_volume",

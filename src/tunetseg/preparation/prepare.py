@@ -13,9 +13,18 @@ from tunetseg.errors import InputError
 from tunetseg.io.grid import check_voxel_size
 from tunetseg.limits import LIMITS, check_memory
 from tunetseg.preparation.resample import covered, resample, resampled_shape
+from tunetseg.preparation.sparse import sparse_zeros
 from tunetseg.preparation.volume import Volume
 
-__all__ = ["Prepared", "Preprocessing", "foreground_mask", "normalise", "prepare"]
+__all__ = [
+    "Prepared",
+    "Preprocessing",
+    "WorkingGrid",
+    "find_working_grid",
+    "foreground_mask",
+    "normalise",
+    "prepare",
+]
 
 
 @dataclass(frozen=True)
@@ -98,26 +107,20 @@ def foreground_mask(array: NDArray[np.float32], foreground: Foreground) -> NDArr
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
-    """The input of a network and the way back to the grid of the patient.
+class WorkingGrid:
+    """Where a network works on a volume: the foreground's box, at the working spacing.
 
     Args:
-        array: Normalised float32, shape (channel, x, y, z) at the working spacing, cropped to the foreground.
         box: Where the crop lies in the volume, one slice per axis.
         scale: Length of a working voxel in voxels of the volume, along x, y, z.
+        shape: Voxels of the working grid along x, y, z.
         full_shape: Shape of the volume along x, y, z.
     """
 
-    array: NDArray[np.float32]
     box: tuple[slice, slice, slice]
     scale: tuple[float, float, float]
+    shape: tuple[int, int, int]
     full_shape: tuple[int, int, int]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Voxels of the working array along x, y, z."""
-        _, x, y, z = self.array.shape
-        return x, y, z
 
     def masks_at_working_spacing(self, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Bring region masks to the working grid: a voxel that is at least half covered is inside.
@@ -145,10 +148,21 @@ class Prepared:
         """
         x, y, z = (axis.stop - axis.start for axis in self.box)
         sx, sy, sz = self.scale
-        result = np.zeros((len(probabilities), *self.full_shape), np.float32)
+        result = sparse_zeros((len(probabilities), *self.full_shape))
         for one, place in zip(probabilities, result, strict=True):
             place[self.box] = resample(one[None], (1 / sx, 1 / sy, 1 / sz), (x, y, z))[0]
         return result
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared(WorkingGrid):
+    """The input of a network and the way back to the grid of the patient.
+
+    Args:
+        array: Normalised float32, shape (channel, x, y, z) at the working spacing, cropped to the foreground.
+    """
+
+    array: NDArray[np.float32]
 
 
 def _check_working_grid(shape: tuple[int, int, int], channels: int, spacing: float) -> None:
@@ -163,7 +177,40 @@ def _check_working_grid(shape: tuple[int, int, int], channels: int, spacing: flo
     check_memory(f"resampling to {spacing:g} mm", 2 * 4 * channels * voxels)
 
 
-def prepare(volume: Volume, settings: Preprocessing, description: DatasetDescription) -> Prepared:
+def find_working_grid(volume: Volume, settings: Preprocessing, description: DatasetDescription) -> WorkingGrid:
+    """Return where a network works on a volume.
+
+    Args:
+        volume: Shape (channel, x, y, z).
+        settings: Working spacing.
+        description: What counts as foreground.
+
+    Raises:
+        InputError: No voxel is foreground, no image has voxels of such a size, or the working grid is too large.
+    """
+    check_voxel_size("images", volume.grid)
+    inside = foreground_mask(volume.array[_present(volume, description)], description.foreground)
+    if not inside.any():
+        raise InputError("the images hold no foreground, so there is nothing to segment")
+    ((x, y, z),) = ndimage.find_objects(inside.view(np.uint8))
+    # The spacing of a file is only as exact as its float32 header.
+    sx, sy, sz = (1.0 if abs(settings.spacing - s) < 1e-4 else settings.spacing / s for s in volume.grid.spacing)
+    crop = tuple(side.stop - side.start for side in (x, y, z))
+    nx, ny, nz = resampled_shape(crop, (1 / sx, 1 / sy, 1 / sz), 1.0)
+    channels, full_x, full_y, full_z = volume.array.shape
+    _check_working_grid((nx, ny, nz), channels, settings.spacing)
+    return WorkingGrid((x, y, z), (sx, sy, sz), (nx, ny, nz), (full_x, full_y, full_z))
+
+
+def _present(volume: Volume, description: DatasetDescription) -> slice | list[bool]:
+    """Return an index of the channels that a volume has."""
+    present = [name not in volume.missing for name in description.channel_names]
+    return slice(None) if all(present) else present  # which copies
+
+
+def prepare(
+    volume: Volume, settings: Preprocessing, description: DatasetDescription, grid: WorkingGrid | None = None
+) -> Prepared:
     """Denoise if asked, normalise, crop to the foreground, resample to the working spacing.
 
     Statistics are taken at the resolution of the files, before resampling mixes foreground and background.
@@ -172,33 +219,22 @@ def prepare(volume: Volume, settings: Preprocessing, description: DatasetDescrip
         volume: Shape (channel, x, y, z).
         settings: Working spacing and denoising.
         description: Normalisation and foreground.
+        grid: As `find_working_grid` returns it, if it is known.
 
     Returns:
         The array, shape (channel, x, y, z) of the working grid, and the way back.
 
     Raises:
-        InputError: No voxel is foreground, no image has voxels of such a size, or the working grid is too large.
+        InputError: As from `find_working_grid`.
     """
-    check_voxel_size("images", volume.grid)
+    grid = grid or find_working_grid(volume, settings, description)
     array = volume.array
-    present = [name not in volume.missing for name in description.channel_names]
-    given = array if all(present) else array[present]  # which is a copy
-    inside = foreground_mask(given, description.foreground)
-    if not inside.any():
-        raise InputError("the images hold no foreground, so there is nothing to segment")
     if settings.denoise:
         # Each voxel stays background or foreground, whatever lies around it.
         medians = np.stack([ndimage.median_filter(channel, size=3) for channel in array])
         both = _inside(array, description.foreground) & _inside(medians, description.foreground)
         array = np.where(both, medians, array)
-    (x, y, z), *_ = ndimage.find_objects(inside.view(np.uint8))
-    box = (x, y, z)
-    cropped = normalise(array[(slice(None), *box)], description.channels, description.foreground)
-    cropped[np.logical_not(present)] = 0  # as in training with dropped channels, whatever 0 is in the file's unit
-    # The spacing of a file is only as exact as its float32 header.
-    sx, sy, sz = (1.0 if abs(settings.spacing - s) < 1e-4 else settings.spacing / s for s in volume.grid.spacing)
-    scale = (sx, sy, sz)
-    nx, ny, nz = resampled_shape(cropped.shape[1:], (1 / sx, 1 / sy, 1 / sz), 1.0)
-    _check_working_grid((nx, ny, nz), len(array), settings.spacing)
-    full_x, full_y, full_z = array.shape[1:]
-    return Prepared(resample(cropped, scale, (nx, ny, nz)), box, scale, (full_x, full_y, full_z))
+    cropped = normalise(array[(slice(None), *grid.box)], description.channels, description.foreground)
+    absent = [name in volume.missing for name in description.channel_names]
+    cropped[absent] = 0  # as in training with dropped channels, whatever 0 is in the file's unit
+    return Prepared(**vars(grid), array=resample(cropped, grid.scale, grid.shape))

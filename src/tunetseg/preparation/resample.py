@@ -46,17 +46,16 @@ def _along_axes(
     shape: tuple[int, int, int],
     kernel: Callable[[int, int, float], NDArray[np.float32]],
 ) -> NDArray[np.float32]:
-    weights = [
+    x, y, z = (
         None if step == 1 and outputs == inputs else kernel(inputs, outputs, step)
         for inputs, step, outputs in zip(array.shape[1:], scale, shape, strict=True)
-    ]
+    )
     result = np.empty((len(array), *shape), np.float32)
     for channel, target in zip(array, result, strict=True):  # one at a time, so that copies are small
         moved = channel.astype(np.float32, copy=False)
-        for axis, matrix in enumerate(weights):
-            if matrix is not None:
-                moved = np.moveaxis(np.tensordot(matrix, moved, axes=(1, axis)), 0, axis)
-        target[...] = moved
+        moved = moved if x is None else np.tensordot(x, moved, 1)
+        moved = moved if y is None else np.matmul(y, moved)
+        target[...] = moved if z is None else np.matmul(moved, z.T)
     return result
 
 

@@ -1,7 +1,5 @@
 """The images of a case as one array."""
 
-import math
-import mmap
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -19,6 +17,7 @@ from tunetseg.io.grid import check_voxel_size
 from tunetseg.limits import check_memory, processors
 from tunetseg.preparation.background import Background, clean
 from tunetseg.preparation.regrid import regrid
+from tunetseg.preparation.sparse import sparse_zeros
 
 __all__ = ["Grids", "Regridded", "Volume", "read_volume", "stack_images"]
 
@@ -188,7 +187,7 @@ def _place(
     """Return images on the grid of the chosen one as one array, and what was brought there; empty the dictionary."""
     first = images[chosen]
     # In C order, whatever the order of the files, in which all that follows is faster.
-    array = _sparse_zeros((len(description.channel_names), *first.array.shape))
+    array = sparse_zeros((len(description.channel_names), *first.array.shape))
 
     def place(name: str) -> tuple[Regridded, Background | None] | None:
         image, here = images.pop(name), array[description.channel_names.index(name)]
@@ -201,17 +200,6 @@ def _place(
     with ThreadPoolExecutor(min(_THREADS, len(names))) as pool:
         found = dict(zip(names, pool.map(place, names), strict=True))
     return array, {name: one for name, one in found.items() if one is not None}
-
-
-def _sparse_zeros(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return zeros that take memory only where they are written; NumPy asks for huge pages, most of which would be."""
-    if not hasattr(mmap, "MAP_PRIVATE"):
-        return np.zeros(shape, np.float32)
-    try:
-        pages = mmap.mmap(-1, 4 * math.prod(shape), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    except OSError as error:
-        raise MemoryError(f"no memory for an array of shape {shape}") from error
-    return np.frombuffer(pages, np.float32).reshape(shape)
 
 
 def _copy_content(source: NDArray, target: NDArray[np.float32]) -> None:

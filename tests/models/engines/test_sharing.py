@@ -52,7 +52,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 
 def test_models_of_one_architecture_are_compiled_once(models: Models, compiled: list[tuple[int, ...]]) -> None:
     engine = OpenVinoEngine("32")
-    assert engine._can_share
+    assert engine.shares
     compiled.clear()
     networks = [engine.load(models(seed), shared=True) for seed in range(3)]
     for image in (IMAGE, IMAGE[:, :, :8], IMAGE):
@@ -65,7 +65,7 @@ def test_models_of_one_architecture_are_compiled_once(models: Models, compiled: 
 def test_the_packaged_models_are_compiled_once(compiled: list[tuple[int, ...]]) -> None:
     """Their files hold bf16: graphs convert it, and look at the shapes of what is converted."""
     engine = OpenVinoEngine("32")
-    assert engine._can_share
+    assert engine.shares
     compiled.clear()
     image = np.random.default_rng(0).normal(size=(4, 16, 16, 16)).astype(np.float32)
     first, second, *_ = find_models(["robust"])
@@ -76,7 +76,7 @@ def test_the_packaged_models_are_compiled_once(compiled: list[tuple[int, ...]]) 
 
 def test_another_architecture_is_compiled_by_itself(models: Models, compiled: list[tuple[int, ...]]) -> None:
     engine = OpenVinoEngine("32")
-    assert engine._can_share
+    assert engine.shares
     compiled.clear()
     paths = [models(0), models(0, network="tunet-reb1"), models(0, options={"base_filters": 3, "levels": 2})]
     networks = [engine.load(path, shared=True) for path in paths]
@@ -98,7 +98,7 @@ def test_weights_are_read_as_the_graph_has_them() -> None:
 
 def test_graphs_are_read_once(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = OpenVinoEngine("32")
-    assert engine._can_share
+    assert engine.shares
     read = []
     real = OpenVinoEngine.read
     monkeypatch.setattr(OpenVinoEngine, "read", lambda self, graph: read.append(graph.name) or real(self, graph))

@@ -30,6 +30,7 @@ class OnnxRuntimeEngine:
     device = "cpu"
     precision: Literal["bf16", "32"] = "32"
     reads_onnx = True
+    shares = False
 
     def __init__(self, precision: Precision = "auto") -> None:
         if precision == "bf16":

@@ -70,7 +70,7 @@ class OpenVinoEngine:
 
     def load(self, path: Path, *, shared: bool = False) -> "_Network":
         """Return the network of a model file, which must have its ONNX file next to it."""
-        shared = shared and self._can_share
+        shared = shared and self.shares
         key = graph_key(path) if shared else b""
         graph = self._graphs.get(key)
         values = weights_of(path, graph.weights) if graph is not None else None
@@ -114,8 +114,8 @@ class OpenVinoEngine:
         return self._is_right(shared=False)
 
     @cached_property
-    def _can_share(self) -> bool:
-        """Whether it computes the stored step of a decoder rightly where the weights are inputs."""
+    def shares(self) -> bool:
+        """Whether networks share what is compiled: where it computes rightly with weights that are inputs."""
         try:
             return self._is_right(shared=True)
         except RuntimeError:

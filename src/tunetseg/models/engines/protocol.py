@@ -54,6 +54,10 @@ class Engine(Protocol):
     def reads_onnx(self) -> bool:
         """Whether it runs the ONNX file next to a model, not the model file itself."""
 
+    @property
+    def shares(self) -> bool:
+        """Whether networks of one architecture share what is compiled."""
+
     def load(self, path: Path, *, shared: bool = False) -> RunnableNetwork:
         """Return the network of a model file.
 

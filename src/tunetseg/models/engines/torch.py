@@ -30,6 +30,7 @@ class TorchEngine:
 
     name = "torch"
     reads_onnx = False
+    shares = False
 
     def __init__(self, device: str = "auto", precision: Precision = "auto") -> None:
         self._device = choose_device(device)
