@@ -1,13 +1,13 @@
 """Segmenting one patient: seconds and memory of every engine and precision, of ensembles, and of other networks.
 
-python benchmarks/inference.py PATIENT [--models 5 15] [--fine] [--rivals]
+python benchmarks/inference.py PATIENT [--models 5 15 [--ensemble MODEL ...]] [--fine] [--rivals]
 
 Each row is a process of its own, from its start to the written files. Seconds of the processor do not depend on other
 work on the machine as much as those of the clock do. Without PyTorch there is no column of Dice. Rows without a number
-of models are of the packaged model ``fast``, ensembles of the files of ``robust``, again and again. ``--fine`` adds an
-untrained network of base 16 at 1 mm, ``--rivals`` untrained networks of MONAI on the crop of the patient at 1 mm in
-bfloat16: SegResNet in one pass, and DynUNet as nnU-Net configures it, of which one window is timed and multiplied by
-their number.
+of models are of the packaged model ``fast``, ensembles of the files of ``robust`` or of other models, again and again.
+``--fine`` adds an untrained network of base 16 at 1 mm, ``--rivals`` untrained networks of MONAI on the crop of the
+patient at 1 mm in bfloat16: SegResNet in one pass, and DynUNet as nnU-Net configures it, of which one window is timed
+and multiplied by their number.
 """
 
 import argparse
@@ -33,6 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("patient", type=Path)
     parser.add_argument("--models", type=int, nargs="*", default=[])
+    parser.add_argument("--ensemble", nargs="+", default=["robust"])
     parser.add_argument("--fine", action="store_true")
     parser.add_argument("--rivals", action="store_true")
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -41,7 +42,7 @@ def main() -> None:
         _child(arguments.patient, **json.loads(arguments.child))
         return
     packaged = [str(path) for path in find_models(["fast"])]
-    folds = [str(path) for path in find_models(["robust"])]
+    folds = [str(path) for path in find_models(arguments.ensemble)]
     print("| what | seconds | CPU-s | network, CPU-s | peak, MB | Dice to torch float32 |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         truth = Path(folder) / "truth" if _has("torch", "32") else None

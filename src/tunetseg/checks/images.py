@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from tunetseg.boxes import bounding_box
 from tunetseg.checks.sample import Sample, shows_brain, take_sample
 from tunetseg.checks.sequences import check_sequences
 from tunetseg.checks.thresholds import THRESHOLDS
@@ -183,7 +184,8 @@ def _with_skull(sample: Sample) -> list[str]:
 def _depth(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> NDArray[np.float64]:
     """Distance in mm from the surface; axial slices count as filled, for a head is open where the neck is cut."""
     result = np.zeros(mask.shape)
-    box = ndimage.find_objects(mask.view(np.uint8))[0]
+    box = bounding_box(mask)
+    assert box is not None
     filled = ndimage.binary_fill_holes(mask[box], _IN_PLANE)
     result[box] = ndimage.distance_transform_edt(np.pad(filled, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
     return result

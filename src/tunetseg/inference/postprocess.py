@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from tunetseg.boxes import bounding_box
 from tunetseg.datasets import DatasetDescription, Postprocessing, find_description, nested
 from tunetseg.datasets.description import convert
 from tunetseg.errors import InputError
@@ -130,9 +131,9 @@ def _without_islands(
     masks: NDArray[np.bool_], level: int, region: str, voxel_mm3: float, least_mm3: float
 ) -> list[str]:
     """Remove the small components of a region, in place, with what lies of the regions inside it in them."""
-    if not masks[level].any():
+    box = bounding_box(masks[level])
+    if box is None:
         return []
-    box = ndimage.find_objects(masks[level].astype(np.uint8))[0]
     kept, count = remove_islands(masks[level][box], least_mm3 / voxel_mm3)
     if not count:
         return []

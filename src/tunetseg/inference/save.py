@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,7 @@ def save_segmentation(
     with scratch_folder(target) as aside:
 
         def write(name: str) -> None:
-            write_image(aside / name, result.grid.to_lps(maps[name]), result.grid, oriented=result.oriented)
+            write_image(aside / name, result.grid.to_lps(maps[name]()), result.grid, oriented=result.oriented)
 
         with ThreadPoolExecutor(_THREADS) as pool:  # compression does not hold Python's lock
             list(pool.map(write, maps))
@@ -84,8 +85,8 @@ def save_segmentation(
         if report:
             result.report(aside / f"{stem}.html")
             names.insert(0, f"{stem}.html")
-        with whole_file(aside / f"{stem}.json") as partial:
-            partial.write_text(json.dumps(manifest_of(result, names), indent=1))
+        with whole_file(aside / f"{stem}.json") as unfinished:
+            unfinished.write_text(json.dumps(manifest_of(result, names), indent=1))
         for name in _names(stem, result.dataset):
             if name not in names:
                 (target / name).unlink(missing_ok=True)
@@ -213,20 +214,21 @@ def _stem(name: str, source: Case | None, dataset: DatasetDescription) -> str:
     return prediction_name(name, own)
 
 
-def _percents(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _percents(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return uncertainty as whole percents: the challenge asks for 0 to 100, and finer steps only cost disk."""
+    values = uncertainty(probabilities)
     return np.rint(values, out=values).astype(np.uint8)
 
 
-def _maps(result: Segmentation, stem: str, probabilities: bool) -> dict[str, NDArray]:
-    """Return file name -> array; the label map last, so that it appears only when all maps are there."""
-    maps: dict[str, NDArray] = {}
+def _maps(result: Segmentation, stem: str, probabilities: bool) -> dict[str, Callable[[], NDArray]]:
+    """Return file name -> what makes the array; the label map last, so that it appears only when all maps are there."""
+    maps: dict[str, Callable[[], NDArray]] = {}
     calibrated = result.calibrated(result.probabilities)
     for region, probability, certain in zip(result.dataset.regions, result.probabilities, calibrated, strict=True):
-        # Whole percents: the challenge asks for 0 to 100, and finer steps only cost disk.
-        maps[f"{stem}_unc_{region.word}.nii.gz"] = _percents(uncertainty(certain))
+        maps[f"{stem}_unc_{region.word}.nii.gz"] = partial(_percents, certain)
         if probabilities:
-            maps[f"{stem}_prob_{region.word}.nii.gz"] = probability
-    maps[f"{stem}.nii.gz"] = result.label_map
+            maps[f"{stem}_prob_{region.word}.nii.gz"] = partial(np.asarray, probability)
+    maps[f"{stem}.nii.gz"] = partial(np.asarray, result.label_map)
     return maps
 
 

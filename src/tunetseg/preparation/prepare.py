@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from tunetseg.boxes import bounding_box
 from tunetseg.datasets import Channel, DatasetDescription, Foreground
 from tunetseg.errors import InputError
 from tunetseg.io.grid import check_voxel_size
@@ -190,9 +191,10 @@ def find_working_grid(volume: Volume, settings: Preprocessing, description: Data
     """
     check_voxel_size("images", volume.grid)
     inside = foreground_mask(volume.array[_present(volume, description)], description.foreground)
-    if not inside.any():
+    box = bounding_box(inside)
+    if box is None:
         raise InputError("the images hold no foreground, so there is nothing to segment")
-    ((x, y, z),) = ndimage.find_objects(inside.view(np.uint8))
+    x, y, z = box
     # The spacing of a file is only as exact as its float32 header.
     sx, sy, sz = (1.0 if abs(settings.spacing - s) < 1e-4 else settings.spacing / s for s in volume.grid.spacing)
     crop = tuple(side.stop - side.start for side in (x, y, z))
