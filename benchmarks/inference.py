@@ -83,7 +83,9 @@ def _measure(
 ) -> None:
     """Run a child and print its row."""
     began = time.monotonic()
-    child = subprocess.Popen([*command, "--child", json.dumps(asked)], stdout=subprocess.PIPE, text=True)
+    environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ}  # as in ``tunet``
+    command = [*command, "--child", json.dumps(asked)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert child.stdout is not None
     said = child.stdout.read().split()
     _, status, usage = os.wait4(child.pid, 0)

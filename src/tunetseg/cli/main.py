@@ -1,6 +1,7 @@
 """``tunet``: finds the command, runs it, turns what went wrong into one sentence and an exit code."""
 
 import errno
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -157,6 +158,8 @@ def _terminate(signal_number: int, frame: FrameType | None) -> None:
 
 def run() -> None:
     """Run the ``tunet`` command and exit."""
+    # NumPy and SciPy have one OpenBLAS each, whose threads keep waiting at work, on the cores that networks need.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # So that a scheduler's time limit lets the program clean up, as Ctrl-C does.
     for number in SIGNALS:
         if number != signal.SIGINT:
