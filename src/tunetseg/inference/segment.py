@@ -160,7 +160,8 @@ def segment_volume(
     dataset = model.dataset
     rules = postprocessing or dataset.postprocessing
     label_scheme = scheme or dataset.scheme
-    known = source.findings if source is not None else ()
+    # Channels that are missing were refused when the volume was read, or else are allowed to be, and are named below.
+    known = [one for one in (source.findings if source is not None else ()) if one.code != "missing-channel"]
     for finding in refusals([*known, *check_grid(volume.grid, dataset)]):
         raise InputError(f"{case}: {finding.message}")
     with ThreadPoolExecutor(1) as pool:

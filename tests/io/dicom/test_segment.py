@@ -167,3 +167,13 @@ def test_raw_series_are_prepared_and_referred_to(head: Path, segment: Callable[.
         (referred,) = pydicom.dcmread(tmp_path / "out/anna_seg.dcm").ReferencedSeriesSequence
         own = pydicom.dcmread(next((head / channel).iterdir())).SeriesInstanceUID
         assert referred.SeriesInstanceUID == own
+
+
+def test_a_series_that_is_missing_may_be_allowed(tiny_model: Path, tmp_path: Path, write_series: Write) -> None:
+    folder = write_head(tmp_path / "berta", write_series)
+    shutil.rmtree(folder / "t2")
+    with pytest.raises(InputError, match="t2"):
+        tunetseg.segment(folder, model=tiny_model)
+    result = tunetseg.segment(folder, model=tiny_model, missing="allow")
+    assert result.facts["missing"] == ("t2",)
+    assert [one.level for one in result.findings if one.code == "missing-channel"] == ["warning"]
