@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tunetseg.boxes import bounding_box
 from tunetseg.checks.sample import Sample, shows_brain, take_sample
 from tunetseg.checks.sequences import check_sequences
 from tunetseg.checks.thresholds import THRESHOLDS
@@ -13,6 +12,7 @@ from tunetseg.findings import Finding
 from tunetseg.io import Grid
 from tunetseg.limits import LIMITS
 from tunetseg.preparation import Volume
+from tunetseg.preparation.boxes import bounding_box
 
 __all__ = ["check_grid", "check_volume"]
 

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tunetseg.boxes import bounding_box
 from tunetseg.datasets import DatasetDescription, Postprocessing, find_description, nested
 from tunetseg.datasets.description import convert
 from tunetseg.errors import InputError
 from tunetseg.io.bounded import read_toml
+from tunetseg.preparation.boxes import bounding_box
 
 __all__ = ["find_postprocessing", "postprocess", "remove_islands"]
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tunetseg.boxes import bounding_box
 from tunetseg.metrics.components import TOUCHING
 
 __all__ = ["Diameters", "LesionSize", "axial_diameters", "lesion_sizes"]
@@ -100,9 +99,10 @@ def lesion_sizes(
     """
     from scipy import ndimage
 
-    outer = bounding_box(mask)
-    if outer is None:
+    whole = ndimage.find_objects(mask.view(np.uint8))
+    if not whole:
         return []
+    outer = whole[0]
     numbers, count = ndimage.label(mask[outer], TOUCHING)
     voxel_ml = float(np.prod(spacing)) / 1000
     sizes = np.bincount(numbers.ravel(), minlength=count + 1)

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tunetseg.boxes import bounding_box
 from tunetseg.datasets import Channel, DatasetDescription, Foreground
 from tunetseg.errors import InputError
 from tunetseg.io.grid import check_voxel_size
 from tunetseg.limits import LIMITS, check_memory
+from tunetseg.preparation.boxes import bounding_box
 from tunetseg.preparation.resample import covered, resample, resampled_shape
 from tunetseg.preparation.sparse import sparse_zeros
 from tunetseg.preparation.volume import Volume

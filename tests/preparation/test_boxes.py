@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tunetseg.boxes import bounding_box
+from tunetseg.preparation.boxes import bounding_box
 
 
 @given(arrays(bool, array_shapes(min_dims=1, max_dims=4, max_side=6), elements=st.booleans()))
