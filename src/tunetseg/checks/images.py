@@ -193,9 +193,6 @@ def _depth(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> NDAr
 
 def _extent(sample: Sample) -> tuple[float, ...]:
     """Lengths in mm of what is not background in any channel, along x, y, z."""
-    mask = sample.masks.any(axis=0)
-    lengths = []
-    for axis, size in enumerate(sample.spacing):
-        places = np.flatnonzero(np.any(mask, axis=((1, 2), (0, 2), (0, 1))[axis]))
-        lengths.append(float(places[-1] - places[0] + 1) * size if places.size else 0.0)
-    return tuple(lengths)
+    mask: NDArray[np.bool_] = np.logical_or.reduce(sample.masks)
+    box = bounding_box(mask) or (slice(0, 0),) * 3
+    return tuple((side.stop - side.start) * size for side, size in zip(box, sample.spacing, strict=True))

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from tunetseg.checks.sample import SEQUENCES
+from tunetseg.checks.sample import shows_brain
 from tunetseg.checks.thresholds import THRESHOLDS
 from tunetseg.datasets import DatasetDescription
 from tunetseg.findings import Finding
@@ -34,8 +34,7 @@ def check_result(
         foreground: The brain, shape (x, y, z).
         description: Names of channels and regions; of other images than MRI of brains nothing is known.
     """
-    names = description.channel_names
-    if description.foreground.kind != "nonzero" or len(set(names) & set(SEQUENCES)) < 3 or not masks[0].any():
+    if not shows_brain(description) or not masks[0].any():
         return []
     findings = []
     region = description.region_names[0]

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from tunetseg.checks import check_grid, check_result, check_volume, missing_channels, refusals
 from tunetseg.datasets import Case, LabelScheme, Missing, Postprocessing, check_case_name
 from tunetseg.errors import InputError
+from tunetseg.findings import Finding
 from tunetseg.inference.inputs import (
     ImageLike,
     ReadCase,
@@ -162,8 +163,7 @@ def segment_volume(
     label_scheme = scheme or dataset.scheme
     # Channels that are missing were refused when the volume was read, or else are allowed to be, and are named below.
     known = [one for one in (source.findings if source is not None else ()) if one.code != "missing-channel"]
-    for finding in refusals([*known, *check_grid(volume.grid, dataset)]):
-        raise InputError(f"{case}: {finding.message}")
+    _refuse(case, [*known, *check_grid(volume.grid, dataset)])
     with ThreadPoolExecutor(1) as pool:
         unusual = pool.submit(check_volume, volume, dataset)  # while the model is loaded
         try:
@@ -171,6 +171,7 @@ def segment_volume(
         except InputError as error:
             raise InputError(f"{case}: {error}") from None
         findings = [*known, *unusual.result()]
+    _refuse(case, findings)
     masks, notes = postprocess(probabilities, dataset.region_names, volume.grid.voxel_ml * 1000, rules)
     foreground = foreground_mask(volume.array, dataset.foreground)
     findings += check_result(masks, probabilities[0], foreground, dataset)
@@ -221,6 +222,12 @@ def segment_read(read: ReadCase, model: Predictor, settings: Settings, progress:
     seconds = read.seconds + result.seconds
     _LOG.debug("%s: %.1f s, of which reading %.1f s", read.case.id, seconds, read.seconds)
     return replace(result, facts=facts, seconds=seconds)
+
+
+def _refuse(case: str, findings: Sequence[Finding]) -> None:
+    """Raise InputError where images cannot be used."""
+    for finding in refusals(findings):
+        raise InputError(f"{case}: {finding.message}")
 
 
 def _on_grid_of(result: Segmentation, case: Case, channel: str, record: Record | None) -> Segmentation:

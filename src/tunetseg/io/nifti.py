@@ -217,15 +217,21 @@ def _scaled_short(image: _AnyImage, dtype: DTypeLike | None) -> NDArray[np.float
 
     The values are those of nibabel, which computes each voxel in double precision and takes ten times as long.
     """
-    proxy = image.dataobj
-    kind = image.get_data_dtype()
-    if dtype is None or np.dtype(dtype) != np.float32 or kind.kind not in "iu" or kind.itemsize > 2:
+    scale, proxy, kind = _scale_of_short(image), image.dataobj, image.get_data_dtype()
+    if scale is None or scale == (1, 0) or dtype is None or np.dtype(dtype) != np.float32:
         return None
-    if not isinstance(proxy, nib.arrayproxy.ArrayProxy) or (proxy.slope, proxy.inter) == (1, 0):
+    assert isinstance(proxy, nib.arrayproxy.ArrayProxy)
+    numbers = np.arange(256**kind.itemsize, dtype=f"u{kind.itemsize}").view(f"{kind.kind}{kind.itemsize}")
+    values = (numbers * scale[0] + scale[1]).astype(np.float32)
+    return values[proxy.get_unscaled()]  # -1 indexes the last value, which is that of -1
+
+
+def _scale_of_short(image: _AnyImage) -> tuple[float, float] | None:
+    """Return slope and intercept of a file of integers of at most two bytes; None for other images."""
+    proxy, kind = image.dataobj, image.get_data_dtype()
+    if not isinstance(proxy, nib.arrayproxy.ArrayProxy) or kind.kind not in "iu" or kind.itemsize > 2:
         return None
-    bits = 8 * kind.itemsize
-    values = np.arange(2**bits, dtype=f"u{kind.itemsize}").view(f"{kind.kind}{kind.itemsize}")  # -1 is the last
-    return (values * proxy.slope + proxy.inter).astype(np.float32)[proxy.get_unscaled()]
+    return proxy.slope, proxy.inter
 
 
 def _tell_of_two_places(source: object, image: _AnyImage, stored: Grid) -> None:
@@ -298,15 +304,8 @@ def read_volumes(path: str | Path, volumes: Sequence[int | None]) -> list[Image]
     if reader_for(path) is not None:
         return [read_image(path, volume=volume) for volume in volumes]
     image = _open(Path(path))
-    dtype = None if _is_short(image) else np.float32
+    dtype = None if isinstance(image, nib.Nifti1Image) and _scale_of_short(image) == (1, 0) else np.float32
     return [_to_image(path, image, dtype, volume) for volume in volumes]
-
-
-def _is_short(image: nib.Nifti1Pair) -> bool:
-    """Return whether an image in memory holds integers of at most two bytes that are not scaled."""
-    kind, proxy = image.get_data_dtype(), image.dataobj
-    scaled = (getattr(proxy, "slope", 0), getattr(proxy, "inter", 0)) != (1, 0)
-    return isinstance(image, nib.Nifti1Image) and kind.kind in "iu" and kind.itemsize <= 2 and not scaled
 
 
 def image_from_nibabel(image: nib.spatialimages.SpatialImage, *, dtype: DTypeLike | None = np.float32) -> Image:
