@@ -46,8 +46,11 @@ class JoinedConv3d(nn.Conv3d):
             return F.interpolate(F.conv3d(coarse, kernel), scale_factor=2, mode="nearest") + from_fine
         return F.conv_transpose3d(coarse, _upsampling_kernel(kernel), stride=2, padding=1) + from_fine
 
-    def plain(self, joined: tuple[Tensor, Tensor]) -> Tensor:
-        """Do the same on the concatenation, so that an exported file holds the weights as they are."""
+    def simplify(self) -> None:
+        """Work on the concatenation from now on, so that an exported file holds the weights as they are."""
+        self.__dict__["forward"] = self._plain
+
+    def _plain(self, joined: tuple[Tensor, Tensor]) -> Tensor:
         coarse, fine = joined
         upsampled = F.interpolate(coarse, scale_factor=2, mode="nearest")
         return super().forward(torch.cat([upsampled, fine], dim=1))
@@ -102,16 +105,34 @@ class SqueezeExcite(nn.Module):
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
         hidden = max(channels // reduction, 1)
-        self.squeeze = nn.Linear(channels, hidden, bias=False)
-        self.excite = nn.Linear(hidden, channels, bias=False)
+        self.squeeze: nn.Module = nn.Linear(channels, hidden, bias=False)
+        self.excite: nn.Module = nn.Linear(hidden, channels, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """Scale every channel by a weight between 0 and 1."""
-        return features * self.weights(features.mean(dim=(2, 3, 4))).to(features.dtype)
+        return features * self.weights(features).to(features.dtype)
 
-    def weights(self, means: Tensor) -> Tensor:
-        """Return the channels' weights, (batch, channel, 1, 1, 1), from their means over space, (batch, channel)."""
+    def weights(self, *maps: Tensor) -> Tensor:
+        """Return the weights of the channels of one or more maps, shape (batch, channel, 1, 1, 1)."""
+        means = torch.cat([features.mean(dim=(2, 3, 4)) for features in maps], dim=1)
         return torch.sigmoid(self.excite(F.relu(self.squeeze(means))))[:, :, None, None, None]
+
+    def simplify(self) -> None:
+        """Convolve maps of one voxel from now on, of which an exported file needs half as many operations."""
+        self.squeeze, self.excite = _of_one_voxel(self.squeeze), _of_one_voxel(self.excite)
+        self.__dict__["weights"] = self._plain
+
+    def _plain(self, *maps: Tensor) -> Tensor:
+        means = torch.cat([features.mean(dim=(2, 3, 4), keepdim=True) for features in maps], dim=1)
+        return torch.sigmoid(self.excite(F.relu(self.squeeze(means))))
+
+
+def _of_one_voxel(layer: nn.Module) -> nn.Conv3d:
+    """Return the convolution that does to a map of one voxel what a linear layer does to a vector."""
+    assert isinstance(layer, nn.Linear)
+    result = nn.Conv3d(layer.in_features, layer.out_features, 1, bias=False)
+    result.weight = nn.Parameter(layer.weight.detach()[:, :, None, None, None], requires_grad=False)
+    return result
 
 
 class JoinedSqueezeExcite(SqueezeExcite):
@@ -122,7 +143,7 @@ class JoinedSqueezeExcite(SqueezeExcite):
     ) -> tuple[Tensor, Tensor]:
         """Scale the channels of both maps; the mean of a map does not change when it is upsampled."""
         coarse, fine = joined
-        weights = self.weights(torch.cat([features.mean(dim=(2, 3, 4)) for features in joined], dim=1))
+        weights = self.weights(coarse, fine)
         of_coarse, of_fine = weights.to(coarse.dtype).split([coarse.shape[1], fine.shape[1]], dim=1)
         return coarse * of_coarse, fine * of_fine
 
