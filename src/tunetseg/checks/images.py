@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from tunetseg.checks.sample import Sample, shows_brain, take_sample
 from tunetseg.checks.sequences import check_sequences
@@ -183,6 +182,8 @@ def _with_skull(sample: Sample) -> list[str]:
 
 def _depth(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> NDArray[np.float64]:
     """Distance in mm from the surface; axial slices count as filled, for a head is open where the neck is cut."""
+    from scipy import ndimage
+
     result = np.zeros(mask.shape)
     box = bounding_box(mask)
     assert box is not None

@@ -5,7 +5,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from tunetseg.datasets import DatasetDescription
 from tunetseg.preparation import Volume
@@ -41,6 +40,8 @@ class Sample:
     @cached_property
     def depth(self) -> NDArray[np.float64]:
         """Distance in mm from what is background in any channel, shape (x, y, z)."""
+        from scipy import ndimage
+
         inside = np.pad(self.masks.all(axis=0), 1)
         return ndimage.distance_transform_edt(inside, sampling=self.spacing)[1:-1, 1:-1, 1:-1]
 

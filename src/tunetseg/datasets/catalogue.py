@@ -42,6 +42,7 @@ def _packaged_names() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
 
+@cache
 def _packaged_data(name: str) -> dict[str, Any]:
     text = files(__package__).joinpath("packaged", f"{name}.toml").read_text(encoding="utf-8")
     return _inherit(tomllib.loads(text), f"{name}.toml")

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 __all__ = ["REFERENCE", "Template", "compile_case", "compile_template"]
@@ -16,7 +17,7 @@ class Template:
 
     Args:
         role: What a file of this name is: a channel, or ``REFERENCE``.
-        pattern: Fits the names of the folders and of the file, without its ending.
+        expression: Regular expression of the names of the folders and of the file, without its ending.
         case: Fits the name of a case.
         volume: Index of the volume in a 4-D file.
         literal: Count of characters that stand for themselves.
@@ -26,13 +27,18 @@ class Template:
     """
 
     role: str
-    pattern: re.Pattern[str]
+    expression: str
     case: re.Pattern[str]
     volume: int | None
     literal: int
     depth: int
     tail: str
     ignore_case: bool
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """The expression; compiled only where it is needed, as most files end like few templates."""
+        return re.compile(self.expression, self.case.flags)
 
     def case_of(self, path: Path, stem: str) -> str | None:
         """Return the case that a file belongs to, or None where the template does not fit.
@@ -41,7 +47,7 @@ class Template:
             path: The file; absolute, as its folders count too.
             stem: Its name without ending.
         """
-        # Most names fit few templates, and comparing strings is much faster than matching patterns.
+        # Comparing strings is much faster than compiling and matching patterns.
         if not (stem.lower() if self.ignore_case else stem).endswith(self.tail):
             return None
         if len(path.parts) <= self.depth:
@@ -101,7 +107,7 @@ def compile_template(role: str, text: str, case: str, ignore_case: bool) -> Temp
     tail = parts[-1].rpartition("/")[2]
     return Template(
         role,
-        re.compile(pattern, whole.flags),
+        pattern,
         whole,
         int(volume) if hash_sign else None,
         sum(map(len, literals)),

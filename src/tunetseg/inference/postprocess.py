@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from tunetseg.datasets import DatasetDescription, Postprocessing, find_description, nested
 from tunetseg.datasets.description import convert
@@ -118,6 +117,8 @@ def remove_islands(mask: NDArray[np.bool_], least: float) -> tuple[NDArray[np.bo
         least: Voxels of the smallest component that is kept. Voxels that share a face, an edge or a corner are
             connected.
     """
+    from scipy import ndimage
+
     components, count = ndimage.label(mask, _TOUCHING)
     sizes = np.bincount(components.ravel(), minlength=count + 1)
     small = sizes < least * _SLACK

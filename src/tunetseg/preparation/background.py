@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 __all__ = ["Background", "clean"]
 
@@ -26,7 +25,6 @@ _SPIKE = 20
 """A voxel is damaged if it is this many times the 99.9th percentile."""
 _NOISE = 6
 """Standard deviations of the border beyond which a voxel is not noise."""
-_NEAR = ndimage.generate_binary_structure(3, 1)
 
 
 @dataclass(frozen=True)
@@ -169,7 +167,9 @@ def _without_blurred_edge(head: NDArray[np.bool_], height: NDArray[np.float32]) 
 
     They are darker than any tissue, and a model takes them for a rim of it.
     """
-    inner = ndimage.binary_erosion(head, _NEAR, iterations=2)
+    from scipy import ndimage
+
+    inner = ndimage.binary_erosion(head, iterations=2)
     weight = ndimage.gaussian_filter(inner.astype(np.float32), 2)
     inside = ndimage.gaussian_filter(height * inner, 2)
     return head & (inner | (height * weight >= _EDGE * inside))
@@ -177,7 +177,9 @@ def _without_blurred_edge(head: NDArray[np.bool_], height: NDArray[np.float32]) 
 
 def _solid(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The large pieces of a mask, without holes; threads and single voxels around them are left out."""
-    opened = ndimage.binary_opening(mask, _NEAR)
+    from scipy import ndimage
+
+    opened = ndimage.binary_opening(mask)
     labels, count = ndimage.label(opened)
     if not count:
         return mask
@@ -185,5 +187,5 @@ def _solid(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     sizes[0] = 0
     # A scalp may not touch the brain, and must not be lost, so that the skull is seen.
     large = (sizes > 0.05 * sizes.max())[labels]
-    closed = ndimage.binary_closing(np.pad(large, 2), _NEAR, iterations=2)[2:-2, 2:-2, 2:-2]
+    closed = ndimage.binary_closing(np.pad(large, 2), iterations=2)[2:-2, 2:-2, 2:-2]
     return ndimage.binary_fill_holes(closed | large)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from tunetseg.datasets import Channel, DatasetDescription, Foreground
 from tunetseg.errors import InputError
@@ -232,6 +231,8 @@ def prepare(
     grid = grid or find_working_grid(volume, settings, description)
     array = volume.array
     if settings.denoise:
+        from scipy import ndimage
+
         # Each voxel stays background or foreground, whatever lies around it.
         medians = np.stack([ndimage.median_filter(channel, size=3) for channel in array])
         both = _inside(array, description.foreground) & _inside(medians, description.foreground)

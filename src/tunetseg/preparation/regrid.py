@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 from tunetseg.io import Grid
 
@@ -71,6 +70,8 @@ def _sampled(
     array: NDArray[np.float32], matrix: NDArray[np.float64], shape: tuple[int, int, int], sigma: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """Values at places of an array, beyond which it is 0."""
+    from scipy import ndimage
+
     smooth = array.astype(np.float32, copy=False)
     for axis, width in enumerate(sigma):
         if width > 0.05:
