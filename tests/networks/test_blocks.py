@@ -83,5 +83,18 @@ def test_joined_squeeze_and_excitation_is_that_of_the_concatenation() -> None:
     torch.testing.assert_close(_concatenate(*joined((coarse, fine))), plain(_concatenate(coarse, fine)))
 
 
+@pytest.mark.parametrize("block", [SqueezeExcite(20), JoinedSqueezeExcite(20), conv(20, 4, 3, joined=True)])
+def test_what_is_exported_computes_the_same(block: nn.Module) -> None:
+    torch.manual_seed(0)
+    coarse, fine = torch.randn(2, 16, 2, 3, 2), torch.randn(2, 4, 4, 6, 4)
+    features = _concatenate(coarse, fine) if type(block) is SqueezeExcite else (coarse, fine)
+    expected = block(features)
+    weights = {name: weight.ravel() for name, weight in block.state_dict().items()}
+    block.simplify()
+    torch.testing.assert_close(block(features), expected)
+    assert weights.keys() == block.state_dict().keys()
+    assert all(torch.equal(weights[name], weight.ravel()) for name, weight in block.state_dict().items())
+
+
 def _concatenate(coarse: torch.Tensor, fine: torch.Tensor) -> torch.Tensor:
     return torch.cat([F.interpolate(coarse, scale_factor=2, mode="nearest"), fine], dim=1)
