@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from tunetseg.inference import predictor
 from tunetseg.inference.predictor import Ensemble, load_model
 from tunetseg.inference.segment import segment
 from tunetseg.io import Grid
-from tunetseg.models.engines.torch import TorchEngine
+from tunetseg.models.engines.openvino import OpenVinoEngine
+from tunetseg.models.engines.openvino import _Network as OpenVinoNetwork
+from tunetseg.models.engines.torch import RunningNetwork, TorchEngine
+from tunetseg.models.export import write_companion
 from tunetseg.models.store import file_hash, load_network, save_model
 from tunetseg.networks import missing_packages
 from tunetseg.preparation import Volume
@@ -91,6 +95,35 @@ def test_an_exception_in_progress_cancels(models: Models) -> None:
 
     with pytest.raises(CancelledError):
         Ensemble((models(0),), CPU).predict(volume(), progress=cancel)
+
+
+@pytest.mark.parametrize("cancels", [False, True])
+def test_what_a_run_needs_is_freed_after_each_network(
+    cancels: bool, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released: list[object] = []
+    monkeypatch.setattr(RunningNetwork, "release", lambda network: released.append(network))
+
+    def cancel(*_: object) -> None:
+        if cancels:
+            raise KeyboardInterrupt
+
+    ensemble = Ensemble((models(0), models(1)), CPU)
+    with pytest.raises(KeyboardInterrupt) if cancels else nullcontext():
+        ensemble.predict(volume(), progress=cancel)
+    assert len(released) == (1 if cancels else 2)
+
+
+def test_networks_that_share_keep_it_until_the_last(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = tuple(models(number) for number in range(3))
+    for path in paths:
+        write_companion(path)
+    engine = OpenVinoEngine("32")
+    assert engine.shares
+    released: list[object] = []
+    monkeypatch.setattr(OpenVinoNetwork, "release", lambda network: released.append(network))
+    Ensemble(paths, engine).predict(volume())
+    assert len(released) == 1
 
 
 def count_loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:

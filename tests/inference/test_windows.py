@@ -107,20 +107,6 @@ def test_progress_counts_windows(network: SegmentationNetwork) -> None:
     assert calls == [("windows", 1, 2), ("windows", 2, 2)]
 
 
-@pytest.mark.parametrize("whole_volume", [True, False])
-def test_memory_is_released_also_when_progress_cancels(network: SegmentationNetwork, whole_volume: bool) -> None:
-    released: list[bool] = []
-    running = full(network)
-    running.release = lambda: released.append(True)  # type: ignore[method-assign]
-
-    def cancel(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        predict_windows(running, image(12, 8, 8), patch_size=PATCH, whole_volume=whole_volume, progress=cancel)
-    assert released == [True]
-
-
 def test_windows_without_brain_are_skipped(network: SegmentationNetwork) -> None:
     """Where windows with brain reach, the result is theirs alone; elsewhere it is 0."""
     seen: list[int] = []

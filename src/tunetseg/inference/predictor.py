@@ -200,8 +200,14 @@ class Ensemble:
                 later = following is not None and self.engine.shares and following[1].network == spec.network
                 if following is not None and not later:
                     coming = pool.submit(load, *following)
-                yield path, spec, network
-                del network
+                kept = False
+                try:
+                    yield path, spec, network
+                    kept = later  # what a run needs serves the next model
+                finally:  # also where the progress function cancels
+                    if not kept:
+                        network.release()
+                    del network
                 if following is not None and later:
                     coming = pool.submit(load, *following)
 

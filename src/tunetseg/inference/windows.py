@@ -92,14 +92,11 @@ def predict_windows(
     window = window_sides(array.shape, patch_size, network.stride, whole_volume=whole_volume)
     image, offset = _pad(array, window)
     starts = list(product(*(window_starts(n, w, overlap) for n, w in zip(image.shape[1:], window, strict=True))))
-    try:
-        if len(starts) == 1:
-            total = _probabilities(network, image, mirror)
-            progress("windows", 1, 1)
-        else:
-            total = _blended(network, image, window, starts, mirror, progress)
-    finally:  # also where the progress function cancels
-        network.release()
+    if len(starts) == 1:
+        total = _probabilities(network, image, mirror)
+        progress("windows", 1, 1)
+    else:
+        total = _blended(network, image, window, starts, mirror, progress)
     inner = tuple(slice(o, o + n) for o, n in zip(offset, sides, strict=True))
     return total[(slice(None), *inner)]
 

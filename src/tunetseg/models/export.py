@@ -1,10 +1,8 @@
 """Models as ONNX and OpenVINO files, which run without PyTorch."""
 
-import copy
 import logging
 import warnings
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -83,7 +81,7 @@ def _exported(model: Path) -> "onnx.ModelProto":
         raise
     except Exception as error:  # of whatever kind: the network may be of another library
         raise InputError(f"{model}: network {spec.network.name!r} cannot be written as ONNX ({_line(error)})") from None
-    _add_biases_apart(graph.graph)
+    _name_instance_normalisation(graph.graph)
     _shrink(graph, _stored_as_bfloat16(model))
     for key, value in ((STRIDE, str(network.stride)), (WEIGHTS, weights_hash(model)), (SEAL, "0" * 64)):
         graph.metadata_props.add(key=key, value=value)
@@ -185,36 +183,15 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _add_biases_apart(graph: "onnx.GraphProto") -> None:
-    """Turn the biases of convolutions into additions, in place.
-
-    They give the same numbers. OpenVINO reads each bias as nine operations, which work out how it has to be shaped.
-    """
-    from onnx import helper
-
-    tensors = {tensor.name: tensor for tensor in graph.initializer}
-    uses = Counter(name for node in graph.node for name in node.input)
-    nodes = []
+def _name_instance_normalisation(graph: "onnx.GraphProto") -> None:
+    """Call group normalisation of one channel per group what it is, in place: engines compute it faster then."""
+    channels = {tensor.name: tensor.dims[0] for tensor in graph.initializer if len(tensor.dims) == 1}
     for node in graph.node:
-        nodes.append(node)
-        if node.op_type != "Conv" or len(node.input) < 3 or not {*node.input[1:]} <= tensors.keys():
-            continue
-        weight, bias = (tensors[name] for name in node.input[1:])
-        if uses[bias.name] > 1:
-            continue
-        shape = [1, *bias.dims, *[1] * (len(weight.dims) - 2)]
-        del bias.dims[:], node.input[2]
-        bias.dims.extend(shape)
-        (result,) = node.output
-        node.output[0] = f"{result}.before_bias"
-        nodes.append(helper.make_node("Add", [node.output[0], bias.name], [result], name=result))
-    _replace_nodes(graph, nodes)
-
-
-def _replace_nodes(graph: "onnx.GraphProto", nodes: "Sequence[onnx.NodeProto]") -> None:
-    copies = [copy.deepcopy(node) for node in nodes]  # or clearing the list would empty them
-    del graph.node[:]
-    graph.node.extend(copies)
+        settings = {attribute.name: attribute for attribute in node.attribute}
+        if node.op_type == "GroupNormalization" and settings["num_groups"].i == channels.get(node.input[1]):
+            node.op_type = "InstanceNormalization"
+            for name in settings.keys() - {"epsilon"}:
+                node.attribute.remove(settings[name])
 
 
 def _shrink(model: "onnx.ModelProto", bfloat16: bool) -> None:
@@ -229,14 +206,15 @@ def _shrink(model: "onnx.ModelProto", bfloat16: bool) -> None:
         part.doc_string = ""
     if not bfloat16:
         return
-    casts = []
+    casts, nodes = [], list(graph.node)
     for tensor in graph.initializer:
         if tensor.data_type == TensorProto.FLOAT:
             values, name = numpy_helper.to_array(tensor).astype(ml_dtypes.bfloat16), tensor.name
             tensor.CopyFrom(TensorProto(name=name + _STORED, data_type=TensorProto.BFLOAT16, dims=values.shape))
             tensor.raw_data = values.tobytes()
             casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
-    _replace_nodes(graph, [*casts, *graph.node])
+    del graph.node[:]
+    graph.node.extend([*casts, *nodes])
 
 
 def _stored_as_bfloat16(model: Path) -> bool:

@@ -82,7 +82,7 @@ def test_another_architecture_is_compiled_by_itself(models: Models, compiled: li
     networks = [engine.load(path, shared=True) for path in paths]
     for _ in range(2):
         for path, network in zip(paths, networks, strict=True):
-            assert network(IMAGE) == pytest.approx(torch_says(path), abs=1e-5)
+            assert network(IMAGE) == pytest.approx(torch_says(path), abs=1e-4)
     assert len(compiled) == 3, "each network keeps its own"
 
 

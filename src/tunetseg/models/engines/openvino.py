@@ -14,6 +14,7 @@ from tunetseg.models.device import Precision
 from tunetseg.models.engines.proof import GRAPH, is_right, stored
 from tunetseg.models.engines.protocol import sigmoid, thread_limit
 from tunetseg.models.engines.sharing import Weight, graph_key, weights_of, weights_to_inputs
+from tunetseg.models.engines.simplify import simplify
 from tunetseg.models.engines.upsampling import convolve_before_upsampling
 
 __all__ = ["OpenVinoEngine", "shared_core"]
@@ -85,6 +86,7 @@ class OpenVinoEngine:
 
     def _graph(self, model: openvino.Model, *, shared: bool) -> "tuple[_Graph, list[NDArray[np.float32]]]":
         """Return a graph, and its weights where these are inputs of it."""
+        simplify(model)
         parts = convolve_before_upsampling(model)
         weights, values = weights_to_inputs(model, parts) if shared else ([], [])
         return _Graph(self, model, weights), values
