@@ -101,8 +101,8 @@ def test_an_exception_in_progress_cancels(models: Models) -> None:
 def test_what_a_run_needs_is_freed_after_each_network(
     cancels: bool, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    released: list[object] = []
-    monkeypatch.setattr(RunningNetwork, "release", lambda network: released.append(network))
+    released: list[int] = []
+    monkeypatch.setattr(RunningNetwork, "release", lambda _: released.append(1))
 
     def cancel(*_: object) -> None:
         if cancels:
@@ -120,8 +120,8 @@ def test_networks_that_share_keep_it_until_the_last(models: Models, monkeypatch:
         write_companion(path)
     engine = OpenVinoEngine("32")
     assert engine.shares
-    released: list[object] = []
-    monkeypatch.setattr(OpenVinoNetwork, "release", lambda network: released.append(network))
+    released: list[int] = []
+    monkeypatch.setattr(OpenVinoNetwork, "release", lambda _: released.append(1))
     Ensemble(paths, engine).predict(volume())
     assert len(released) == 1
 
