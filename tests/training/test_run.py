@@ -475,8 +475,12 @@ def test_a_pack_is_trained_on_like_its_cohort(
 
 
 def test_training_stores_how_often_channels_were_dropped(run: Callable[..., Path], tiny: Callable[..., object]) -> None:
+    """Also in the training of the weights that it starts from."""
     dropout = {"augmentation": {"channel_dropout": {"probability": 0.25}}}
-    assert read_spec(run(recipe=tiny(stage=dropout))).training["channel_dropout"] == 0.25
+    first = run(recipe=tiny(stage=dropout))
+    assert read_spec(first).training["channel_dropout"] == 0.25
+    second = run("second", recipe=tiny(), pretrained=str(first))
+    assert read_spec(second).training["channel_dropout"] == 0.25
 
 
 def test_the_folds_of_a_file(cohort: Path, tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 import logging
 import math
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Plan:
         validation: Cases to validate on.
         pretrained: Model whose weights the first stage starts from, if any.
         pretrained_hash: Its SHA-256.
-        pretrained_unseen: Cases that it has not seen, as far as it says.
+        pretrained_facts: What it says of its training.
     """
 
     config: TrainConfig
@@ -56,7 +57,7 @@ class Plan:
     validation: tuple[Case, ...]
     pretrained: Path | None = None
     pretrained_hash: str | None = None
-    pretrained_unseen: frozenset[str] = frozenset()
+    pretrained_facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def out(self) -> Path:
@@ -89,7 +90,18 @@ class Plan:
         """Names of the cases that neither this run nor, as far as it says, the model it starts from trained on."""
         if self.pretrained is None:
             return self.unseen
-        return tuple(name for name in self.unseen if name in self.pretrained_unseen)
+        said = self.pretrained_facts.get("unseen")
+        unseen_before = set(said) if isinstance(said, list) else set()
+        return tuple(name for name in self.unseen if name in unseen_before)
+
+    def dropout(self, number: int) -> float:
+        """Return how often channels were dropped at most, up to a stage and by the model that it starts from."""
+        said = self.pretrained_facts.get("channel_dropout")
+        stages = self.recipe.stages[: number + 1]
+        return max(
+            said if isinstance(said, float) else 0.0,
+            *(stage.augmentation.channel_dropout.probability for stage in stages),
+        )
 
     def preprocessing(self, stage: int) -> Preprocessing:
         """Return how cases are prepared for a stage."""
@@ -160,7 +172,7 @@ def plan(config: TrainConfig) -> Plan:
         tuple(validation),
         start,
         None if start is None else file_hash(start),
-        frozenset() if start is None else _unseen_by(start),
+        {} if start is None else read_spec(start).training,
     )
     if start is not None:
         _check_start(start, result)
@@ -281,11 +293,6 @@ def _check_start(start: Path, run: Plan) -> None:
             len(seen),
             len(run.unseen),
         )
-
-
-def _unseen_by(model: Path) -> frozenset[str]:
-    said = read_spec(model).training.get("unseen")
-    return frozenset(said) if isinstance(said, list) else frozenset()
 
 
 def start_network(run: Plan) -> SegmentationNetwork:

@@ -207,9 +207,7 @@ def _exporter(session: Session, number: int, cases: int, steps: int, dtype: torc
             "seconds": round(session.clock.spent, 1),
             "memory_mb": peak_memory(session.device),
             "max_minutes": run.config.max_minutes,
-            "channel_dropout": max(
-                earlier.augmentation.channel_dropout.probability for earlier in run.recipe.stages[: number + 1]
-            ),
+            "channel_dropout": run.dropout(number),
             "validation": None if scores is None else {"loss": scores.loss, "dice": scores.dice},
         }
         spec = ModelSpec(
