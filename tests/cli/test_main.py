@@ -170,15 +170,6 @@ def test_a_signal_ends_a_command_and_leaves_nothing(
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_segment_leaves_at_once_but_says_all(patient: Path, tiny_model: Path, tmp_path: Path) -> None:
-    words = ["segment", str(patient), "--out", str(tmp_path / "out"), "--model", str(tiny_model), "--device", "cpu"]
-    call = [sys.executable, "-c", "from tunetseg.cli.main import run; run()", *words]
-    ended = subprocess.run(call, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == 0
-    assert ended.stderr.startswith("1 case, 1 model, ")
-    assert f"Look at {tmp_path / 'out'}: " in ended.stdout.replace("\n", " ")
-
-
 # Bad usage.
 
 

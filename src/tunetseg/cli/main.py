@@ -1,7 +1,6 @@
 """``tunet``: finds the command, runs it, turns what went wrong into one sentence and an exit code."""
 
 import errno
-import logging
 import os
 import signal
 import sys
@@ -165,18 +164,4 @@ def run() -> None:
     for number in SIGNALS:
         if number != signal.SIGINT:
             signal.signal(number, _terminate)
-    code = main()
-    if sys.argv[1:2] == ["segment"] and code == 0:
-        _leave_at_once()
-    raise SystemExit(code)
-
-
-def _leave_at_once() -> None:
-    """Exit with code 0, and leave memory to the system: to free it object by object takes 0.07 s after a network."""
-    try:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-    except OSError:  # which Python tells of at the usual exit
-        return
-    logging.shutdown()
-    os._exit(0)
+    raise SystemExit(main())

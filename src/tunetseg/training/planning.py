@@ -99,7 +99,7 @@ class Plan:
         said = self.pretrained_facts.get("channel_dropout")
         stages = self.recipe.stages[: number + 1]
         return max(
-            said if isinstance(said, float) else 0.0,
+            said if isinstance(said, int | float) else 0.0,
             *(stage.augmentation.channel_dropout.probability for stage in stages),
         )
 

@@ -12,9 +12,9 @@ __all__ = ["simplify"]
 def simplify(model: openvino.Model) -> None:
     """Rewrite a graph in place, so that it is compiled and run sooner; the results stay the same to rounding.
 
-    OpenVINO reads each bias of a convolution, and each scale and shift of a normalisation, as nine operations, of which
-    eight work out that its shape is (1, channel, 1, 1, 1): a third of all operations of a network. Here the shape is a
-    constant. And a bias whose channel is normalised afterwards is left out, as normalisation takes it away again.
+    OpenVINO reads each bias of a convolution, and each scale and shift of a normalisation, with six operations that
+    work out its shape, (1, channel, 1, 1, 1). Here the shape is a constant. And a bias whose channel is normalised
+    afterwards is left out, as normalisation takes it away again.
     """
     for node in model.get_ordered_ops():
         match node.get_type_name():
