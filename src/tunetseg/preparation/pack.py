@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -348,6 +349,10 @@ class Pack:
         return coarse, inside.sum(axis=0, dtype=np.uint8)
 
 
+_NAMED = 9
+"""Parts that are named at most where they are missing."""
+
+
 def _open_parts(path: Path) -> list[tuple[Path, Header, int]]:
     """Path, header and first byte of the payloads of every part of a pack."""
     if not path.exists():
@@ -366,9 +371,11 @@ def _open_parts(path: Path) -> list[tuple[Path, Header, int]]:
         raise InputError(f"{path}: {' and '.join(map(str, packs.values()))} are of different packs; keep one pack")
     parts = {header.part: (name, header, begin) for name, header, begin in found}
     total = found[0][1].parts
-    missing = [number for number in range(1, total + 1) if number not in parts]
+    # A damaged header may claim any number of parts, so that not all that are missing can be listed.
+    missing = list(islice((number for number in range(1, total + 1) if number not in parts), _NAMED + 1))
     if missing:
-        names_missing = " and ".join(part_name(number, total) for number in missing)
+        names_missing = " and ".join(part_name(number, total) for number in missing[:_NAMED])
+        names_missing += " and others" * (len(missing) > _NAMED)
         raise InputError(f"{folder}: the pack is incomplete, {names_missing} is missing; copy it into the folder")
     return [parts[number] for number in sorted(parts)]
 
