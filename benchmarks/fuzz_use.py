@@ -122,7 +122,7 @@ def _other(folder: Path, given: dict[str, Path]) -> None:
     image = read_image(given["image"])
     if not np.isfinite(image.array).all() or image.array.shape != image.grid.shape:
         raise WrongError("values that are not finite, or another shape than the grid")
-    write_image(folder / "again.nii", image.stored.from_lps(image.array), image.stored)
+    write_image(folder / "again.nii", image.array, image.stored)
 
 
 def _run_model(folder: Path, given: dict[str, Path]) -> None:
