@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ import tunetseg
 from tunetseg.datasets import Case, DatasetDescription, Postprocessing, find_cases, find_description
 from tunetseg.datasets.phantom import Phantom, make_for, make_patient, write_patient
 from tunetseg.errors import InputError
-from tunetseg.inference import predictor
+from tunetseg.inference import cohort, predictor
 from tunetseg.inference.cohort import segment_cases
 from tunetseg.inference.predictor import Ensemble, load_model
 from tunetseg.inference.segment import segment
@@ -439,6 +440,40 @@ def test_the_next_case_is_read_while_one_is_at_work(mri_cohort: Path, model: Ens
     assert next(results).case == names[1]
     assert begun == names[:3]
     results.close()
+
+
+def test_results_that_are_not_asked_for_are_left_without_waiting(
+    mri_cohort: Path, model: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The garbage collector may close the results in any thread, also where no thread can be waited for."""
+    cases, read, go_on = find_cases(mri_cohort)[:2], cohort.read_case, threading.Event()
+
+    def read_slowly(case: Case, *rest: Any) -> Any:
+        assert case is cases[0] or go_on.wait(60)
+        return read(case, *rest)
+
+    monkeypatch.setattr(cohort, "read_case", read_slowly)
+    results = segment_cases(cases, model)
+    assert next(results).case == cases[0].id
+    closing = threading.Thread(target=results.close)
+    closing.start()
+    closing.join(20)
+    waits = closing.is_alive()
+    go_on.set()
+    closing.join(20)
+    assert not waits
+
+
+def test_a_fault_leaves_no_thread(mri_cohort: Path, model: Ensemble, tmp_path: Path) -> None:
+    """Even while the error is held, and with it what the functions knew."""
+    cases = broken_cohort(mri_cohort, tmp_path / "cohort")
+    before = set(threading.enumerate())
+    with pytest.raises(InputError) as caught:
+        list(segment_cases(cases[1:], model))
+    for thread in set(threading.enumerate()) - before:
+        thread.join(20)
+        assert not thread.is_alive()
+    assert caught.value.__traceback__ is not None
 
 
 def test_a_broken_case_is_left_out(mri_cohort: Path, model: Ensemble, tmp_path: Path) -> None:

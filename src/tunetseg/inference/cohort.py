@@ -1,8 +1,9 @@
 """Segmenting the cases of a cohort one after another."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 
@@ -108,9 +109,12 @@ def segment_cases(
     return _each(reading, segment_one, None if on_fault is None else leave_out)
 
 
-def _ahead(cases: Iterable[Case], read: Callable[[Case], ReadCase]) -> Iterator[tuple[Case, Future[ReadCase]]]:
+def _ahead(
+    cases: Iterable[Case], read: Callable[[Case], ReadCase]
+) -> Generator[tuple[Case, Future[ReadCase]], None, None]:
     """Yield cases; while one is at work, the next is read in a thread."""
-    with ThreadPoolExecutor(1) as pool:
+    pool = ThreadPoolExecutor(1)
+    try:
         before: tuple[Case, Future[ReadCase]] | None = None
         for case in cases:
             now = case, pool.submit(read, case)
@@ -119,32 +123,37 @@ def _ahead(cases: Iterable[Case], read: Callable[[Case], ReadCase]) -> Iterator[
             before = now
         if before is not None:
             yield before
+    finally:
+        # Without waiting: the garbage collector closes what a caller leaves unfinished, in whichever thread it runs,
+        # and waiting for one thread while another starts is a deadlock.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _each(
-    cases: Iterator[tuple[Case, Future[ReadCase]]],
+    cases: Generator[tuple[Case, Future[ReadCase]], None, None],
     segment_one: Callable[[Case, Future[ReadCase]], Segmentation],
     on_fault: Callable[[Case, InputError], None] | None,
 ) -> Iterator[Segmentation]:
-    for case, reading in cases:
-        try:
-            result = segment_one(case, reading)
-        except InputError as fault:
-            if on_fault is None:
+    with closing(cases):
+        for case, reading in cases:
+            try:
+                result = segment_one(case, reading)
+            except InputError as fault:
+                if on_fault is None:
+                    raise
+                on_fault(case, fault)
+                continue
+            except OSError:  # of the disk that is written to, and so of every case
                 raise
-            on_fault(case, fault)
-            continue
-        except OSError:  # of the disk that is written to, and so of every case
-            raise
-        except Exception as fault:
-            if on_fault is None:
-                raise
-            _LOG.debug("%s", case.id, exc_info=True)
-            on_fault(case, InputError(f"{case.id}: {_unexpected(fault)}"))
-            continue
-        del reading  # or its images would be held while the next case is segmented
-        yield result
-        del result
+            except Exception as fault:
+                if on_fault is None:
+                    raise
+                _LOG.debug("%s", case.id, exc_info=True)
+                on_fault(case, InputError(f"{case.id}: {_unexpected(fault)}"))
+                continue
+            del reading  # or its images would be held while the next case is segmented
+            yield result
+            del result
 
 
 def _unexpected(fault: Exception) -> str:

@@ -1,8 +1,9 @@
 """What can be run on a patient: one network, or the mean of several (paper, Eq. 1)."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby, zip_longest
@@ -165,11 +166,12 @@ class Ensemble:
             with ThreadPoolExecutor(1) as pool:
                 ready = pool.submit(prepare, volume, *key, grid)  # while the first network is loaded and compiled
                 try:
-                    for path, spec, network in self._loaded(list(members), (len(volume.array), *grid.shape)):
-                        part = _part(progress, task, next(numbers), count)
-                        probabilities = self._predict_one(path, spec, network, ready.result(), part)
-                        total = probabilities if total is None else np.add(total, probabilities, out=total)
-                        del probabilities, network  # or they would be held while the next model runs
+                    with closing(self._loaded(list(members), (len(volume.array), *grid.shape))) as networks:
+                        for path, spec, network in networks:
+                            part = _part(progress, task, next(numbers), count)
+                            probabilities = self._predict_one(path, spec, network, ready.result(), part)
+                            total = probabilities if total is None else np.add(total, probabilities, out=total)
+                            del probabilities, network  # or they would be held while the next model runs
                 finally:  # also where the progress function cancels
                     if not self.keep:
                         self.engine.release()
@@ -183,7 +185,7 @@ class Ensemble:
 
     def _loaded(
         self, members: list[tuple[Path, ModelSpec]], shape: tuple[int, ...]
-    ) -> Iterator[tuple[Path, ModelSpec, RunnableNetwork]]:
+    ) -> Generator[tuple[Path, ModelSpec, RunnableNetwork], None, None]:
         """Yield models with their networks; while one runs, the next is compiled in a thread, if it has to be."""
 
         def load(path: Path, spec: ModelSpec) -> RunnableNetwork:
