@@ -202,6 +202,21 @@ def test_mgz_cut_off(tmp_path: Path, keep: int) -> None:
         read_mgh(path)
 
 
+def test_analyze_without_voxel_sizes(tmp_path: Path) -> None:
+    nib.save(nib.Spm99AnalyzeImage(marked(), np.eye(4)), tmp_path / "a.img")
+    header = nib.load(tmp_path / "a.img").header.copy()
+    header["pixdim"][2] = 0
+    (tmp_path / "a.hdr").write_bytes(header.binaryblock)
+    assert np.allclose(read_analyze(tmp_path / "a.hdr").grid.spacing, 1)  # the matrix counts
+    for content in (b"", None):  # nibabel takes an empty file as none
+        (tmp_path / "a.mat").unlink() if content is None else (tmp_path / "a.mat").write_bytes(content)
+        with pytest.raises(InputError, match=r"a\.hdr: its header gives voxels of 1 x 0 x 1 mm"):
+            read_analyze(tmp_path / "a.hdr")
+    (tmp_path / "a.mat").write_bytes(bytes(2**16 + 1))
+    with pytest.raises(InputError, match=r"a\.mat: larger than a file of one matrix"):
+        read_analyze(tmp_path / "a.hdr")
+
+
 def test_analyze_cut_off(tmp_path: Path) -> None:
     nib.save(nib.Spm2AnalyzeImage(marked(), np.eye(4)), tmp_path / "a.img")
     whole = (tmp_path / "a.img").read_bytes()

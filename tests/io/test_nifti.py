@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import nibabel as nib
@@ -111,6 +112,7 @@ def test_flipped_bits(path: Path) -> None:
         (lambda raw: patched(raw, 70, 9999), "damaged"),  # type of the voxels
         (lambda raw: patched(raw, 42, 32000), "damaged"),  # voxels along x
         (lambda raw: patched(raw, 42, 0), "empty, its shape is"),
+        (lambda raw: patched(raw, 110, 0), "the voxels begin at byte 0, before 352"),
         (lambda raw: patched(raw, 122, 256), "measures voxels in meters"),
     ],
 )  # fmt: skip
@@ -119,6 +121,58 @@ def test_odd_files(path: Path, change: Callable[[bytes], bytes], fault: str) -> 
     with pytest.raises(InputError, match=fault) as caught:
         read_image(path)
     assert str(caught.value).startswith(f"{path}: ")
+
+
+def with_fields(pair: bool, **fields: object) -> dict[str, bytes]:
+    """Header and voxels of an image, with fields that nibabel would not write."""
+    image = (nib.Nifti1Pair if pair else nib.Nifti1Image)(VALUES, AFFINE)
+    files = {kind: BytesIO() for kind in (("header", "image") if pair else ("image",))}
+    for kind, file in files.items():
+        image.file_map[kind].fileobj = file
+    image.to_file_map()
+    header = image.header.copy()
+    header["vox_offset"] = 0 if pair else 352
+    for name, value in fields.items():
+        header[name] = value
+    content = {kind: file.getvalue() for kind, file in files.items()}
+    first = "header" if pair else "image"
+    return content | {first: header.binaryblock + content[first][348:]}
+
+
+SIZES = np.array([1, 3, 1, 2, 0, 0, 0, 0], np.float32)
+NO_SIZE, TURNED = SIZES * [1, 1, 0, 1, 1, 1, 1, 1], SIZES * [1, -1, 1, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("pair", [False, True])
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({"sform_code": 100}, "its header's sform_code is 100, which NIfTI does not define"),
+        ({"sform_code": -1}, "sform_code is -1"),
+        ({"sform_code": 0, "qform_code": 512}, "qform_code is 512"),
+        ({"sform_code": 0, "qform_code": 1, "pixdim": NO_SIZE}, "its header gives voxels of 3 x 0 x 2 mm"),
+        ({"sform_code": 0, "qform_code": 0, "pixdim": TURNED}, "its header gives voxels of -3 x 1 x 2 mm"),
+    ],
+)
+def test_a_header_that_leaves_the_place_open(tmp_path: Path, pair: bool, fields: dict, fault: str) -> None:
+    """nibabel would take another affine, or voxels of 1 mm, and log a line without the name of the file."""
+    for kind, content in with_fields(pair, **fields).items():
+        (tmp_path / {"header": "p.hdr", "image": "p.img" if pair else "p.nii"}[kind]).write_bytes(content)
+    with pytest.raises(InputError, match=fault) as caught:
+        read_image(tmp_path / ("p.hdr" if pair else "p.nii"))
+    assert str(caught.value).startswith(str(tmp_path))
+
+
+@pytest.mark.parametrize("fields", [{"qform_code": 512}, {"pixdim": NO_SIZE}, {"pixdim": TURNED}])
+def test_damaged_fields_that_do_not_count(
+    path: Path, fields: dict, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    path.write_bytes(gzip.compress(with_fields(False, **fields)["image"]))
+    image = read_image(path)
+    assert np.allclose(image.stored.affine, AFFINE)
+    assert np.array_equal(image.stored.from_lps(image.array), VALUES)
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.records
 
 
 def test_a_compressed_file_that_is_not_named_so(path: Path) -> None:

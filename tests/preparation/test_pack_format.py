@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tunetseg.errors import InputError
+from tunetseg.preparation.pack import Pack
 from tunetseg.preparation.pack_format import (
     Entry,
     Header,
@@ -164,12 +165,23 @@ def test_newer_and_invalid_parts_are_refused(part: Path) -> None:
         read_header(part)
 
 
-@pytest.mark.parametrize("change", [{"id": "../../elsewhere"}, {"shape": [4, 0, 4]}, {"sha256": "x"}, {"size": -1}])
+@pytest.mark.parametrize(
+    "change",
+    [{"id": "../../elsewhere"}, {"shape": [4, 0, 4]}, {"sha256": "x"}, {"size": -1}, {"scale": [1.0]}, {"offset": []}],
+)
 def test_headers_that_would_do_harm_are_refused(part: Path, change: dict) -> None:
     cases = msgspec.to_builtins(read_header(part)[0].cases)
     rewritten(part, cases=[cases[0] | change, *cases[1:]])
     with pytest.raises(InputError, match="its header is invalid"):
         read_header(part)
+
+
+def test_millions_of_missing_parts_are_not_all_named(part: Path) -> None:
+    rewritten(part, parts=50_000_000)
+    with pytest.raises(InputError, match="pack is incomplete, part-00000002-of-50000000") as caught:
+        Pack(part.parent)
+    assert str(caught.value).count(".tunetpack") == 9
+    assert " and others are missing; copy them" in str(caught.value)
 
 
 def test_a_payload_of_another_size_is_refused(part: Path) -> None:
@@ -190,7 +202,7 @@ def test_a_missing_file_is_an_error(part: Path) -> None:
     header, begin = read_header(part)
     part.unlink()
     assert not begins_like_a_part(part)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="there is no such file"):
         read_header(part)
     with pytest.raises(InputError, match="case case0 cannot be read"):
         read_payload(part, begin, header.cases[0], 2)

@@ -28,6 +28,7 @@ from tunetseg.evaluation.labels import choose_scheme, manifest_scheme, to_scheme
 from tunetseg.evaluation.naming import is_map_name, names_of_folder
 from tunetseg.io import Image, check_same_lattice, read_image, read_label_map
 from tunetseg.io.files import check_target, read_json, whole_file
+from tunetseg.io.quiet import quiet_nibabel
 from tunetseg.progress import Progress, silent
 
 __all__ = ["NAME_PATTERNS", "SubmissionCheck", "check_submission", "write_zip"]
@@ -286,7 +287,8 @@ def _check_stored_alike(path: Path, image: Image, first_path: Path, first: Image
 
 def _check_header(path: Path) -> None:
     """Raise InputError where a header holds text that an image copied from the scanner's, such as a patient's name."""
-    header = nib.load(path).header
+    with quiet_nibabel():
+        header = nib.load(path).header
     if not isinstance(header, nib.Nifti1Header):
         return
     texts = {name: bytes(header[name].tobytes()).rstrip(b"\0 ") for name in _TEXTS}

@@ -13,7 +13,6 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
-from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import DTypeLike, NDArray
 
@@ -21,7 +20,8 @@ from tunetseg.errors import InputError
 from tunetseg.io.bounded import check_file, inflate, open_file
 from tunetseg.io.extras import need
 from tunetseg.io.grid import LPS_TO_RAS
-from tunetseg.io.nifti import Image, image_from_nibabel
+from tunetseg.io.nifti import Image, check_sizes, image_from_nibabel, stored_header
+from tunetseg.io.quiet import quiet_nibabel
 from tunetseg.limits import LIMITS, check_memory
 
 __all__ = ["data_files", "image_from_itk", "read_analyze", "read_itk", "read_mgh"]
@@ -42,6 +42,7 @@ _HEADER_BYTES = 1 << 16
 _FIELD_BYTES, _WORD_BYTES = 500, 100
 _MOST_COMPRESSED = 1040
 """Bytes that one byte can stand for at most in the compression of these formats."""
+_MATRIX_BYTES = 2**16
 _MGH_HEADER_BYTES = 284
 _MHA_DATA = re.compile(rb"^\s*ElementDataFile\s*=[ \t]*(.*?)\s*$", re.MULTILINE)
 _MHA_PLACE = re.compile(rb"^\s*(TransformMatrix|Rotation|Orientation)\s*=", re.MULTILINE)
@@ -252,7 +253,7 @@ def read_mgh(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | 
     _check_there(path)
     try:
         raw = _read_mgh(path)
-        with LoggingOutputSuppressor():
+        with quiet_nibabel():
             image = nib.MGHImage.from_bytes(raw)
         array = np.asanyarray(image.dataobj)
     except InputError:
@@ -304,19 +305,30 @@ def read_analyze(path: Path, *, dtype: DTypeLike | None = np.float32, volume: in
     for ending in (".hdr", ".img"):
         _check_there(path.with_suffix(ending.upper() if path.suffix.isupper() else ending))
     try:
-        with LoggingOutputSuppressor():
+        oriented = _has_matrix(path.with_suffix(".mat"))
+        with quiet_nibabel():
             image = nib.load(path)
         if not isinstance(image, nib.AnalyzeImage):
             kind = type(image).__name__
             raise InputError(f"{path}: not an Analyze image but {kind}; convert it to .nii.gz first")
         _check_announced(path, image)
+        if not oriented:
+            check_sizes(path, stored_header(image))
         array = np.asanyarray(image.dataobj)
     except InputError:
         raise
     except _DAMAGE as error:
         raise InputError(f"{path}: damaged or cut off ({error}); copy both files again") from None
     array = _volume(path, array, volume)
-    return _image(path, array, image.affine, dtype, path.with_suffix(".mat").is_file())
+    return _image(path, array, image.affine, dtype, oriented)
+
+
+def _has_matrix(path: Path) -> bool:
+    """Whether SPM left an affine. nibabel takes an empty file as none."""
+    size = check_file(path) if path.exists() else 0
+    if size > _MATRIX_BYTES:
+        raise InputError(f"{path}: larger than a file of one matrix; remove it, or copy it again")
+    return size > 0
 
 
 def _check_announced(path: Path, image: nib.AnalyzeImage) -> None:

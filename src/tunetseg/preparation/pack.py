@@ -91,7 +91,7 @@ def write_pack(
             return _pack_case(case, cache, aside / f"{case.id}.payload", keep_cache)
 
         ordered = sorted(cases, key=lambda case: case.id)
-        entries = list(_in_threads("packing cases", pack, ordered, workers, on_fault, progress))
+        entries = _in_threads("packing cases", pack, ordered, workers, on_fault, progress)
         if not entries:
             raise InputError(f"{folder}: no usable case is left to pack; repair the broken ones")
         header = _header(entries, cache, {case.id: case for case in cases})
@@ -113,18 +113,20 @@ def _in_threads(
     workers: int | None,
     on_fault: Callable[[InputError], None] | None,
     progress: Progress,
-) -> Iterator[_Result]:
-    """Yield the result of each case, in order; decompression, compression and numpy release the interpreter's lock."""
+) -> list[_Result]:
+    """Return the result of each case, in order; decompression, compression and numpy release the interpreter's lock."""
+    results = []
     with _pool(workers) as pool:
         jobs = [pool.submit(work, case) for case in cases]
         for number, job in enumerate(jobs, start=1):
             try:
-                yield job.result()
+                results.append(job.result())
             except InputError as fault:
                 if on_fault is None:
                     raise
                 on_fault(fault)
             progress(task, number, len(cases))
+    return results
 
 
 @contextmanager
@@ -327,7 +329,7 @@ class Pack:
         Raises:
             InputError: A case is missing or damaged and ``on_fault`` is None.
         """
-        return list(_in_threads("reading the pack", self.get, cases, workers, on_fault, progress))
+        return _in_threads("reading the pack", self.get, cases, workers, on_fault, progress)
 
     def _key(self, entry: Entry) -> str:
         spacings = self.packed_spacing, self.settings.spacing
@@ -374,9 +376,10 @@ def _open_parts(path: Path) -> list[tuple[Path, Header, int]]:
     # A damaged header may claim any number of parts, so that not all that are missing can be listed.
     missing = list(islice((number for number in range(1, total + 1) if number not in parts), _NAMED + 1))
     if missing:
-        names_missing = " and ".join(part_name(number, total) for number in missing[:_NAMED])
-        names_missing += " and others" * (len(missing) > _NAMED)
-        raise InputError(f"{folder}: the pack is incomplete, {names_missing} is missing; copy it into the folder")
+        names_missing = [part_name(number, total) for number in missing[:_NAMED]]
+        names_missing += ["others"] * (len(missing) > _NAMED)
+        what = "is missing; copy it" if len(missing) == 1 else "are missing; copy them"
+        raise InputError(f"{folder}: the pack is incomplete, {' and '.join(names_missing)} {what} into the folder")
     return [parts[number] for number in sorted(parts)]
 
 

@@ -29,6 +29,7 @@ from msgspec import Meta, Struct
 from numpy.typing import DTypeLike, NDArray
 
 from tunetseg.errors import InputError
+from tunetseg.io.bounded import open_file
 
 __all__ = [
     "ENDING",
@@ -257,7 +258,7 @@ def read_header(path: Path) -> tuple[Header, int]:
         InputError: The file cannot be read, is not a part of a pack, is damaged or cut off, or has a newer format.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             magic, length, digest = file.read(len(_MAGIC)), int.from_bytes(file.read(8), "little"), file.read(32)
             size = file.seek(0, os.SEEK_END)
             if magic != _MAGIC:
@@ -275,6 +276,9 @@ def read_header(path: Path) -> tuple[Header, int]:
         header = msgspec.json.decode(encoded, type=Header)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: its header is invalid ({error}); pack the cohort again") from None
+    channels = len(header.channels)
+    if any(len(entry.scale) != channels or len(entry.offset) != channels for entry in header.cases):
+        raise InputError(f"{path}: its header is invalid (not one scale per channel); pack the cohort again")
     begin = _PREFIX_BYTES + length
     if size < begin + sum(entry.size for entry in header.cases):
         raise InputError(f"{path}: is cut off; copy the file again")
