@@ -110,7 +110,7 @@ def limited_time() -> Iterator[None]:
 
     for kind in (signal.SIGALRM, signal.SIGPROF):
         signal.signal(kind, stop)
-    signal.setitimer(signal.ITIMER_REAL, WAITING_S)
+    signal.setitimer(signal.ITIMER_REAL, WAITING_S, 5)  # again, where what is left waits too
     signal.setitimer(signal.ITIMER_PROF, PROCESSOR_S)
     try:
         yield

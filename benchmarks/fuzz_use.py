@@ -24,6 +24,7 @@ from fuzz_damage import (
     either,
     odd_place,
 )
+from fuzz_nifti import affine_and_values
 from fuzz_valid import CHANNELS, config
 
 from tunetseg.checks import inspect_place
@@ -81,10 +82,24 @@ def _model(folder: Path) -> Any:
 def _segment(folder: Path, given: dict[str, Path]) -> None:
     images = {channel: given[channel] for channel in CHANNELS}
     result = segment(images, model=_model(folder), name="case")
+    for path in images.values():
+        _check_reading(path)
     same = Grid(nib.load(images["t1"]).affine, result.label_map.shape).same_lattice(result.grid)
     _check_grid(result, images["t1" if same else "t1ce"])  # images on another grid are brought to that of T1ce
     if _share(folder) < 0.1:
         result.save(folder / "out")
+
+
+def _check_reading(path: Path) -> None:
+    """Compare an image with what the standard says of its bytes."""
+    image, expected = read_image(path), affine_and_values(path)
+    if expected is None:
+        return
+    affine, values = expected
+    if affine is not None and not np.allclose(image.stored.affine, affine, rtol=1e-4, atol=1e-3):
+        raise WrongError(f"{path.name}: affine {image.stored.affine.tolist()} in place of {affine.tolist()}")
+    if not np.allclose(image.stored.from_lps(image.array), values, rtol=1e-4, atol=1e-6 * np.abs(values).max()):
+        raise WrongError(f"{path.name}: other values than in the file")
 
 
 def _share(folder: Path) -> float:

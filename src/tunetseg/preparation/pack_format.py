@@ -276,13 +276,20 @@ def read_header(path: Path) -> tuple[Header, int]:
         header = msgspec.json.decode(encoded, type=Header)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: its header is invalid ({error}); pack the cohort again") from None
-    channels = len(header.channels)
-    if any(len(entry.scale) != channels or len(entry.offset) != channels for entry in header.cases):
-        raise InputError(f"{path}: its header is invalid (not one scale per channel); pack the cohort again")
+    if not all(_has_scales(entry, len(header.channels)) for entry in header.cases):
+        raise InputError(f"{path}: its header is invalid (not one usable scale per channel); pack the cohort again")
     begin = _PREFIX_BYTES + length
     if size < begin + sum(entry.size for entry in header.cases):
         raise InputError(f"{path}: is cut off; copy the file again")
     return header, begin
+
+
+def _has_scales(entry: Entry, channels: int) -> bool:
+    """Whether codes of every channel become values that float16 holds."""
+    if not len(entry.scale) == len(entry.offset) == channels:
+        return False
+    ends = [end for step, low in zip(entry.scale, entry.offset, strict=True) for end in (low, low + 254 * step)]
+    return all(abs(end) <= np.finfo(np.float16).max for end in ends)
 
 
 def read_payload(path: Path, begin: int, entry: Entry, channels: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

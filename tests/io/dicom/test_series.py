@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tunetseg.errors import InputError
-from tunetseg.io.dicom import Series, find_series, read_dicom_image
+from tunetseg.io.dicom import Series, choose_series, find_series, read_dicom_image
 
 pydicom = pytest.importorskip("pydicom", reason="the extra dicom is not installed")
 
@@ -79,6 +79,30 @@ def test_rescale_differs_by_slice_and_sign_is_kept(tmp_path: Path, write_series:
     stored = image.stored.from_lps(image.array)
     for index in range(3):
         np.testing.assert_array_equal(stored[..., index].T, array[index].astype(float) * (index + 1) - 7)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"), [("RescaleSlope", "0"), ("RescaleSlope", ["2", "2"]), ("RescaleIntercept", "nan")]
+)
+def test_one_slice_that_cannot_be_rescaled(tmp_path: Path, write_series: Write, tag: str, value: Any) -> None:
+    def each(dataset: Any, index: int) -> None:
+        setattr(dataset, tag, value if index == 2 else "1")
+
+    with pydicom.config.disable_value_validation():
+        write_series(tmp_path, blank(), each=each)
+    with pytest.raises(InputError, match="slope and intercept are not one number each; export it again"):
+        read_dicom_image(tmp_path)
+
+
+def test_a_file_that_is_cut_off_is_named_where_one_series_is_read(
+    tmp_path: Path, write_series: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The slices that are left make a volume."""
+    last = write_series(tmp_path, blank())[-1]
+    last.write_bytes(last.read_bytes()[:400])
+    assert read_dicom_image(tmp_path).array.shape == (5, 6, 3)
+    assert "1 file is damaged and left out; copy the examination again" in caplog.text
+    assert "unreadable" in {finding.code for finding in choose_series(tmp_path, "t1")[1]}
 
 
 def test_twelve_bits_with_rubbish_above(tmp_path: Path, write_series: Write) -> None:

@@ -1,5 +1,6 @@
 """The channels of a patient, chosen among the series of an examination."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from tunetseg.progress import Progress, silent
 
 __all__ = ["DicomCase", "choose_series", "find_dicom_cases", "read_dicom_image"]
 
+_LOG = logging.getLogger(__name__)
 _CHANNELS = ("t1", "t1ce", "t2", "flair")
 
 
@@ -280,14 +282,21 @@ def choose_series(place: Path, channel: str) -> tuple[Series, list[Finding]]:
     Raises:
         InputError: There is no usable series, or there are several.
     """
-    series = find_series(place).series
+    contents = find_series(place)
+    only = _one_usable(place, contents.series)
+    return only, [*contents.findings, *_against_choice(channel, only), *only.findings]
+
+
+def _one_usable(place: Path, series: Sequence[Series], volume: int | None = None) -> Series:
     usable = [one for one in series if one.usable]
     if not usable:
         raise InputError(f"{place}: {refusals(series[0].findings)[0].message}")
-    if len(usable) > 1:
+    if volume is not None and not 0 <= volume < len(usable):
+        raise InputError(f"{place}: has {len(usable)} volume(s), so there is no volume {volume}, counted from 0")
+    if volume is None and len(usable) > 1:
         names = ", ".join(one.name for one in usable)
         raise InputError(f"{place}: holds {len(usable)} series ({names}); give the folder of one")
-    return usable[0], [*_against_choice(channel, usable[0]), *usable[0].findings]
+    return usable[volume or 0]
 
 
 def read_dicom_image(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | None = None) -> Image:
@@ -301,13 +310,9 @@ def read_dicom_image(path: Path, *, dtype: DTypeLike | None = np.float32, volume
     Raises:
         InputError: There is no usable series, or there are several and none is chosen.
     """
-    series = find_series(path).series
-    usable = [one for one in series if one.usable]
-    if not usable:
-        raise InputError(f"{path}: {refusals(series[0].findings)[0].message}")
-    if volume is not None and not 0 <= volume < len(usable):
-        raise InputError(f"{path}: has {len(usable)} volume(s), so there is no volume {volume}, counted from 0")
-    if volume is None and len(usable) > 1:
-        names = ", ".join(one.name for one in usable)
-        raise InputError(f"{path}: holds {len(usable)} series ({names}); give the folder of one")
-    return usable[volume or 0].read(dtype=np.float32 if dtype is None else dtype)
+    contents = find_series(path)
+    series = _one_usable(path, contents.series, volume)
+    for finding in (*contents.findings, *series.findings):
+        if finding.level == "warning":
+            _LOG.warning("%s: %s", path, finding.message)
+    return series.read(dtype=np.float32 if dtype is None else dtype)

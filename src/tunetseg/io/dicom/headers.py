@@ -16,7 +16,7 @@ from tunetseg.io.dicom.sequence import SequenceTags
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["TAGS", "Frame", "Header", "read_header"]
+__all__ = ["TAGS", "Frame", "Header", "read_header", "says_image"]
 
 TAGS = [
     "AcquisitionContrast", "AcquisitionDate", "AcquisitionDateTime", "AcquisitionTime",
@@ -32,6 +32,7 @@ TAGS = [
 """All that is read of a header. Names and numbers of patients are compared and cut out of descriptions, not kept."""
 
 _MODALITIES = {"MR", "CT", "PT"}
+_SCANNER_IMAGES = ("MR Image", "CT Image", "PET Image", "Positron Emission Tomography Image")
 _NO_IMAGES = ("Secondary Capture", "Segmentation", "Presentation State", "Spectroscopy", "Raw Data")
 
 
@@ -101,8 +102,7 @@ def read_header(file: StoredFile, dataset: "Dataset") -> Header | None:
     modality = _text(dataset, "Modality").upper()
     if modality not in _MODALITIES or not _number(dataset, "Rows") or not _text(dataset, "SeriesInstanceUID"):
         return None
-    kind = getattr(_value(dataset, "SOPClassUID"), "name", "")
-    if any(word in kind for word in _NO_IMAGES):
+    if any(word in _kind(dataset) for word in _NO_IMAGES):
         return None
     private = _private_words(dataset)
     frames, fault = _frames(file, dataset)
@@ -120,6 +120,19 @@ def read_header(file: StoredFile, dataset: "Dataset") -> Header | None:
         fault=fault,
         expected=int(_number(dataset, "ImagesInAcquisition") or 0),
     )
+
+
+def says_image(dataset: "Dataset") -> bool:
+    """Return whether a file claims to hold an image of a scanner; where it has no `Header`, it is cut off."""
+    modality = _text(dataset, "Modality").upper()
+    return modality in {"", *_MODALITIES} and any(word in _kind(dataset) for word in _SCANNER_IMAGES)
+
+
+def _kind(dataset: "Dataset") -> str:
+    """Names of the classes in the header and in the file's preamble, of which the first may be cut off."""
+    meta = getattr(dataset, "file_meta", None)
+    uids = _value(dataset, "SOPClassUID"), _value(meta, "MediaStorageSOPClassUID")
+    return ", ".join(getattr(uid, "name", "") for uid in uids)
 
 
 def _text(dataset: "Dataset | None", keyword: str) -> str:
@@ -224,13 +237,20 @@ def _frames(file: StoredFile, dataset: "Dataset") -> tuple[tuple[Frame, ...], tu
         shared = _first(dataset, "SharedFunctionalGroupsSequence")
         if len(groups) != count and fault is None:
             fault = "damaged", f"describes {len(groups)} of its {count} frames; export it again"
-        frames = [_frame(file, dataset, _Groups(shared, group), number) for number, group in enumerate(groups)]
-        return tuple(frames), fault
+        frames = tuple(_frame(file, dataset, _Groups(shared, group), number) for number, group in enumerate(groups))
+        return frames, fault or _fault_of_values(frames)
     if count > 1 and fault is None:
         fault = "multi-frame", "has many frames in a file that does not say where they lie; export single slices"
     if "MOSAIC" in {part.upper() for part in _texts(dataset, "ImageType")} and fault is None:
         fault = "mosaic", "holds mosaics of slices, as functional and diffusion series do"
-    return (_frame(file, dataset, None, 0),), fault
+    frames = (_frame(file, dataset, None, 0),)
+    return frames, fault or _fault_of_values(frames)
+
+
+def _fault_of_values(frames: Iterable[Frame]) -> tuple[str, str] | None:
+    if all(frame.slope and math.isfinite(frame.slope + frame.intercept) for frame in frames):
+        return None
+    return "damaged", "its values cannot be rescaled, slope and intercept are not one number each; export it again"
 
 
 def _fault(dataset: "Dataset") -> tuple[str, str] | None:
@@ -262,16 +282,23 @@ def _frame(file: StoredFile, dataset: "Dataset", groups: _Groups | None, number:
         measures = groups.item("PixelMeasuresSequence")
         values = groups.item("PixelValueTransformationSequence")
     tags = _tags(dataset, groups)
-    slope = _number(values, "RescaleSlope")
     return Frame(
         file,
         number,
         _text(dataset, "SOPInstanceUID"),
         _plane(dataset, position, orientation, measures),
-        1.0 if slope is None else slope,
-        _number(values, "RescaleIntercept") or 0.0,
+        _rescale(values, "RescaleSlope", 1.0),
+        _rescale(values, "RescaleIntercept", 0.0),
         tags,
     )
+
+
+def _rescale(item: "Dataset | None", keyword: str, usual: float) -> float:
+    """Rescale slope or intercept of a frame; NaN where something else than one number is stored."""
+    if item is None or keyword not in item or not item.get_item(keyword).value:
+        return usual
+    numbers = _numbers(item, keyword)
+    return numbers[0] if len(numbers) == 1 else math.nan
 
 
 def _plane(

@@ -13,7 +13,7 @@ from tunetseg.errors import InputError
 from tunetseg.findings import Finding, Level, refusals
 from tunetseg.io.dicom.files import StoredFile, list_files, looks_like_dicom, opened, quiet, read_dataset
 from tunetseg.io.dicom.geometry import Stack, stack_planes, straighten
-from tunetseg.io.dicom.headers import TAGS, Frame, Header, read_header
+from tunetseg.io.dicom.headers import TAGS, Frame, Header, read_header, says_image
 from tunetseg.io.dicom.kinds import make_one_stack, split_volumes
 from tunetseg.io.dicom.pixels import read_voxels, without_copies
 from tunetseg.io.dicom.sequence import SequenceGuess, guess_sequence
@@ -187,10 +187,13 @@ def find_series(place: str | Path, *, progress: Progress = silent) -> Contents:
             continue
         with quiet():  # values are decoded when they are asked for
             header = read_header(file, dataset)
-        if header is None:
-            others += 1
-        else:
+            cut_off = header is None and says_image(dataset)
+        if header is not None:
             headers.append(header)
+        elif cut_off:
+            unreadable.append(file.name)
+        else:
+            others += 1
     if not headers:
         what = "only DICOM files without images of a scanner" if others else "no DICOM image"
         raise InputError(f"{place}: holds {what}; give the folder of an examination")
