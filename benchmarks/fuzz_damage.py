@@ -288,6 +288,13 @@ def damage_dicom(folder: Path, rng: random.Random) -> dict[str, Path]:
         path.write_bytes(flip(path.read_bytes(), rng))
         return {"place": path}
     chosen = sorted((folder / "dicom").iterdir())
+    if rng.random() < 0.3:  # one bit of all files, which still belong together
+        place, bit = rng.randrange(132, 700), 1 << rng.randrange(8)
+        for path in chosen:
+            raw = bytearray(path.read_bytes())
+            raw[place] ^= bit
+            path.write_bytes(raw)
+        return {"place": folder / "dicom"}
     chosen = chosen if rng.random() < 0.4 else [rng.choice(chosen)]
     keyword, value = rng.choice(_KEYWORDS), rng.choice(_TAG_VALUES)
     for path in chosen:

@@ -35,6 +35,7 @@ from tunetseg.inference.postprocess import find_postprocessing
 from tunetseg.inference.predictor import load_model
 from tunetseg.inference.segment import segment
 from tunetseg.io import Grid, read_image, write_image
+from tunetseg.io.dicom import find_series, write_dicom_labels
 from tunetseg.preparation.pack import Pack
 from tunetseg.training.planning import plan
 from tunetseg.training.recipes import find_recipe
@@ -178,6 +179,12 @@ def _description(folder: Path, given: dict[str, Path]) -> None:
 
 def _dicom(folder: Path, given: dict[str, Path]) -> None:
     inspect_place(given["place"], find_description("glioma"))
+    for series in find_series(given["place"]).series:
+        if series.usable and _share(folder) < 0.5:
+            grid = series.read().stored
+            label_map = np.ones(grid.shape, np.uint8)
+            write_dicom_labels(folder / "labels.dcm", label_map, grid, series, {1: "whole"})
+            break
 
 
 def _pack(folder: Path, given: dict[str, Path]) -> None:

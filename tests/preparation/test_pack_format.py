@@ -167,7 +167,16 @@ def test_newer_and_invalid_parts_are_refused(part: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"id": "../../elsewhere"}, {"shape": [4, 0, 4]}, {"sha256": "x"}, {"size": -1}, {"scale": [1.0]}, {"offset": []}],
+    [
+        {"id": "../../elsewhere"},
+        {"shape": [4, 0, 4]},
+        {"sha256": "x"},
+        {"size": -1},
+        {"scale": [1.0]},
+        {"offset": []},
+        {"scale": [1.0, 300.0]},
+        {"offset": [-1e300, 0.0]},
+    ],
 )
 def test_headers_that_would_do_harm_are_refused(part: Path, change: dict) -> None:
     cases = msgspec.to_builtins(read_header(part)[0].cases)

@@ -289,7 +289,7 @@ def _has_scales(entry: Entry, channels: int) -> bool:
     if not len(entry.scale) == len(entry.offset) == channels:
         return False
     ends = [end for step, low in zip(entry.scale, entry.offset, strict=True) for end in (low, low + 254 * step)]
-    return all(abs(end) <= np.finfo(np.float16).max for end in ends)
+    return all(abs(end) <= float(np.finfo(np.float16).max) for end in ends)
 
 
 def read_payload(path: Path, begin: int, entry: Entry, channels: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

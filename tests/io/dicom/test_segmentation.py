@@ -246,6 +246,30 @@ def test_series_without_patient_module(tmp_path: Path, write_series: Write) -> N
     assert pydicom.dcmread(tmp_path / "seg.dcm").PatientID == ""
 
 
+def test_series_without_slice_thickness(tmp_path: Path, write_series: Write) -> None:
+    def strip(dataset: Any, _: int) -> None:
+        del dataset.SliceThickness
+
+    write_series(tmp_path / "mr", labelled().astype(np.int16), each=strip)
+    series = only(tmp_path / "mr")
+    image = series.read(dtype=np.uint8)
+    write_dicom_labels(tmp_path / "seg.dcm", image.array, image.grid, series, LABELS)
+    shared = pydicom.dcmread(tmp_path / "seg.dcm").SharedFunctionalGroupsSequence[0]
+    assert shared.PixelMeasuresSequence[0].SliceThickness == 3.0
+
+
+def test_headers_that_cannot_be_copied(tmp_path: Path, write_series: Write) -> None:
+    """The element that no reading of images needs has a type of value that does not exist."""
+    paths = write_series(tmp_path / "mr", labelled().astype(np.int16))
+    series = only(tmp_path / "mr")
+    image = series.read(dtype=np.uint8)
+    for path in paths:
+        path.write_bytes(path.read_bytes().replace(b"\x10\0\x10\0PN", b"\x10\0\x10\0QQ"))
+    with pytest.raises(InputError, match=r"lack something that a DICOM SEG object must copy.*\(NotImplementedError\)"):
+        write_dicom_labels(tmp_path / "seg.dcm", image.array, image.grid, series, LABELS)
+    assert not list(tmp_path.glob("*.dcm"))
+
+
 def test_refusals(tmp_path: Path, write_series: Write) -> None:
     paths = write_series(tmp_path / "mr", labelled().astype(np.int16))
     series = only(tmp_path / "mr")

@@ -506,6 +506,13 @@ def test_more_pixels_than_any_image_has(tmp_path: Path, write_series: Callable[.
         only(tmp_path).read()
 
 
+def test_a_size_of_pixels_that_cannot_be_read(tmp_path: Path, write_series: Callable[..., list[Path]]) -> None:
+    for path in write_series(tmp_path, blank()):
+        path.write_bytes(path.read_bytes().replace(b"\x28\0\0\1US", b"\x28\0\0\1ES"))
+    with pytest.raises(InputError, match="the size of a file's pixels cannot be read; export the series again"):
+        only(tmp_path).read()
+
+
 def test_a_deflated_file_that_grows_without_end(
     tmp_path: Path, write_series: Callable[..., list[Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from tunetseg.io.dicom.sequence import SequenceTags
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["TAGS", "Frame", "Header", "read_header", "says_image"]
+__all__ = ["TAGS", "Frame", "Header", "read_header", "says_image", "value_of"]
 
 TAGS = [
     "AcquisitionContrast", "AcquisitionDate", "AcquisitionDateTime", "AcquisitionTime",
@@ -131,17 +131,17 @@ def says_image(dataset: "Dataset") -> bool:
 def _kind(dataset: "Dataset") -> str:
     """Names of the classes in the header and in the file's preamble, of which the first may be cut off."""
     meta = getattr(dataset, "file_meta", None)
-    uids = _value(dataset, "SOPClassUID"), _value(meta, "MediaStorageSOPClassUID")
+    uids = value_of(dataset, "SOPClassUID"), value_of(meta, "MediaStorageSOPClassUID")
     return ", ".join(getattr(uid, "name", "") for uid in uids)
 
 
 def _text(dataset: "Dataset | None", keyword: str) -> str:
-    value = _value(dataset, keyword)
+    value = value_of(dataset, keyword)
     return "" if value is None else str(value).replace("\0", "").strip()
 
 
-def _value(dataset: "Dataset | None", keyword: str) -> Any:
-    """An element's value; None where it is missing, empty, or cannot be decoded."""
+def value_of(dataset: "Dataset | None", keyword: str) -> Any:
+    """Return an element's value; None where it is missing, empty, or cannot be decoded."""
     if dataset is None:
         return None
     try:
@@ -157,7 +157,7 @@ def _number(dataset: "Dataset | None", keyword: str) -> float | None:
 
 
 def _numbers(dataset: "Dataset | None", keyword: str) -> list[float]:
-    value = _value(dataset, keyword)
+    value = value_of(dataset, keyword)
     if value is None or value == "":
         return []
     values = value if isinstance(value, Iterable) and not isinstance(value, str | bytes) else [value]
@@ -169,7 +169,7 @@ def _numbers(dataset: "Dataset | None", keyword: str) -> list[float]:
 
 
 def _texts(dataset: "Dataset | None", keyword: str) -> tuple[str, ...]:
-    value = _value(dataset, keyword)
+    value = value_of(dataset, keyword)
     if value is None:
         return ()
     values = value if isinstance(value, Iterable) and not isinstance(value, str | bytes) else [value]
@@ -178,7 +178,7 @@ def _texts(dataset: "Dataset | None", keyword: str) -> tuple[str, ...]:
 
 def _first(dataset: "Dataset | None", keyword: str) -> "Dataset | None":
     """The first item of a sequence."""
-    sequence = _value(dataset, keyword)
+    sequence = value_of(dataset, keyword)
     try:
         return sequence[0] if sequence else None
     except (TypeError, IndexError, KeyError):
@@ -232,7 +232,7 @@ def _frames(file: StoredFile, dataset: "Dataset") -> tuple[tuple[Frame, ...], tu
     """The slices of a file, and why it cannot be used."""
     fault = _fault(dataset)
     count = int(_number(dataset, "NumberOfFrames") or 1)
-    groups = _value(dataset, "PerFrameFunctionalGroupsSequence")
+    groups = value_of(dataset, "PerFrameFunctionalGroupsSequence")
     if groups:
         shared = _first(dataset, "SharedFunctionalGroupsSequence")
         if len(groups) != count and fault is None:

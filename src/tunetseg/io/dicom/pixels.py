@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tunetseg.errors import InputError
 from tunetseg.io.dicom.files import StoredFile, opened, quiet, read_dataset
-from tunetseg.io.dicom.headers import Frame
+from tunetseg.io.dicom.headers import Frame, value_of
 from tunetseg.limits import LIMITS, check_memory
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _pixel_hashes(files: set[StoredFile]) -> dict[StoredFile, bytes]:
     hashes = {}
     for file, stream in opened(sorted(files, key=lambda file: (str(file.path), file.member))):
         dataset = None if stream is None else read_dataset(stream, voxels=True, tags=["PixelData"])
-        pixels = None if dataset is None else dataset.get("PixelData")
+        pixels = value_of(dataset, "PixelData")
         if pixels:
             hashes[file] = hashlib.sha256(pixels).digest()
     return hashes
@@ -97,14 +97,13 @@ def _pixels(dataset: "Dataset", name: str) -> NDArray:
     """Stored values of a file, in the range that its header gives."""
     from pydicom.uid import UID
 
-    meta = getattr(dataset, "file_meta", None)
-    if meta is None or "TransferSyntaxUID" not in meta:
+    syntax = value_of(getattr(dataset, "file_meta", None), "TransferSyntaxUID")
+    if syntax is None:
         # Files without a preamble are not compressed.
         implicit, little = dataset.original_encoding
+        syntax = UID(_PLAIN[bool(implicit), bool(little)])
         dataset.ensure_file_meta()
-        meta = dataset.file_meta
-        meta.TransferSyntaxUID = UID(_PLAIN[bool(implicit), bool(little)])
-    syntax = meta.TransferSyntaxUID
+        dataset.file_meta.TransferSyntaxUID = syntax
     _check_pixels(dataset, name)
     with quiet():
         try:
@@ -124,7 +123,7 @@ def _check_pixels(dataset: "Dataset", name: str) -> None:
         rows, columns = int(dataset.Rows), int(dataset.Columns)
         frames = int(dataset.get("NumberOfFrames") or 1)
         size = rows * columns * frames * max(1, int(dataset.get("BitsAllocated") or 16) // 8)
-    except (AttributeError, ValueError, TypeError, OverflowError):
+    except Exception:  # pydicom decodes a value when it is asked for, and raises errors of many kinds
         raise InputError(f"{name}: the size of a file's pixels cannot be read; export the series again") from None
     if not 0 < rows * columns * frames <= LIMITS.image_voxels:
         raise InputError(f"{name}: {columns} x {rows} x {frames} voxels, which no image has; export it again")

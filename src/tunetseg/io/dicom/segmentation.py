@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tunetseg.errors import InputError
 from tunetseg.io.dicom.codes import region_code
 from tunetseg.io.dicom.files import quiet
+from tunetseg.io.dicom.headers import value_of
 from tunetseg.io.dicom.series import Series
 from tunetseg.io.extras import need
 from tunetseg.io.files import check_target, whole_file
@@ -45,8 +46,8 @@ def write_dicom_labels(
         labels: Label value -> what it means. All are described, also those that no voxel has.
 
     Raises:
-        InputError: The file cannot be written, the series has no frame of reference, its files have disappeared, or
-            highdicom is not installed.
+        InputError: The file cannot be written, the series has no frame of reference, its files have disappeared, its
+            headers are damaged, or highdicom is not installed.
         ValueError: The label map does not have the shape of the grid, holds a value that is not in ``labels``, or
             there are no labels.
     """
@@ -103,27 +104,35 @@ def _write(
     volume = _volume(segments, grid, series, sources[0], highdicom)
     what = "segmentation" if kind == "BINARY" else "probabilities"
     with quiet():
-        result = highdicom.seg.Segmentation(
-            source_images=sources,
-            pixel_array=volume,
-            segmentation_type=kind,
-            segment_descriptions=_descriptions(described, highdicom),
-            series_instance_uid=highdicom.UID(),
-            series_number=9001 if kind == "BINARY" else 9002,
-            sop_instance_uid=highdicom.UID(),
-            instance_number=1,
-            manufacturer="tunetseg",
-            manufacturer_model_name="tunetseg",
-            software_versions=_version(),
-            device_serial_number="none",
-            content_label="TUMOUR" if kind == "BINARY" else "PROBABILITY",
-            content_description=DISCLAIMER,
-            # highdicom's own default for objects without content, which it warns of, is to keep all frames.
-            omit_empty_frames=bool(segments.any()),
-            series_description=f"tunetseg {what} ({DISCLAIMER})",
-        )
-        with whole_file(target) as partial:
-            result.save_as(partial, enforce_file_format=True)
+        try:
+            result = highdicom.seg.Segmentation(
+                source_images=sources,
+                pixel_array=volume,
+                segmentation_type=kind,
+                segment_descriptions=_descriptions(described, highdicom),
+                series_instance_uid=highdicom.UID(),
+                series_number=9001 if kind == "BINARY" else 9002,
+                sop_instance_uid=highdicom.UID(),
+                instance_number=1,
+                manufacturer="tunetseg",
+                manufacturer_model_name="tunetseg",
+                software_versions=_version(),
+                device_serial_number="none",
+                content_label="TUMOUR" if kind == "BINARY" else "PROBABILITY",
+                content_description=DISCLAIMER,
+                # highdicom's own default for objects without content, which it warns of, is to keep all frames.
+                omit_empty_frames=bool(segments.any()),
+                series_description=f"tunetseg {what} ({DISCLAIMER})",
+            )
+            with whole_file(target) as partial:
+                result.save_as(partial, enforce_file_format=True)
+        except (MemoryError, OSError):
+            raise
+        except Exception as error:  # highdicom reads elements that nothing else needs, and raises errors of many kinds
+            raise InputError(
+                f"{series.name}: its headers lack something that a DICOM SEG object must copy, or it is damaged "
+                f"({type(error).__name__}); export the series again, or segment without DICOM SEG"
+            ) from error
 
 
 def _version() -> str:
@@ -138,7 +147,9 @@ def _sources(series: Series) -> list["Dataset"]:
         for keyword in _NEEDED:
             if keyword not in dataset:
                 setattr(dataset, keyword, "")
-        if not dataset.get("FrameOfReferenceUID"):
+        if "PerFrameFunctionalGroupsSequence" not in dataset and not value_of(dataset, "SliceThickness"):
+            dataset.add_new("SliceThickness", "DS", f"{series.grid.spacing[2]:.6g}")
+        if not value_of(dataset, "FrameOfReferenceUID"):
             raise InputError(f"{series.name}: has no frame of reference, to which a DICOM SEG object must refer")
     return sources
 
