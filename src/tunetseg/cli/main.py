@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from types import FrameType
 
+from tunetseg.cli.text import printable
 from tunetseg.errors import InputError, Terminated
 from tunetseg.limits import check_process, shortage
 from tunetseg.signals import SIGNALS
@@ -86,10 +87,14 @@ def _run(arguments: Sequence[str]) -> None:
 
 
 def _check_words(words: Sequence[str]) -> None:
-    """Refuse what the parser would accept without a word: empty names, and the last of two equal flags."""
+    """Refuse what the parser would accept or show without a word: empty and unsafe names, and two equal flags."""
     if any(not word or (word.startswith("--") and word.endswith("=")) for word in words):
         # As a path it would mean the current folder; it usually comes from a shell variable that is not set.
         raise InputError("an argument is empty; give every name and folder, or leave out its flag")
+    # The parser would show them as they are.
+    unsafe = next((word for word in words if word != printable(word) and not os.path.lexists(word)), None)
+    if unsafe is not None:
+        raise InputError(f"the argument {unsafe} holds control characters; give a name without them")
     flags = [word.split("=")[0] for word in words if word.startswith("--")]
     twice = next((flag for flag in flags if flags.count(flag) > 1), None)
     if twice is not None:
@@ -111,8 +116,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of the output, such as head, has read enough
         return 1
     except (Exception, KeyboardInterrupt) as fault:
-        from tunetseg.cli.text import printable
-
         code, line = _explain(fault)
         print(printable(line), file=sys.stderr)
         return code
