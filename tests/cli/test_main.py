@@ -186,7 +186,7 @@ def test_a_signal_ends_a_command_and_leaves_nothing(
         (["segment", "", "--out", "{out}"], "an argument is empty"),
         (["segment", "{patient}", "--out", ""], "an argument is empty"),
         (["segment", "{patient}", "--out="], "an argument is empty"),
-        (["segment", "{patient}", "--no-report", "\x1b[2J"], r"the argument \\x1b\[2J holds control characters"),
+        (["segment", "{patient}", "--no-report", "\x1b[2J"], "the argument \\x1b[2J holds control characters"),
         (["segment", "{patient}", "--out", "{out}", "--model", "a", "--model", "b"], "--model is given twice"),
         (["segment", "{patient}", "--out", "{out}", "--model=a", "--model", "b"], "--model is given twice"),
         (["segment", "{patient}"], "--out"),
