@@ -136,9 +136,22 @@ def test_mgh_header_by_hand(tmp_path: Path) -> None:
 
 
 def test_mgh_that_does_not_say_how_the_patient_lies(tmp_path: Path) -> None:
-    header = struct.pack(">7ih15f", 1, *SHAPE, 1, 4, 0, 0, *[0.0] * 15)
-    (tmp_path / "a.mgh").write_bytes(header.ljust(284, b"\0") + marked().astype(">i2").tobytes(order="F"))
-    assert not read_mgh(tmp_path / "a.mgh").oriented
+    """FreeSurfer ignores what the header holds then, and assumes coronal slices of 1 mm; nibabel other ones."""
+    voxels = marked().astype(">i2").tobytes(order="F")
+    for flag, number in ((0, 0.0), (-1, 3.0)):
+        header = struct.pack(">7ih15f", 1, *SHAPE, 1, 4, 0, flag, *[number] * 15)
+        (tmp_path / "a.mgh").write_bytes(header.ljust(284, b"\0") + voxels)
+        image = read_mgh(tmp_path / "a.mgh")
+        assert (image.oriented, image.stored.axes, image.stored.spacing) == (False, "LIA", (1, 1, 1))
+        middle = image.stored.affine @ [*np.array(SHAPE) / 2, 1]
+        assert np.allclose(middle, [0, 0, 0, 1])
+
+
+@pytest.mark.parametrize("content", [b"\0\0\0\1" + bytes(90), struct.pack(">5i", 1, 4, 4, 4, 1)])
+def test_mgh_with_half_a_header(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.mgh").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.mgh: damaged or cut off"):
+        read_mgh(tmp_path / "a.mgh")
 
 
 @pytest.mark.parametrize("kind", [nib.AnalyzeImage, nib.Spm99AnalyzeImage, nib.Spm2AnalyzeImage])

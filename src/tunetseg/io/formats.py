@@ -242,6 +242,9 @@ def _says_place(path: Path) -> bool:
 def read_mgh(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | None = None) -> Image:
     """Read a FreeSurfer volume (``.mgz``, ``.mgh``).
 
+    Where the header's flag says that it holds no geometry, voxels of 1 mm with axes towards left, inferior and anterior
+    are assumed, as FreeSurfer does, and `Image.oriented` is False.
+
     Args:
         path: The file.
         dtype: Of the array; None takes the file's own.
@@ -262,8 +265,16 @@ def read_mgh(path: Path, *, dtype: DTypeLike | None = np.float32, volume: int | 
         raise InputError(f"{path}: damaged or cut off ({error}); copy the file again") from None
     array = _volume(path, array, volume)
     # The flag after seven numbers; nibabel's header says 1 where the file says 0.
-    oriented = raw[28:30] == b"\0\1"
-    return _image(path, array, image.affine, dtype, oriented)
+    oriented = int.from_bytes(raw[28:30], "big", signed=True) > 0
+    affine = image.affine if oriented else _freesurfer_affine(array.shape[:3])
+    return _image(path, array, affine, dtype, oriented)
+
+
+def _freesurfer_affine(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Affine of FreeSurfer for volumes without geometry, in the middle of which the origin lies."""
+    affine = np.array([[-1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]], np.float64)
+    affine[:3, 3] = -affine[:3, :3] @ np.array(shape) / 2
+    return affine
 
 
 def _read_mgh(path: Path) -> bytes:
@@ -285,6 +296,8 @@ def _read_mgh(path: Path) -> bytes:
             content.write(piece)
             if content.tell() > most:
                 raise InputError(f"{path}: larger than its header announces; copy it again")
+    if content.tell() < _MGH_HEADER_BYTES:
+        raise InputError(f"{path}: damaged or cut off (its header is not whole); copy the file again")
     return content.getvalue()
 
 

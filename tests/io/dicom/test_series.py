@@ -90,7 +90,7 @@ def test_one_slice_that_cannot_be_rescaled(tmp_path: Path, write_series: Write, 
 
     with pydicom.config.disable_value_validation():
         write_series(tmp_path, blank(), each=each)
-    with pytest.raises(InputError, match="slope and intercept are not one number each; export it again"):
+    with pytest.raises(InputError, match="cannot be rescaled by slope 0, or by what is not one number; export"):
         read_dicom_image(tmp_path)
 
 

@@ -250,7 +250,7 @@ def _frames(file: StoredFile, dataset: "Dataset") -> tuple[tuple[Frame, ...], tu
 def _fault_of_values(frames: Iterable[Frame]) -> tuple[str, str] | None:
     if all(frame.slope and math.isfinite(frame.slope + frame.intercept) for frame in frames):
         return None
-    return "damaged", "its values cannot be rescaled, slope and intercept are not one number each; export it again"
+    return "damaged", "its values cannot be rescaled by slope 0, or by what is not one number; export it again"
 
 
 def _fault(dataset: "Dataset") -> tuple[str, str] | None:
