@@ -9,6 +9,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import scipy.io
 from numpy.typing import NDArray
 
 from tunetseg.errors import InputError
@@ -225,9 +226,18 @@ def test_analyze_without_voxel_sizes(tmp_path: Path) -> None:
         (tmp_path / "a.mat").unlink() if content is None else (tmp_path / "a.mat").write_bytes(content)
         with pytest.raises(InputError, match=r"a\.hdr: its header gives voxels of 1 x 0 x 1 mm"):
             read_analyze(tmp_path / "a.hdr")
-    (tmp_path / "a.mat").write_bytes(bytes(2**16 + 1))
-    with pytest.raises(InputError, match=r"a\.mat: larger than a file of one matrix"):
-        read_analyze(tmp_path / "a.hdr")
+
+
+def test_analyze_with_a_damaged_matrix(tmp_path: Path) -> None:
+    nib.save(nib.Spm99AnalyzeImage(marked(), np.eye(4)), tmp_path / "a.img")
+    whole = (tmp_path / "a.mat").read_bytes()
+    scipy.io.savemat(tmp_path / "other.mat", {"mat": np.eye(3)})
+    scipy.io.savemat(tmp_path / "text.mat", {"M": "text"})
+    others = [(tmp_path / name).read_bytes() for name in ("other.mat", "text.mat")]
+    for content in (whole[:-9], whole[:200], b"text", bytes(2**16 + 1), *others):
+        (tmp_path / "a.mat").write_bytes(content)
+        with pytest.raises(InputError, match=r"a\.mat: does not hold the affine that SPM writes; copy it again"):
+            read_analyze(tmp_path / "a.hdr")
 
 
 def test_analyze_cut_off(tmp_path: Path) -> None:

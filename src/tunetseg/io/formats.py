@@ -339,9 +339,21 @@ def read_analyze(path: Path, *, dtype: DTypeLike | None = np.float32, volume: in
 def _has_matrix(path: Path) -> bool:
     """Whether SPM left an affine. nibabel takes an empty file as none."""
     size = check_file(path) if path.exists() else 0
+    if not size:
+        return False
+    fault = f"{path}: does not hold the affine that SPM writes; copy it again, or remove it"
     if size > _MATRIX_BYTES:
-        raise InputError(f"{path}: larger than a file of one matrix; remove it, or copy it again")
-    return size > 0
+        raise InputError(fault)
+    from scipy.io import loadmat
+
+    try:
+        found = loadmat(path)
+    except Exception:  # damaged files raise errors of many kinds, which quote what they hold
+        raise InputError(fault) from None
+    matrix = found.get("mat", found.get("M"))
+    if not isinstance(matrix, np.ndarray) or matrix.shape[:2] != (4, 4) or matrix.dtype.kind not in "iuf":
+        raise InputError(fault)
+    return True
 
 
 def _check_announced(path: Path, image: nib.AnalyzeImage) -> None:
