@@ -184,19 +184,30 @@ def damage_claims(folder: Path, rng: random.Random) -> dict[str, Path]:
     return paths
 
 
+_OTHERS = (
+    "other.mgz", "other.img", "other.hdr", "spm.mat", "pair.hdr", "pair.img", "second.nii.gz", "other.mha",
+    "packed.mha", "two.mhd", "other.nrrd", "packed.nrrd", "two.nhdr",
+)  # fmt: skip
+
+
 def damage_other(folder: Path, rng: random.Random) -> dict[str, Path]:
-    """Damage an image of another format than NIfTI."""
-    name = rng.choice(("other.mgz", "other.img", "other.hdr", "other.mha", "packed.mha", "other.nrrd", "packed.nrrd"))
-    raw = (folder / name).read_bytes()
-    if name == "other.mgz" and rng.random() < 0.7:
-        content = gzip.compress(flip(gzip.decompress(raw), rng, head=120), 1)
-    elif name.endswith(("mha", "nrrd")) and rng.random() < 0.6:
-        mark = raw.find(b"ElementDataFile") if name.endswith("mha") else raw.find(b"\n\n")
-        content = change_text(raw[:mark].decode("latin-1"), rng).encode("utf-8") + raw[mark:]
-    else:
-        content = flip(raw, rng, head=400)
-    (folder / name).write_bytes(content)
-    return {"image": folder / name}
+    """Damage an image of another format than NIfTI-1 in one file."""
+    name = rng.choice(_OTHERS)
+    path = folder / name
+    content = path.read_bytes()
+    is_text = path.suffix in {".mha", ".mhd", ".nrrd", ".nhdr"} and rng.random() < 0.6
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        if is_text:
+            mark = content.find(b"ElementDataFile") if path.suffix in {".mha", ".mhd"} else content.find(b"\n\n")
+            text = content[:mark] if mark >= 0 else content
+            content = change_text(text.decode("latin-1") or "\n", rng).encode("utf-8") + content[len(text) :]
+        elif path.suffix in {".mgz", ".gz"} and rng.random() < 0.7:
+            content = gzip.compress(flip(gzip.decompress(content), rng, head=540), 1)
+        else:
+            content = flip(content, rng, head=400)
+            break  # what was compressed may no longer be
+    path.write_bytes(content)
+    return {"image": folder / ("spm.img" if name == "spm.mat" else name)}
 
 
 def damage_model(folder: Path, rng: random.Random) -> dict[str, Path]:

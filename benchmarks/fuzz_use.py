@@ -267,7 +267,7 @@ KINDS = (
     Kind("NIfTI headers", 25, damage_header, _image_or_score, _segment_words),
     Kind("NIfTI bytes and gzip", 12, damage_bytes, _image_or_score, _segment_words),
     Kind("claims and bombs", 3, damage_claims, _segment, _segment_words),
-    Kind("MetaImage, NRRD, MGH, Analyze", 10, damage_other, _other, _inspect_words),
+    Kind("MetaImage, NRRD, MGH, Analyze, pairs", 10, damage_other, _other, _inspect_words),
     Kind("models", 13, damage_model, _run_model, _segment_words),
     Kind("recipes", 12, _RECIPES, _recipe, _train_words),
     Kind("tables of scores", 8, damage_table, _table, _compare_words),

@@ -39,9 +39,15 @@ def prepare(folder: Path) -> None:
         shutil.copy(first.images[channel], folder / f"p_{channel}.nii.gz")
     shutil.copy(str(first.reference), folder / "seg.nii.gz")
     other = read_image(folder / "p_t1.nii.gz")
-    formats = {"mgz": nib.MGHImage(other.stored.from_lps(other.array), other.stored.affine)}
-    nib.save(formats["mgz"], folder / "other.mgz")
-    nib.save(nib.AnalyzeImage(other.stored.from_lps(other.array), other.stored.affine), folder / "other.img")
+    kinds = {
+        "other.mgz": nib.MGHImage,
+        "other.img": nib.AnalyzeImage,
+        "spm.img": nib.Spm99AnalyzeImage,
+        "pair.img": nib.Nifti1Pair,
+        "second.nii.gz": nib.Nifti2Image,
+    }
+    for name, kind in kinds.items():
+        nib.save(kind(other.stored.from_lps(other.array), other.stored.affine), folder / name)
     _write_itk(folder)
     network = NetworkSpec("tunet", 4, ("whole", "core", "enhancing"), {"base_filters": 1, "levels": 2})
     spec = ModelSpec(network, Preprocessing(10.0), (24, 24, 16), True, find_description("brats2020"))
@@ -67,8 +73,8 @@ def _write_itk(folder: Path) -> None:
 
     array = np.arange(6 * 8 * 10, dtype=np.int16).reshape(6, 8, 10)
     image = SimpleITK.GetImageFromArray(array)
-    for name, compressed in (("other.mha", False), ("packed.mha", True), ("other.nrrd", False), ("packed.nrrd", True)):
-        SimpleITK.WriteImage(image, str(folder / name), compressed)
+    for name in ("other.mha", "packed.mha", "two.mhd", "other.nrrd", "packed.nrrd", "two.nhdr"):
+        SimpleITK.WriteImage(image, str(folder / name), name.startswith("packed"))
 
 
 def _write_descriptions(folder: Path) -> None:
