@@ -27,6 +27,7 @@ __all__ = [
     "damage_model",
     "damage_other",
     "damage_pack",
+    "damage_result",
     "damage_table",
     "damage_text",
     "either",
@@ -346,6 +347,17 @@ def damage_checkpoint(folder: Path, rng: random.Random) -> dict[str, Path]:
         pass
     path.write_bytes(after)
     return {"file": path}
+
+
+def damage_result(folder: Path, rng: random.Random) -> dict[str, Path]:
+    """Damage the manifest or a map of a saved result."""
+    chosen = [path for path in sorted((folder / "results").iterdir()) if path.suffix in {".json", ".gz"}]
+    path = rng.choice([path for path in chosen if (path.suffix == ".json") == (rng.random() < 0.7)] or chosen)
+    if path.suffix == ".json":
+        damage_text(str(path.relative_to(folder)))(folder, rng)
+    else:
+        path.write_bytes(gzip.compress(flip(gzip.decompress(path.read_bytes()), rng), 1))
+    return {"place": folder / "results"}
 
 
 def odd_place(folder: Path, rng: random.Random) -> dict[str, Path]:

@@ -19,6 +19,7 @@ from fuzz_damage import (
     damage_model,
     damage_other,
     damage_pack,
+    damage_result,
     damage_table,
     damage_text,
     either,
@@ -37,6 +38,9 @@ from tunetseg.inference.segment import segment
 from tunetseg.io import Grid, read_image, write_image
 from tunetseg.io.dicom import find_series, write_dicom_labels
 from tunetseg.preparation.pack import Pack
+from tunetseg.report.exchange import write_exchange
+from tunetseg.report.places import find_manifests, write_reports
+from tunetseg.report.view import read_view
 from tunetseg.training.planning import plan
 from tunetseg.training.recipes import find_recipe
 from tunetseg.training.run import fit
@@ -195,6 +199,17 @@ def _pack(folder: Path, given: dict[str, Path]) -> None:
             raise WrongError("arrays of different shapes")
 
 
+def _result(folder: Path, given: dict[str, Path]) -> None:
+    cohort = folder / "cohort"
+    if _share(folder) < 0.5:
+        write_reports([given["place"]], images=cohort, out=folder / "page.html")
+    elif _share(folder) < 0.8:
+        for manifest in find_manifests([given["place"]]):
+            write_exchange(read_view(manifest), folder / "exchange", ["itksnap", "slicer", "bids"])
+    else:
+        evaluate(given["place"], cohort)
+
+
 def _checkpoint(folder: Path, given: dict[str, Path]) -> None:
     from tunetseg.training.checkpoint import SafeCheckpoints
 
@@ -237,6 +252,10 @@ def _compare_words(folder: Path, given: dict[str, Path]) -> list[str]:
     return ["compare", str(given["file"]), str(folder.parent / "valid/scores.csv"), "--names", "a", "b"]
 
 
+def _report_words(folder: Path, given: dict[str, Path]) -> list[str]:
+    return ["report", str(given["place"]), "--images", str(folder / "cohort"), "--out", str(folder / "page.html")]
+
+
 def _inspect_words(folder: Path, given: dict[str, Path]) -> list[str]:
     return ["inspect", str(given.get("place", folder / "cohort"))]
 
@@ -269,12 +288,13 @@ KINDS = (
     Kind("claims and bombs", 3, damage_claims, _segment, _segment_words),
     Kind("MetaImage, NRRD, MGH, Analyze, pairs", 10, damage_other, _other, _inspect_words),
     Kind("models", 13, damage_model, _run_model, _segment_words),
-    Kind("recipes", 12, _RECIPES, _recipe, _train_words),
+    Kind("recipes", 10, _RECIPES, _recipe, _train_words),
     Kind("tables of scores", 8, damage_table, _table, _compare_words),
     Kind("datasets, rules, lists, mappings", 6, _DESCRIPTIONS, _description, _inspect_words),
     Kind("DICOM folders and archives", 4, damage_dicom, _dicom, _inspect_words),
     Kind("packs", 2, damage_pack, _pack, _inspect_words),
     Kind("checkpoints", 2, damage_checkpoint, _checkpoint, _inspect_words),
+    Kind("saved results", 2, damage_result, _result, _report_words),
     Kind("run folders", 2, _RUNS, _resume, _train_words),
     Kind("pipes, devices, links, names", 1, odd_place, _place, _segment_words),
 )

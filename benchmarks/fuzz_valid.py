@@ -29,6 +29,8 @@ def prepare(folder: Path) -> None:
     """Write one valid input of every kind."""
     import torch
 
+    from tunetseg.inference.cohort import segment_cases
+    from tunetseg.inference.predictor import load_model
     from tunetseg.models.store import ModelSpec, save_model
     from tunetseg.networks import NetworkSpec, build_network
     from tunetseg.training.checkpoint import SafeCheckpoints
@@ -53,6 +55,9 @@ def prepare(folder: Path) -> None:
     spec = ModelSpec(network, Preprocessing(10.0), (24, 24, 16), True, find_description("brats2020"))
     torch.manual_seed(0)
     save_model(folder / "model.safetensors", build_network(network), spec)
+    segmented = load_model(folder / "model.safetensors", device="cpu")
+    for _ in segment_cases(find_cases(folder / "cohort"), segmented, out=folder / "results", probabilities=True):
+        pass
     state = {"state_dict": {"a": torch.ones(40)}, "epoch": 3, "loops": [1, {"b": None}]}
     SafeCheckpoints().save_checkpoint(state, folder / "last.safetensors")
     recipe = recipe_to_dict(find_recipe("quick"))

@@ -255,6 +255,16 @@ def test_tables_are_restored_from_manifests(mri_cohort: Path, model: Ensemble, t
         segment_patients(cases, tmp_path, model)
 
 
+@pytest.mark.parametrize("content", [b"case,whole_ml\na,1.0,2.0\n", b"case,whole_ml\n\xff,1\n"])
+def test_a_damaged_table_is_named_before_the_work(
+    mri_cohort: Path, model: Ensemble, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "volumes.csv").write_bytes(content)
+    with pytest.raises(InputError, match=r"volumes\.csv: .*; remove it, and the same command writes it again"):
+        segment_patients(find_cases(mri_cohort)[:2], tmp_path, model)
+    assert [path.name for path in tmp_path.iterdir()] == ["volumes.csv"]
+
+
 def test_one_process_at_a_time(mri_cohort: Path, model: Ensemble, tmp_path: Path) -> None:
     cases = find_cases(mri_cohort)[:2]
     with locked(tmp_path), pytest.raises(InputError, match="another process is writing results there"):

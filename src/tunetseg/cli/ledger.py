@@ -10,8 +10,10 @@ from filelock import FileLock
 
 from tunetseg.datasets import Case, DatasetDescription
 from tunetseg.errors import InputError
-from tunetseg.inference.save import read_manifest
+from tunetseg.inference.manifest import read_manifest
+from tunetseg.inference.save import manifest_file
 from tunetseg.inference.segmentation import Segmentation
+from tunetseg.io.bounded import read_csv
 from tunetseg.io.files import whole_file
 
 __all__ = ["Ledger", "has_ledger"]
@@ -24,7 +26,10 @@ _VOLUMES = "volumes.csv"
 def has_ledger(folder: Path) -> bool:
     """Return whether a folder holds the table of volumes of a cohort."""
     path = folder / _VOLUMES
-    return path.is_file() and _columns(path)[:1] == ["case"]
+    try:
+        return path.is_file() and read_csv(path)[0][:1] == ["case"]
+    except InputError:
+        return False
 
 
 class Ledger:
@@ -36,7 +41,7 @@ class Ledger:
             ``failed.csv`` is begun again for these only. None: no other process does.
 
     Raises:
-        InputError: A file of one of these names is another program's.
+        InputError: A file of one of these names is another program's, or damaged.
     """
 
     def __init__(self, folder: Path, part: Collection[str] | None = None) -> None:
@@ -51,7 +56,7 @@ class Ledger:
         self.faults: list[_Row] = []
         with self.lock:
             for path in (self.volumes, self.failed):
-                if path.exists() and _columns(path)[:1] != ["case"]:
+                if path.exists() and _table(path)[0][:1] != ["case"]:
                     raise InputError(f"{path}: exists and was not written by tunetseg; choose another folder")
             others = self._faults_of_others()
             if others:
@@ -67,7 +72,7 @@ class Ledger:
     def add_saved(self, cases: Sequence[Case], dataset: DatasetDescription) -> None:
         """Write complete results of earlier runs, of which one may have been killed before it wrote its table."""
         for case in cases:
-            said = read_manifest(self.volumes.parent, case, dataset)
+            said = read_manifest(manifest_file(self.volumes.parent, case, dataset))
             warnings = (finding["code"] for finding in said["findings"] if finding["level"] == "warning")
             self._add(case.id, said["volume_ml"], warnings)
         self._write_volumes()
@@ -96,16 +101,15 @@ class Ledger:
             _write(self.volumes, [rows[case] for case in sorted(rows)])
 
 
-def _columns(path: Path) -> list[str]:
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        return next(csv.reader(file), [])
+def _table(path: Path) -> tuple[list[str], list[_Row]]:
+    try:
+        return read_csv(path)
+    except InputError as fault:
+        raise InputError(f"{fault}; remove it, and the same command writes it again") from None
 
 
 def _read(path: Path) -> list[_Row]:
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if row.get("case")]
+    return [row for row in _table(path)[1] if row.get("case")] if path.is_file() else []
 
 
 def _write(path: Path, rows: Sequence[_Row]) -> None:

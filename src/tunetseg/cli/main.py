@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from types import FrameType
 
 from tunetseg.cli.text import printable
@@ -136,10 +137,8 @@ def _explain(fault: BaseException) -> tuple[int, str]:
             extra = f"tunetseg[{_EXTRAS[package]}]" if package in _EXTRAS else package
             sentence = f"error: this command needs {package}, which is not installed; run: pip install '{extra}'"
         case OSError(errno=errno.ENAMETOOLONG):
-            code, sentence = (
-                2,
-                f"error: {fault.filename}: the name is longer than file systems allow; choose a shorter one",
-            )
+            code, name = 2, Path(str(fault.filename)).name
+            sentence = f"error: {name[:60]}...: the name is longer than file systems allow; choose a shorter one"
         case OSError(strerror=str(reason)):
             place = fault.filename or "reading or writing"
             sentence = f"error: {place}: {reason}; check the disk and the permissions"

@@ -17,10 +17,11 @@ from tunetseg.errors import InputError
 from tunetseg.findings import Finding
 from tunetseg.inference.cohort import segment_cases
 from tunetseg.inference.inputs import choose_scheme
+from tunetseg.inference.manifest import read_manifest
 from tunetseg.inference.predictor import Ensemble
 from tunetseg.inference.save import is_complete
 from tunetseg.inference.segmentation import NOT_A_DEVICE, Segmentation
-from tunetseg.io.files import make_folder, read_json
+from tunetseg.io.files import make_folder
 from tunetseg.io.scratch import locked
 from tunetseg.progress import Progress
 
@@ -255,7 +256,7 @@ def _write_cohort(cases: Sequence[Case], out: Path, dataset: DatasetDescription,
     from tunetseg.report.cohort import write_cohort_page
     from tunetseg.report.places import PAGE, find_manifests
 
-    manifests = [path for path in find_manifests([out]) if read_json(path).get("case") not in failed]
+    manifests = [path for path in find_manifests([out]) if read_manifest(path).get("case") not in failed]
     write_cohort_page(manifests, out / PAGE, cases={case.id: case for case in cases}, dataset=dataset)
 
 

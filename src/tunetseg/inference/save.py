@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tunetseg import __version__
 from tunetseg.datasets import Case, DatasetDescription, check_case_name, prediction_name
 from tunetseg.errors import InputError
+from tunetseg.inference.manifest import read_manifest
 from tunetseg.inference.segmentation import NOT_A_DEVICE, Segmentation
 from tunetseg.inference.uncertainty import uncertainty
 from tunetseg.io import write_image
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 _THREADS = min(4, processors())
 """Files that are written at once."""
 
-__all__ = ["check_free", "is_complete", "is_made_from", "manifest_of", "read_manifest", "save_segmentation"]
+__all__ = ["check_free", "is_complete", "is_made_from", "manifest_file", "manifest_of", "save_segmentation"]
 
 
 def save_segmentation(
@@ -154,9 +155,10 @@ def is_complete(
     """
     stem = _stem(case.id, case, model.dataset)
     manifest = folder / f"{stem}.json"
-    if not manifest.is_file() or not _is_ours(manifest):
+    try:
+        said = read_manifest(manifest)
+    except InputError:  # damaged, so the case is segmented again
         return False
-    said = read_json(manifest)
     files = said.get("files", [])
     kinds = {
         "png": f"{stem}.png",
@@ -166,8 +168,9 @@ def is_complete(
     }
     facts = json.loads(json.dumps(model.describe()))
     asked = {**json.loads(json.dumps(dict(settings))), **facts.get("settings", {})}
-    return (
-        {f"{stem}.nii.gz", *(kinds[kind] for kind in wanted)} <= set(files)
+    return bool(
+        said
+        and {f"{stem}.nii.gz", *(kinds[kind] for kind in wanted)} <= set(files)
         and all((folder / name).is_file() for name in files)
         and said.get("models") == facts.get("models")
         and said.get("inputs") == _inputs(case, model.dataset)
@@ -196,15 +199,15 @@ def is_made_from(manifest: Mapping[str, Any], case: Case, dataset: DatasetDescri
     )
 
 
-def read_manifest(folder: Path, case: Case, dataset: DatasetDescription) -> dict[str, Any]:
-    """Return the manifest of a case whose result `is_complete`.
+def manifest_file(folder: Path, case: Case, dataset: DatasetDescription) -> Path:
+    """Return the manifest of a case.
 
     Args:
         folder: Where it was saved.
         case: What was segmented.
         dataset: Dataset of the model.
     """
-    return read_json(folder / f"{_stem(case.id, case, dataset)}.json")
+    return folder / f"{_stem(case.id, case, dataset)}.json"
 
 
 def _stem(name: str, source: Case | None, dataset: DatasetDescription) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from tunetseg.datasets import Case, DatasetDescription
 from tunetseg.errors import InputError
 from tunetseg.evaluation.comparison import read_scores
-from tunetseg.io.files import read_json
+from tunetseg.inference.manifest import read_manifest
 from tunetseg.metrics import SCORES
 from tunetseg.progress import Progress, silent
 from tunetseg.report.pages import check_page, write_page
@@ -79,7 +79,7 @@ def write_cohort_page(
         InputError: The page cannot be written, a result is damaged, or the table holds no scores.
     """
     target = check_page(path)
-    described = dataset_of(read_json(manifests[0]), manifests[0], dataset)
+    described = dataset_of(read_manifest(manifests[0]), manifests[0], dataset)
     table = {} if scores is None else read_score_table(scores)
     rows = cohort_rows(manifests, target.parent, described, cases, table, progress)
     shown = [name for name in _TABLE_SCORES if any(name in row.scores for row in rows)]
@@ -117,7 +117,7 @@ def cohort_rows(
     """
     rows = []
     for number, manifest in enumerate(manifests):
-        said = read_json(manifest)
+        said = read_manifest(manifest)
         if {*said.get("volume_ml", {})} != {*dataset.region_names}:
             raise InputError(
                 f"{manifest}: has other regions than {manifests[0]}; name the results of one dataset at a time"

@@ -8,8 +8,8 @@ from pathlib import Path
 from tunetseg.datasets import Case, DatasetDescription, find_cases, nifti_stem
 from tunetseg.errors import InputError
 from tunetseg.evaluation.pairing import list_label_files
+from tunetseg.inference.manifest import read_manifest
 from tunetseg.inference.save import is_made_from
-from tunetseg.io.files import read_json
 from tunetseg.progress import Progress, silent
 from tunetseg.report.cohort import write_cohort_page
 from tunetseg.report.pages import check_page
@@ -102,7 +102,7 @@ def write_reports(
             written.append(write_patient_page(view, target))
             progress("writing pages", number + 1, len(found))
     if cohort is not None:
-        cases = {str(read_json(manifest)["case"]): case for manifest, case, _ in found if case is not None}
+        cases = {str(read_manifest(manifest)["case"]): case for manifest, case, _ in found if case is not None}
         page = write_cohort_page(manifests, cohort, cases=cases, dataset=dataset, scores=scores, progress=progress)
         written.insert(0, page)
     return written
@@ -174,11 +174,11 @@ def _manifest_of(path: Path) -> Path:
 
 def _with_sources(manifests: Sequence[Path], sources: _Sources) -> list[tuple[Path, Case | None, Path | None]]:
     """Return each manifest with the images and the reference of its case."""
-    described = dataset_of(read_json(manifests[0]), manifests[0], sources.dataset)
+    described = dataset_of(read_manifest(manifests[0]), manifests[0], sources.dataset)
     cases, references = sources.cases(described), sources.reference_files()
     found = []
     for manifest in manifests:
-        said = read_json(manifest)
+        said = read_manifest(manifest)
         name = str(said["case"])
         if sources.images is not None and name not in cases:
             same = [case for case in cases.values() if is_made_from(said, case, described)]

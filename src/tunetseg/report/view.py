@@ -20,10 +20,10 @@ from tunetseg.datasets import (
 )
 from tunetseg.errors import InputError
 from tunetseg.evaluation.labels import manifest_scheme
+from tunetseg.inference.manifest import read_manifest
 from tunetseg.inference.save import manifest_of
-from tunetseg.inference.segmentation import NOT_A_DEVICE, Segmentation
+from tunetseg.inference.segmentation import Segmentation
 from tunetseg.io import Grid, check_same_lattice, read_image, read_label_map
-from tunetseg.io.files import read_json
 from tunetseg.preparation import read_volume
 
 __all__ = ["PatientView", "dataset_of", "is_manifest", "read_view", "view_of"]
@@ -112,12 +112,12 @@ def view_of(result: Segmentation, *, reference: str | Path | None = None) -> Pat
 
 
 def is_manifest(path: Path) -> bool:
-    """Return whether a file is the manifest of a segmentation."""
-    return (
-        path.suffix == ".json"
-        and {"case", "use", "volume_ml"} <= (said := read_json(path)).keys()
-        and (said["use"] == NOT_A_DEVICE)
-    )
+    """Return whether a file is the manifest of a segmentation.
+
+    Raises:
+        InputError: It is, and is damaged.
+    """
+    return path.suffix == ".json" and bool(read_manifest(path))
 
 
 def dataset_of(manifest: Mapping[str, Any], source: Path, dataset: DatasetDescription | None) -> DatasetDescription:
@@ -162,7 +162,7 @@ def read_view(
     Raises:
         InputError: A file is missing or damaged, does not fit the others, or is of an unknown dataset.
     """
-    manifest = read_json(path)
+    manifest = read_manifest(path)
     described = dataset_of(manifest, path, dataset)
     scheme = manifest_scheme(manifest, [described.scheme], path) or described.scheme
     labels = read_label_map(path.with_suffix(".nii.gz"))
@@ -179,7 +179,9 @@ def read_view(
         stored=labels.stored,
         nesting=scheme.nesting(labels.array),
         manifest=manifest,
-        images=None if case is None else _images(case.without(*manifest["missing"]), described, path, labels.stored),
+        images=None
+        if case is None
+        else _images(case.without(*manifest.get("missing", ())), described, path, labels.stored),
         probabilities=None if not maps else _maps(path, "prob", described, labels.stored),
         uncertainty=None if not maps else _maps(path, "unc", described, labels.stored),
         reference=nesting,

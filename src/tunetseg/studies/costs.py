@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from tunetseg.io.files import read_json
+from tunetseg.inference.manifest import read_manifest
 from tunetseg.models.store import ModelSpec, read_spec
 from tunetseg.models.zoo import MODEL
 from tunetseg.networks import build_network
@@ -32,7 +32,7 @@ def costs_of(plan: StudyPlan, study: Path) -> dict[str, dict[str, Any]]:
 
 def _costs(plan: StudyPlan, study: Path, method: str, models: tuple[Model, ...]) -> dict[str, Any]:
     specs = [read_spec(study / model.run / MODEL) for model in models]
-    seconds = [read_json(path).get("seconds", 0.0) for path in manifests(prediction_folder(study, method)).values()]
+    seconds = [read_manifest(path).get("seconds", 0.0) for path in manifests(prediction_folder(study, method)).values()]
     training = [spec.training for spec in specs]
     steps, minutes = mean(facts["steps"] for facts in training), mean(facts["seconds"] for facts in training) / 60
     timing = plan.timings.get(method)

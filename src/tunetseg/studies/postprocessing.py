@@ -11,6 +11,7 @@ import numpy as np
 
 from tunetseg.datasets import DatasetDescription, Postprocessing
 from tunetseg.errors import InputError
+from tunetseg.inference.manifest import read_manifest
 from tunetseg.inference.postprocess import postprocess
 from tunetseg.io import read_image, write_image
 from tunetseg.io.files import make_folder, read_json, whole_file
@@ -21,11 +22,11 @@ __all__ = ["manifests", "postprocess_folder"]
 
 def manifests(folder: Path) -> dict[str, Path]:
     """Return case -> manifest of the segmentations in a folder that are complete."""
-    found = {path: read_json(path) for path in sorted(folder.glob("*.json"))}
+    found = {path: read_manifest(path) for path in sorted(folder.glob("*.json"))}
     return {
         said["case"]: path
         for path, said in found.items()
-        if "case" in said and all((folder / name).is_file() for name in said.get("files", []))
+        if said and all((folder / name).is_file() for name in said.get("files", []))
     }
 
 
@@ -64,7 +65,7 @@ def postprocess_folder(
 
 
 def _postprocess_case(manifest: Path, out: Path, dataset: DatasetDescription, rules: Postprocessing) -> None:
-    said, plain = read_json(manifest), msgspec.to_builtins(rules)
+    said, plain = read_manifest(manifest), msgspec.to_builtins(rules)
     facts = {**said, "settings": {**said["settings"], "postprocessing": plain}, "source": str(manifest)}
     stem = manifest.stem
     earlier = read_json(out / manifest.name)

@@ -15,6 +15,7 @@ from tunetseg.errors import InputError
 from tunetseg.evaluation.comparison import Comparison, ScoreTable, compare, read_scores
 from tunetseg.evaluation.evaluate import evaluate
 from tunetseg.evaluation.pairing import list_label_files, pair_files
+from tunetseg.inference.manifest import read_manifest
 from tunetseg.inference.postprocess import find_postprocessing
 from tunetseg.io.files import make_folder, read_json, whole_file
 from tunetseg.metrics import find_rules
@@ -280,7 +281,7 @@ def _key(predictions: Path, cohort: _Cohort, rules: str, cases: list[str] | None
     """
     digest = hashlib.sha256(json.dumps([rules, cases, str(cohort.folder), cohort.references]).encode())
     for case, path in sorted(manifests(predictions).items()):
-        said = read_json(path)
+        said = read_manifest(path)
         facts = [
             case,
             *(said.get(key) for key in ("models", "settings", "inputs", "input_files", "labels", "volume_ml")),

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tunetseg.datasets import find_scheme
 from tunetseg.errors import InputError
-from tunetseg.io.files import make_folder, read_json
+from tunetseg.inference.manifest import read_manifest
+from tunetseg.io.files import make_folder
 from tunetseg.models.zoo import MODEL
 from tunetseg.progress import Progress, silent
 from tunetseg.studies.launch import Submission, submit
@@ -39,7 +40,7 @@ def is_done(folder: Path, model: Model, labels: str = "") -> bool:
     there = manifests(out)
     if not {*cases} <= there.keys():
         return False
-    return not labels or all(read_json(there[case]).get("labels") == labels for case in cases)
+    return not labels or all(read_manifest(there[case]).get("labels") == labels for case in cases)
 
 
 def _labels(plan: StudyPlan) -> str:
