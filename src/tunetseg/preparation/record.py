@@ -124,7 +124,7 @@ def read_record(case: "Case") -> Record | None:
 def _scan(said: dict[str, Any]) -> RawScan:
     x, y, z = said["shape"]
     move = np.array(said["to_reference"], np.float64)
-    if move.shape != (4, 4) or not np.isfinite(move).all():
+    if move.shape != (4, 4) or not np.isfinite(move).all() or abs(np.linalg.det(move[:3, :3])) < 0.5:  # 1 if rigid
         raise ValueError
     dicom = said["dicom"] or {"place": "", "uid": "", "series": ""}
     return RawScan(
