@@ -12,6 +12,7 @@ from tunetseg.inference.manifest import read_manifest
 from tunetseg.inference.predictor import load_model
 from tunetseg.inference.save import is_complete
 from tunetseg.inference.segment import segment
+from tunetseg.studies.postprocessing import manifests
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,15 @@ def test_a_damaged_manifest(manifest: Path, tmp_path: Path, key: str, value: Any
     path.write_text(json.dumps(json.loads(manifest.read_text()) | {key: value}))
     with pytest.raises(InputError, match=r"case\.json: a damaged manifest \(.*\); segment the case again"):
         read_manifest(path)
+
+
+def test_a_manifest_that_lacks_something(manifest: Path, tmp_path: Path) -> None:
+    said = json.loads(manifest.read_text())
+    for key in ("files", "findings", "labels", "missing", "settings"):
+        (tmp_path / "case.json").write_text(json.dumps({name: value for name, value in said.items() if name != key}))
+        with pytest.raises(InputError, match=f"missing required field `{key}`"):
+            read_manifest(tmp_path / "case.json")
+        assert manifests(tmp_path) == {}
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"case": 3}', '{"use": "other", "case": 3, "volume_ml": 1}'])

@@ -30,25 +30,25 @@ class _Series(Struct):
     uid: str
 
 
-class _Manifest(Struct, kw_only=True):
-    """What readers rely on; earlier versions wrote less."""
+class _Manifest(Struct):
+    """What readers rely on."""
 
     case: Annotated[str, Meta(min_length=1, max_length=255)]
     volume_ml: dict[str, _Size]
-    dataset: str = ""
-    labels: str = ""
-    label_values: dict[Annotated[str, Meta(pattern=r"^\d{1,3}$")], str] = {}
-    notes: list[str] = []
-    findings: list[_Finding] = []
-    files: list[str] = []
-    inputs: dict[str, str] = {}
-    input_files: dict[str, _Stamp] = {}
-    series: dict[str, _Series] = {}
-    missing: list[str] = []
-    models: list[dict[str, Any]] = []
-    settings: dict[str, Any] = {}
-    seconds: _Size = 0.0
-    version: str = ""
+    dataset: str
+    labels: str
+    label_values: dict[Annotated[str, Meta(pattern=r"^\d{1,3}$")], str]
+    notes: list[str]
+    findings: list[_Finding]
+    files: list[str]
+    inputs: dict[str, str]
+    input_files: dict[str, _Stamp]
+    series: dict[str, _Series]
+    missing: list[str]
+    models: list[dict[str, Any]]
+    settings: dict[str, Any]
+    seconds: _Size
+    version: str
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from tunetseg.errors import InputError
 from tunetseg.io.bounded import check_file, inflate, open_file
 from tunetseg.io.extras import need
 from tunetseg.io.grid import LPS_TO_RAS
-from tunetseg.io.nifti import Image, check_sizes, image_from_nibabel, stored_header
+from tunetseg.io.nifti import Image, image_from_nibabel
+from tunetseg.io.nifti_header import check_sizes, stored_header
 from tunetseg.io.quiet import quiet_nibabel
 from tunetseg.limits import LIMITS, check_memory
 

@@ -118,7 +118,7 @@ def cohort_rows(
     rows = []
     for number, manifest in enumerate(manifests):
         said = read_manifest(manifest)
-        if {*said.get("volume_ml", {})} != {*dataset.region_names}:
+        if {*said["volume_ml"]} != {*dataset.region_names}:
             raise InputError(
                 f"{manifest}: has other regions than {manifests[0]}; name the results of one dataset at a time"
             )
@@ -134,8 +134,8 @@ def cohort_rows(
                 thumbnail(read_view(manifest, case=case, dataset=dataset, maps=False)),
                 {region: float(volume) for region, volume in said["volume_ml"].items()},
                 scores.get(name, {}),
-                tuple(finding["message"] for finding in said.get("findings", []) if finding["level"] == "warning"),
-                tuple(said.get("missing", ())),
+                tuple(finding["message"] for finding in said["findings"] if finding["level"] == "warning"),
+                tuple(said["missing"]),
             )
         )
         progress("reading results", number + 1, len(manifests))

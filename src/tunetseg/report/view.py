@@ -179,9 +179,7 @@ def read_view(
         stored=labels.stored,
         nesting=scheme.nesting(labels.array),
         manifest=manifest,
-        images=None
-        if case is None
-        else _images(case.without(*manifest.get("missing", ())), described, path, labels.stored),
+        images=None if case is None else _images(case.without(*manifest["missing"]), described, path, labels.stored),
         probabilities=None if not maps else _maps(path, "prob", described, labels.stored),
         uncertainty=None if not maps else _maps(path, "unc", described, labels.stored),
         reference=nesting,

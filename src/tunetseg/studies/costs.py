@@ -32,7 +32,7 @@ def costs_of(plan: StudyPlan, study: Path) -> dict[str, dict[str, Any]]:
 
 def _costs(plan: StudyPlan, study: Path, method: str, models: tuple[Model, ...]) -> dict[str, Any]:
     specs = [read_spec(study / model.run / MODEL) for model in models]
-    seconds = [read_manifest(path).get("seconds", 0.0) for path in manifests(prediction_folder(study, method)).values()]
+    seconds = [read_manifest(path)["seconds"] for path in manifests(prediction_folder(study, method)).values()]
     training = [spec.training for spec in specs]
     steps, minutes = mean(facts["steps"] for facts in training), mean(facts["seconds"] for facts in training) / 60
     timing = plan.timings.get(method)

@@ -22,12 +22,15 @@ __all__ = ["manifests", "postprocess_folder"]
 
 def manifests(folder: Path) -> dict[str, Path]:
     """Return case -> manifest of the segmentations in a folder that are complete."""
-    found = {path: read_manifest(path) for path in sorted(folder.glob("*.json"))}
-    return {
-        said["case"]: path
-        for path, said in found.items()
-        if said and all((folder / name).is_file() for name in said.get("files", []))
-    }
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            said = read_manifest(path)
+        except InputError:  # damaged, so the case is segmented again
+            continue
+        if said and all((folder / name).is_file() for name in said["files"]):
+            found[str(said["case"])] = path
+    return found
 
 
 def postprocess_folder(

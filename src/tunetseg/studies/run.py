@@ -40,7 +40,7 @@ def is_done(folder: Path, model: Model, labels: str = "") -> bool:
     there = manifests(out)
     if not {*cases} <= there.keys():
         return False
-    return not labels or all(read_manifest(there[case]).get("labels") == labels for case in cases)
+    return not labels or all(read_manifest(there[case])["labels"] == labels for case in cases)
 
 
 def _labels(plan: StudyPlan) -> str:
